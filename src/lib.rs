@@ -1,0 +1,3 @@
+//! Relay: a Kubernetes workflow operator. ARCHITECTURE.md is the map of these rooms.
+
+pub mod model;

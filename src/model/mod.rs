@@ -1,0 +1,1 @@
+//! The words of the domain: plain values, valid once built. No clock, no I/O, no async.
