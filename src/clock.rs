@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::model::time::later;
+
 /// Where the time comes from.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -29,7 +31,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.manual {
             None => Timestamp::now(),
-            Some((start, began)) => add(*start, began.elapsed()),
+            Some((start, began)) => later(*start, began.elapsed()),
         }
     }
 
@@ -45,9 +47,4 @@ impl Clock {
     pub async fn sleep(&self, wait: Duration) {
         tokio::time::sleep(wait).await;
     }
-}
-
-/// `at` so much later; the end of time where that is too late to be written down.
-pub fn add(at: Timestamp, wait: Duration) -> Timestamp {
-    at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

@@ -10,4 +10,5 @@ pub mod run;
 pub mod status;
 pub mod task;
 pub mod task_run;
+pub mod time;
 pub mod workflow;
