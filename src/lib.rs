@@ -2,7 +2,11 @@
 
 #[cfg(feature = "full")]
 pub mod clock;
+#[cfg(feature = "full")]
+pub mod conductor;
 pub mod engine;
+#[cfg(feature = "full")]
+pub mod feed;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;
