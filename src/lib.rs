@@ -1,3 +1,9 @@
 //! Relay: a Kubernetes workflow operator. ARCHITECTURE.md is the map of these rooms.
 
+#[cfg(feature = "full")]
+pub mod clock;
 pub mod model;
+#[cfg(feature = "full")]
+pub mod queue;
+#[cfg(feature = "full")]
+pub mod store;
