@@ -31,6 +31,7 @@ postgres_start() {
     mkdir -m 700 "$home"
     (umask 077 && echo "$password" >"$home/password")
     [ "$(id -u)" != 0 ] || chown -R postgres:postgres "$home"
+    (cd / && postgres_as KILL test -w "$home") || bed_fail "Postgres' user cannot reach $home; set TMPDIR to a folder that it may enter"
     # Its data goes to the disk at each commit, as in production; only the making of the empty cluster does not wait for it.
     (cd "$home" && postgres_as KILL "$bin/initdb" --pgdata=data --username=postgres --pwfile=password --auth=scram-sha-256 \
         --encoding=UTF8 --locale=C --no-sync >initdb.log 2>&1) || bed_fail "initdb failed:" "$home/initdb.log"
