@@ -2,8 +2,12 @@
 
 #[cfg(feature = "full")]
 pub mod clock;
+#[cfg(feature = "full")]
+pub mod feed;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;
 #[cfg(feature = "full")]
 pub mod store;
+#[cfg(feature = "full")]
+pub mod worker;
