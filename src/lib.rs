@@ -2,6 +2,7 @@
 
 #[cfg(feature = "full")]
 pub mod clock;
+pub mod engine;
 #[cfg(feature = "full")]
 pub mod feed;
 pub mod model;
