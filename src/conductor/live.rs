@@ -14,7 +14,8 @@ use crate::{
         cycle::Input,
     },
     engine::{Effect, Run},
-    model::{ids::RunId, job::JobId, status::TaskStatus, workflow::Workflow},
+    feed::{Edge, Event},
+    model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, workflow::Workflow},
     store::{Leadership, StoreError},
 };
 
@@ -190,7 +191,14 @@ impl Conductor {
         tracing::error!(run.id = %id, error = %why, "A run is set aside");
         self.forget(id);
         self.counters.aside += 1;
-        self.feed.set_aside(id, &why);
+        self.feed.publish(vec![Event {
+            run: id.clone(),
+            edge: Edge::SetAside,
+            reason: None,
+            actor: Actor::Engine,
+            error: Some(why.clone()),
+            at: self.clock.now(),
+        }]);
         self.aside.insert(id.clone(), why);
     }
 }
