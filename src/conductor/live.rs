@@ -183,7 +183,8 @@ impl Conductor {
         self.ready.forget(id);
         self.due.set(id, None);
         self.outbox.forget(id);
-        self.todo.retain(|input| !matches!(input, Input::Mended(run, _) | Input::Expand(run, _) if run == id));
+        self.todo
+            .retain(|input| !matches!(input, Input::Mended(run, _) | Input::Expand(run, _) if run == id));
     }
 
     /// A run that cannot go on: it stops nobody else, and says why.
