@@ -1,3 +1,16 @@
 //! Relay: a Kubernetes workflow operator. ARCHITECTURE.md is the map of these rooms.
 
+#[cfg(feature = "full")]
+pub mod clock;
+#[cfg(feature = "full")]
+pub mod conductor;
+pub mod engine;
+#[cfg(feature = "full")]
+pub mod feed;
 pub mod model;
+#[cfg(feature = "full")]
+pub mod queue;
+#[cfg(feature = "full")]
+pub mod store;
+#[cfg(feature = "full")]
+pub mod worker;
