@@ -78,9 +78,7 @@ fn scalar(value: &dyn Val) -> Result<Value, EvalErrorKind> {
             .ok_or(EvalErrorKind::NotJson("a number that is not finite".into()))?;
         Ok(Value::Number(number))
     } else {
-        Err(EvalErrorKind::NotJson(type_in_words(
-            value.get_type().name(),
-        )))
+        Err(EvalErrorKind::NotJson(type_in_words(value.get_type().name())))
     }
 }
 

@@ -6,147 +6,45 @@ use serde_json::{Value, json};
 use crate::model::expr::*;
 
 fn words() -> impl Strategy<Value = String> {
-    const WORDS: &[&str] = &[
-        "params",
-        "tasks",
-        ".a",
-        ".?b",
-        "[",
-        "]",
-        "[?",
-        "(",
-        ")",
-        "{",
-        "}",
-        "'",
-        "\"",
-        "'''",
-        "r'",
-        "b'",
-        "\\",
-        "$(",
-        "$$(",
-        "$",
-        "+",
-        "-",
-        "!",
-        "*",
-        "/",
-        "%",
-        "==",
-        "<",
-        "&&",
-        "||",
-        "?",
-        ":",
-        ",",
-        ".map(x,",
-        ".all(x,",
-        ".filter(x,",
-        "has(",
-        "size(",
-        "x",
-        "1",
-        "1u",
-        "0x",
-        "1.5",
-        "1e",
-        "9223372036854775807",
-        "null",
-        "true",
-        "in",
-        " ",
-        "\n",
-        "//",
-        "ä",
-        "\u{0}",
-        "`",
-        "@",
-        "optional.of(",
-        ".orValue(",
-        "matches(",
-        "string(",
-        "int(",
-        "type(",
-    ];
-    prop::collection::vec(prop::sample::select(WORDS), 0..24).prop_map(|words| words.concat())
+    const WORDS: &str = "params tasks .a .?b [ ] [? ( ) { } ' \" ''' r' b' \\ $( $$( $ + - ! * / % == < && || ? : , \
+        .map(x, .all(x, .filter(x, has( size( x 1 1u 0x 1.5 1e 9223372036854775807 null true in // \u{e4} \u{0} ` @ \
+        optional.of( .orValue( matches( string( int( type(";
+    let mut words: Vec<&str> = WORDS.split(' ').filter(|word| !word.is_empty()).collect();
+    words.extend([" ", "\n"]);
+    prop::collection::vec(prop::sample::select(words), 0..24).prop_map(|words| words.concat())
+}
+
+fn one_of(words: &'static str) -> impl Strategy<Value = &'static str> + Clone {
+    prop::sample::select(words.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Text that follows the grammar, so that most of it parses.
 fn grammar() -> impl Strategy<Value = String> {
-    let leaf = prop::sample::select(vec![
-        "params",
-        "tasks",
-        "x",
-        "params.a",
-        "tasks.a.outputs",
-        "1",
-        "0",
-        "-1",
-        "2.5",
-        "0.0",
-        "'s'",
-        "\"\"",
-        "b'x'",
-        "null",
-        "true",
-        "false",
-        "[]",
-        "{}",
-        "3u",
-        "9223372036854775807",
-        "(-9223372036854775807 - 1)",
-        "optional.none()",
-    ]);
-    leaf.prop_map(str::to_owned)
-        .prop_recursive(4, 24, 3, |inner| {
-            let binary = prop::sample::select(vec![
-                "+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "&&", "||",
-            ]);
-            let call = prop::sample::select(vec![
-                "size",
-                "string",
-                "int",
-                "uint",
-                "double",
-                "bool",
-                "bytes",
-                "type",
-                "dyn",
-                "optional.of",
-                "!",
-                "-",
-                "optional.ofNonZeroValue",
-            ]);
-            let method = prop::sample::select(vec![
-                "contains",
-                "startsWith",
-                "endsWith",
-                "matches",
-                "orValue",
-                "or",
-            ]);
-            let looped = prop::sample::select(vec!["map", "filter", "all", "exists", "exists_one"]);
-            prop_oneof![
-                (inner.clone(), binary, inner.clone())
-                    .prop_map(|(a, op, b)| format!("({a} {op} {b})")),
-                (call, inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
-                (inner.clone(), method, inner.clone())
-                    .prop_map(|(a, f, b)| format!("({a}).{f}({b})")),
-                (inner.clone(), looped, inner.clone())
-                    .prop_map(|(a, f, b)| format!("({a}).{f}(x, {b})")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a})[{b}]")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a})[?{b}]")),
-                (inner.clone(), inner.clone(), inner.clone())
-                    .prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
-                (inner.clone(), inner.clone())
-                    .prop_map(|(a, b)| format!("{{{a}: {b}, ?'k': {b}}}")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, ?{b}]")),
-                inner.clone().prop_map(|a| format!("({a}).a")),
-                inner.clone().prop_map(|a| format!("({a}).?b.value()")),
-                inner.prop_map(|a| format!("has(({a}).a)")),
-            ]
-        })
+    let leaf = one_of(
+        "params tasks x params.a tasks.a.outputs 1 0 -1 2.5 0.0 's' \"\" b'x' null true false [] {} 3u \
+         9223372036854775807 (-9223372036854775807-1) optional.none()",
+    );
+    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
+        let binary = one_of("+ - * / % == != < <= > >= in && ||");
+        let call = one_of("size string int uint double bool bytes type dyn optional.of ! -");
+        let method = one_of("contains startsWith endsWith matches orValue or");
+        let looped = one_of("map filter all exists exists_one");
+        let pair = (inner.clone(), inner.clone());
+        prop_oneof![
+            (pair.clone(), binary).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
+            (call, inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
+            (pair.clone(), method).prop_map(|((a, b), f)| format!("({a}).{f}({b})")),
+            (pair.clone(), looped).prop_map(|((a, b), f)| format!("({a}).{f}(x, {b})")),
+            pair.clone().prop_map(|(a, b)| format!("({a})[{b}]")),
+            pair.clone().prop_map(|(a, b)| format!("({a})[?{b}]")),
+            (pair.clone(), inner.clone()).prop_map(|((a, b), c)| format!("({a} ? {b} : {c})")),
+            pair.clone().prop_map(|(a, b)| format!("{{{a}: {b}, ?'k': {b}}}")),
+            pair.prop_map(|(a, b)| format!("[{a}, ?{b}]")),
+            inner.clone().prop_map(|a| format!("({a}).a")),
+            inner.clone().prop_map(|a| format!("({a}).?b.value()")),
+            inner.prop_map(|a| format!("has(({a}).a)")),
+        ]
+    })
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -170,10 +68,7 @@ fn read_all(text: &str, scope: &Scope) {
     if let Ok(expr) = Expr::parse(text) {
         if let Err(error) = expr.eval(scope) {
             let message = error.to_string();
-            assert!(
-                !message.contains("it cannot be evaluated"),
-                "the evaluator panicked at {text}"
-            );
+            assert!(!message.contains("it cannot be evaluated"), "the evaluator panicked at {text}");
         }
         let _ = (expr.eval_bool(scope), expr.eval_list(scope));
     }
@@ -274,10 +169,7 @@ fn numbers_as_doubles(value: &Value) -> Value {
     match value {
         Value::Number(n) => json!(n.as_f64()),
         Value::Array(items) => items.iter().map(numbers_as_doubles).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(k, v)| (k.clone(), numbers_as_doubles(v)))
-            .collect(),
+        Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), numbers_as_doubles(v))).collect(),
         other => other.clone(),
     }
 }
