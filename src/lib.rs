@@ -12,3 +12,5 @@ pub mod model;
 pub mod queue;
 #[cfg(feature = "full")]
 pub mod store;
+#[cfg(feature = "full")]
+pub mod worker;

@@ -49,9 +49,7 @@ fn convert(value: &dyn Val, room: &mut usize) -> Result<Value, EvalErrorKind> {
             }
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-                return Err(EvalErrorKind::Failed(
-                    "two keys of the map are the same text in JSON".into(),
-                ));
+                return Err(EvalErrorKind::Failed("two keys of the map are the same text in JSON".into()));
             }
             Ok(Value::Object(entries.into_iter().collect::<Map<_, _>>()))
         }
@@ -76,9 +74,7 @@ fn scalar(value: &dyn Val) -> Result<Value, EvalErrorKind> {
             .ok_or(EvalErrorKind::NotJson("a number that is not finite".into()))?;
         Ok(Value::Number(number))
     } else {
-        Err(EvalErrorKind::NotJson(type_in_words(
-            value.get_type().name(),
-        )))
+        Err(EvalErrorKind::NotJson(type_in_words(value.get_type().name())))
     }
 }
 

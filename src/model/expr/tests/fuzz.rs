@@ -98,55 +98,43 @@ fn grammar() -> impl Strategy<Value = String> {
         "(-9223372036854775807 - 1)",
         "optional.none()",
     ]);
-    leaf.prop_map(str::to_owned)
-        .prop_recursive(4, 24, 3, |inner| {
-            let binary = prop::sample::select(vec![
-                "+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "&&", "||",
-            ]);
-            let call = prop::sample::select(vec![
-                "size",
-                "string",
-                "int",
-                "uint",
-                "double",
-                "bool",
-                "bytes",
-                "type",
-                "dyn",
-                "optional.of",
-                "!",
-                "-",
-                "optional.ofNonZeroValue",
-            ]);
-            let method = prop::sample::select(vec![
-                "contains",
-                "startsWith",
-                "endsWith",
-                "matches",
-                "orValue",
-                "or",
-            ]);
-            let looped = prop::sample::select(vec!["map", "filter", "all", "exists", "exists_one"]);
-            prop_oneof![
-                (inner.clone(), binary, inner.clone())
-                    .prop_map(|(a, op, b)| format!("({a} {op} {b})")),
-                (call, inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
-                (inner.clone(), method, inner.clone())
-                    .prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
-                (inner.clone(), looped, inner.clone())
-                    .prop_map(|(a, f, b)| format!("{a}.{f}(x, {b})")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[?{b}]")),
-                (inner.clone(), inner.clone(), inner.clone())
-                    .prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
-                (inner.clone(), inner.clone())
-                    .prop_map(|(a, b)| format!("{{{a}: {b}, ?'k': {b}}}")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, ?{b}]")),
-                inner.clone().prop_map(|a| format!("{a}.a")),
-                inner.clone().prop_map(|a| format!("{a}.?b.value()")),
-                inner.prop_map(|a| format!("has({a}.a)")),
-            ]
-        })
+    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
+        let binary = prop::sample::select(vec![
+            "+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "&&", "||",
+        ]);
+        let call = prop::sample::select(vec![
+            "size",
+            "string",
+            "int",
+            "uint",
+            "double",
+            "bool",
+            "bytes",
+            "type",
+            "dyn",
+            "optional.of",
+            "!",
+            "-",
+            "optional.ofNonZeroValue",
+        ]);
+        let method =
+            prop::sample::select(vec!["contains", "startsWith", "endsWith", "matches", "orValue", "or"]);
+        let looped = prop::sample::select(vec!["map", "filter", "all", "exists", "exists_one"]);
+        prop_oneof![
+            (inner.clone(), binary, inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+            (call, inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
+            (inner.clone(), method, inner.clone()).prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
+            (inner.clone(), looped, inner.clone()).prop_map(|(a, f, b)| format!("{a}.{f}(x, {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[?{b}]")),
+            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{{{a}: {b}, ?'k': {b}}}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, ?{b}]")),
+            inner.clone().prop_map(|a| format!("{a}.a")),
+            inner.clone().prop_map(|a| format!("{a}.?b.value()")),
+            inner.prop_map(|a| format!("has({a}.a)")),
+        ]
+    })
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -170,10 +158,7 @@ fn read_all(text: &str, scope: &Scope) {
     if let Ok(expr) = Expr::parse(text) {
         if let Err(error) = expr.eval(scope) {
             let message = error.to_string();
-            assert!(
-                !message.contains("it cannot be evaluated"),
-                "the evaluator panicked at {text}"
-            );
+            assert!(!message.contains("it cannot be evaluated"), "the evaluator panicked at {text}");
         }
         let _ = (expr.eval_bool(scope), expr.eval_list(scope));
     }
@@ -241,10 +226,7 @@ fn numbers_as_doubles(value: &Value) -> Value {
     match value {
         Value::Number(n) => json!(n.as_f64()),
         Value::Array(items) => items.iter().map(numbers_as_doubles).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(k, v)| (k.clone(), numbers_as_doubles(v)))
-            .collect(),
+        Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), numbers_as_doubles(v))).collect(),
         other => other.clone(),
     }
 }
