@@ -1,5 +1,11 @@
 //! Relay: a Kubernetes workflow operator. ARCHITECTURE.md is the map of these rooms.
 
-pub mod model;
+#[cfg(feature = "full")]
+pub mod clock;
 #[cfg(feature = "full")]
 pub mod crd;
+pub mod model;
+#[cfg(feature = "full")]
+pub mod queue;
+#[cfg(feature = "full")]
+pub mod store;

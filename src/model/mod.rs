@@ -1,1 +1,14 @@
 //! The words of the domain: plain values, valid once built. No clock, no I/O, no async.
+
+pub mod change;
+pub mod expr;
+pub mod ids;
+pub mod job;
+mod names;
+pub mod reason;
+pub mod run;
+pub mod status;
+pub mod task;
+pub mod task_run;
+pub mod time;
+pub mod workflow;

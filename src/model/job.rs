@@ -1,0 +1,124 @@
+//! What travels between the conductor and a worker: jobs out, reports back.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::{ids::TaskRunId, task::FailureKind, task::OutputDecl};
+
+/// The version of these messages; a conductor serves workers one version older or newer.
+pub const PROTOCOL: u16 = 1;
+
+/// One attempt of one task run: the name under which a queue knows a job.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobId {
+    /// The task run.
+    pub task_run: TaskRunId,
+    /// Its attempt.
+    pub attempt: u32,
+}
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.task_run, self.attempt)
+    }
+}
+
+/// What runs: an argv or a script.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Program {
+    /// The whole argv; the first element is looked up in PATH.
+    Command(Vec<String>),
+    /// As a file if it opens with `#!`, else by `/bin/sh -e`.
+    Script(Arc<str>),
+}
+
+/// The expressions of a task run, evaluated: what `task_runs.input` holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The argv, of a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argv: Option<Vec<String>>,
+    /// Environment variables, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<(String, String)>,
+}
+
+/// A job: everything that a worker needs to make one attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Of these messages.
+    pub version: u16,
+    /// Which attempt of which task run.
+    pub id: JobId,
+    /// `<namespace>/<pool>`.
+    pub pool: String,
+    /// Smaller goes first: milliseconds since 1970 at which it became READY.
+    pub rank: i64,
+    /// The run's name, for the environment and for people.
+    pub run_name: String,
+    /// The task's name.
+    pub task_name: String,
+    /// What runs.
+    pub program: Program,
+    /// Environment variables, in order.
+    pub env: Vec<(String, String)>,
+    /// Kill it after so long.
+    pub timeout: Option<Duration>,
+    /// What its outputs must be.
+    pub outputs: Vec<OutputDecl>,
+    /// The content of `$RELAY_INPUT`.
+    pub input: Arc<Value>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// Exit status 0, and outputs that can be read.
+    Success {
+        /// By key.
+        outputs: BTreeMap<String, Value>,
+    },
+    /// Anything else but a cancel.
+    Failed {
+        /// For `retry.on`.
+        kind: FailureKind,
+        /// Were its outputs at fault?
+        output_invalid: bool,
+        /// Its exit status, if it had one.
+        exit_code: Option<i32>,
+        /// One or two sentences for people.
+        message: String,
+    },
+    /// Stopped because the conductor asked for it.
+    Cancelled,
+}
+
+/// What a worker tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum News {
+    /// The process started.
+    Started,
+    /// It ended.
+    Ended(Outcome),
+}
+
+/// News of a job, as a worker reports it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Of these messages.
+    pub version: u16,
+    /// Which attempt of which task run.
+    pub job: JobId,
+    /// Who reports.
+    pub worker: String,
+    /// What happened.
+    pub news: News,
+    /// When, by the worker's clock.
+    pub at: Timestamp,
+}

@@ -1,0 +1,141 @@
+//! The transport between the conductor and its workers: it may vanish, and nothing is lost.
+//!
+//! A job is at every moment in `pending`, in a lease that names its worker, or final in the store. Only the
+//! conductor ends a lease (`settle`), after the commit. Two sides of one thing: `Queue` is the conductor's,
+//! `Jobs` the worker's. One conformance suite runs over every implementation (tests/it/conformance).
+
+pub mod memory;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::job::{Job, JobId, Report};
+
+/// What can go wrong in a queue.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// Not reachable; it may or may not have been done. Every verb may be said again.
+    #[error("the queue cannot be reached: {0}")]
+    Unavailable(String),
+    /// The bound that was reached.
+    #[error("the queue is full: {0}")]
+    Full(&'static str),
+}
+
+impl QueueError {
+    /// A closed list of words, for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            QueueError::Unavailable(_) => "unavailable",
+            QueueError::Full(_) => "full",
+        }
+    }
+}
+
+/// What `remove` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It was pending, and is gone: no worker has seen it, none will.
+    Removed,
+    /// A worker has it.
+    Claimed,
+    /// The queue does not hold it.
+    Absent,
+}
+
+/// A place in the stream of reports; `Position::START` is before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Before the first report.
+    pub const START: Position = Position(0);
+}
+
+/// A job that a worker holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Which.
+    pub job: JobId,
+    /// Who.
+    pub worker: String,
+}
+
+/// What the queue holds, for the sweep.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Census {
+    /// The end of the stream of reports at that moment: read so far before believing that a report is missing.
+    pub reported: Position,
+    /// Jobs that no worker has claimed.
+    pub pending: Vec<JobId>,
+    /// Jobs that workers hold, until `settle`.
+    pub leases: Vec<Lease>,
+    /// Workers whose last beat is younger than the presence TTL.
+    pub present: Vec<String>,
+}
+
+/// The conductor's side.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Offers jobs to the workers of their pools. A job that is pending or leased already stays as it is.
+    async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError>;
+
+    /// Takes a job back that nobody has claimed.
+    async fn remove(&self, job: &JobId) -> Result<Removal, QueueError>;
+
+    /// Asks the worker that holds the job to stop it. No error when nobody does.
+    async fn cancel(&self, job: &JobId) -> Result<(), QueueError>;
+
+    /// Reports after a position, oldest first, at most `max`; waits until there is one. Reports stay until settled,
+    /// so that a new conductor reads them again from the start.
+    async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError>;
+
+    /// What these reports told is committed, or was refused for good: forget the reports up to a position, and
+    /// end the leases of these jobs.
+    async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError>;
+
+    /// What is pending, leased and present. A lease is shown as long as its job was not settled, even when its
+    /// worker is gone.
+    async fn census(&self, now: Timestamp) -> Result<Census, QueueError>;
+}
+
+/// Which jobs a worker takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pools {
+    /// Those of every pool: the worker of a laptop.
+    Every,
+    /// Those of one pool, `<namespace>/<pool>`.
+    One(String),
+}
+
+/// The answer to a beat: what the worker should be doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Jobs that it runs and should stop (a lost cancel heals here).
+    pub cancel: Vec<JobId>,
+    /// Jobs that it runs but no longer holds: stop them, nobody waits for their result.
+    pub abandoned: Vec<JobId>,
+}
+
+/// The worker's side.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Takes at most `slots` jobs, smallest rank first, into leases of `worker`; waits until there is one.
+    /// Dropping the future claims nothing: a job is either in the answer or still pending.
+    async fn claim(&self, worker: &str, pools: &Pools, slots: usize) -> Result<Vec<Job>, QueueError>;
+
+    /// Tells what happened to a job. Kept until the conductor settles it. Said twice, it counts once for the conductor.
+    async fn report(&self, report: Report) -> Result<(), QueueError>;
+
+    /// Says that the worker is alive, and what it runs.
+    async fn beat(&self, worker: &str, running: &[JobId], now: Timestamp) -> Result<Orders, QueueError>;
+
+    /// Waits until there may be new orders for the worker; the next beat gives them.
+    async fn called(&self, worker: &str) -> Result<(), QueueError>;
+
+    /// Says good-bye: the worker claims nothing more and holds nothing.
+    async fn leave(&self, worker: &str) -> Result<(), QueueError>;
+}
+
+/// How long a worker counts as present after its last beat.
+pub const PRESENCE_TTL: std::time::Duration = std::time::Duration::from_secs(30);
