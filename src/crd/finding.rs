@@ -102,7 +102,7 @@ pub(super) struct Remark {
 }
 
 /// The remarks made of one file so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Remarks {
     list: Vec<Remark>,
     beyond: usize,
@@ -122,8 +122,9 @@ impl Remarks {
         self.push(Remark { at: cursor.at, path: cursor.path.clone(), reason: reason.into(), fix });
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    /// How many remarks were made, those beyond the bound among them.
+    pub(super) fn len(&self) -> usize {
+        self.list.len() + self.beyond
     }
 
     /// Sorts, drops repetitions and adds the file's lines; None when nothing was said.

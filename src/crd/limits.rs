@@ -34,3 +34,21 @@ pub(super) fn explained(pattern: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// The name that was probably meant, for patterns of names.
+pub(super) fn mended(text: &str, pattern: &str) -> Option<String> {
+    let dashes = match pattern {
+        TASK_NAME | NAME | DNS_LABEL => true,
+        IDENTIFIER | ENV_NAME => false,
+        _ => return None,
+    };
+    let fill = if dashes { '-' } else { '_' };
+    let kept = text.chars().take(63).map(|c| match c {
+        _ if c.is_ascii_alphanumeric() => if dashes { c.to_ascii_lowercase() } else { c },
+        _ => fill,
+    });
+    let name: String = kept.collect();
+    let name = name.trim_matches(fill).trim_start_matches(|c: char| c.is_ascii_digit() && pattern != NAME && pattern != DNS_LABEL);
+    let name = name.trim_start_matches(fill);
+    (!name.is_empty()).then(|| name.to_string())
+}

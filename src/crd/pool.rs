@@ -14,7 +14,7 @@ pub struct WorkerPoolSpec {
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
     /// A pod template laid over the workers' pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub template: Option<serde_json::Map<String, serde_json::Value>>,
 }

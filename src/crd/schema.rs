@@ -14,6 +14,9 @@ use crate::crd::workflow::WorkflowSpec;
 /// The only version there is.
 pub const API_VERSION: &str = "relay.works/v1alpha1";
 
+/// The description of fields that no user writes: let through, never suggested.
+pub(super) const BY_THE_SERVER: &str = "Written by the server.";
+
 /// A kind of Relay's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -57,7 +60,7 @@ fn document(kind: Kind) -> Value {
     let mut metadata = generated::<Metadata>();
     if let Some(fields) = metadata["properties"].as_object_mut() {
         for name in SERVER_METADATA {
-            fields.insert(name.to_string(), json!({"description": "Written by the API server."}));
+            fields.insert(name.to_string(), json!({"description": BY_THE_SERVER}));
         }
         if kind != Kind::Run {
             fields.remove("generateName");
@@ -72,11 +75,11 @@ fn document(kind: Kind) -> Value {
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": false,
         "properties": {
-            "apiVersion": {"type": "string", "enum": [API_VERSION]},
-            "kind": {"type": "string", "enum": [kind.name()]},
+            "apiVersion": {"type": "string", "enum": [API_VERSION], "description": "Group and version."},
+            "kind": {"type": "string", "enum": [kind.name()], "description": "The kind."},
             "metadata": metadata,
             "spec": spec,
-            "status": {"type": "object", "description": "Written by the controller.", "x-kubernetes-preserve-unknown-fields": true},
+            "status": {"type": "object", "description": BY_THE_SERVER, "x-kubernetes-preserve-unknown-fields": true},
         },
     })
 }

@@ -67,7 +67,7 @@ pub struct ParamSpec {
     #[schemars(length(min = 1, max = 1024))]
     pub pattern: Option<String>,
     /// The values allowed.
-    #[serde(rename = "enum", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "enum", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::crd::shapes::any_values")]
     pub allowed: Option<Vec<serde_json::Value>>,
     /// What it is for, for people.
