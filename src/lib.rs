@@ -4,6 +4,7 @@
 pub mod clock;
 #[cfg(feature = "full")]
 pub mod crd;
+pub mod engine;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;
