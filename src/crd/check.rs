@@ -1,5 +1,6 @@
 //! A document against its kind's schema: every structural finding at once, and what is sound left for the next checks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
@@ -8,7 +9,7 @@ use jsonschema::paths::{Location, LocationSegment};
 
 use crate::crd::finding::Remarks;
 use crate::crd::schema::Kind;
-use crate::crd::tree::{Cursor, Node, Value};
+use crate::crd::tree::{Cursor, Lost, Node, Value};
 use crate::crd::words;
 
 /// Taking a value out can make another incomplete; the types nest less deep than this.
@@ -16,7 +17,10 @@ const ROUNDS_MAX: usize = 16;
 /// Structural findings gathered of one document.
 const ERRORS_MAX: usize = 5_000;
 
-/// A step from a value to one inside it; lists are removed from the back, so the order matters.
+/// What to take out: by the steps to what holds it.
+type Damage = BTreeMap<Vec<Step>, BTreeSet<Step>>;
+
+/// A step from a value to one inside it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Index(usize),
@@ -28,32 +32,29 @@ enum Step {
 pub(super) fn check(kind: Kind, document: &mut Node, remarks: &mut Remarks) -> bool {
     for round in 0..ROUNDS_MAX {
         let json = document.to_json();
-        let mut damage: Vec<Vec<Step>> = Vec::new();
+        let mut damage = Damage::default();
         for error in validator(kind).iter_errors(&json).take(ERRORS_MAX) {
-            let steps = steps(error.instance_path(), document);
+            let mut steps = steps(error.instance_path(), document);
             if round == 0 {
                 words::explain(&error, &walk(document, &steps), kind.schema(), remarks);
             }
             match error.kind() {
-                Found::AdditionalProperties { unexpected } => damage.extend(unexpected.iter().map(|key| {
-                    let mut steps = steps.clone();
-                    steps.push(Step::Key(key.clone()));
-                    steps
-                })),
+                Found::AdditionalProperties { unexpected } => {
+                    damage.entry(steps).or_default().extend(unexpected.iter().cloned().map(Step::Key));
+                }
                 Found::Required { .. } if steps.len() <= 1 && steps.first() != Some(&Step::Key("spec".into())) => {}
-                _ => damage.push(steps),
+                _ => match steps.pop() {
+                    Some(last) => drop(damage.entry(steps).or_default().insert(last)),
+                    None => return false,
+                },
             }
         }
         if damage.is_empty() {
             return document.get("spec").is_some();
         }
-        damage.sort();
-        damage.dedup();
-        if damage.iter().any(Vec::is_empty) {
-            return false;
-        }
-        for steps in damage.iter().rev() {
-            remove(document, steps);
+        // What is inside goes before what holds it, so that the steps stay true.
+        for (steps, gone) in damage.iter().rev() {
+            remove(document, steps, gone);
         }
     }
     false
@@ -96,26 +97,39 @@ fn walk<'a>(document: &'a Node, steps: &[Step]) -> Cursor<'a> {
     })
 }
 
-fn remove(node: &mut Node, steps: &[Step]) {
-    let Some((first, rest)) = steps.split_first() else { return };
-    match (&mut node.value, first) {
-        (Value::List(items), Step::Index(index)) if *index < items.len() => {
-            if rest.is_empty() {
-                items.remove(*index);
-                node.lost.push(String::new());
-            } else {
-                remove(&mut items[*index].node, rest);
+fn remove(node: &mut Node, steps: &[Step], gone: &BTreeSet<Step>) {
+    let Some((first, rest)) = steps.split_first() else {
+        match &mut node.value {
+            Value::List(items) => {
+                let mut index = 0;
+                items.retain(|item| {
+                    index += 1;
+                    let stays = !gone.contains(&Step::Index(index - 1));
+                    if !stays {
+                        node.lost.push(Lost::element(&item.node));
+                    }
+                    stays
+                });
             }
+            Value::Map(entries) => entries.retain(|entry| {
+                let stays = !gone.contains(&Step::Key(entry.key.clone()));
+                if !stays {
+                    node.lost.push(Lost::field(entry.key.clone(), &entry.node));
+                }
+                stays
+            }),
+            _ => {}
         }
+        return;
+    };
+    let inner = match (&mut node.value, first) {
+        (Value::List(items), Step::Index(index)) => items.get_mut(*index).map(|item| &mut item.node),
         (Value::Map(entries), Step::Key(key)) => {
-            let Some(index) = entries.iter().position(|entry| entry.key == *key) else { return };
-            if rest.is_empty() {
-                entries.remove(index);
-                node.lost.push(key.clone());
-            } else {
-                remove(&mut entries[index].node, rest);
-            }
+            entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.node)
         }
-        _ => {}
+        _ => None,
+    };
+    if let Some(inner) = inner {
+        remove(inner, rest, gone);
     }
 }

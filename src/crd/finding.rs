@@ -8,6 +8,8 @@ use crate::crd::tree::{Cursor, Pos};
 pub const FINDINGS_MAX: usize = 100;
 /// Findings gathered before sorting; a file with more is past reading anyway.
 const GATHERED_MAX: usize = 10_000;
+/// Remarks after which nobody looks for the name that was meant: it costs a walk over all names.
+const ADVICE_MAX: usize = 500;
 /// Characters of a source line shown.
 const EXCERPT_CHARS: usize = 120;
 /// Characters of a user's text repeated in a reason.
@@ -64,6 +66,15 @@ impl Findings {
         let more = list.len().saturating_sub(FINDINGS_MAX);
         list.truncate(FINDINGS_MAX);
         (!list.is_empty()).then_some(Self { list, more })
+    }
+
+    /// These, then those of another source.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        let more = self.more + other.more;
+        self.list.extend(other.list);
+        let beyond = self.list.len().saturating_sub(FINDINGS_MAX);
+        self.list.truncate(FINDINGS_MAX);
+        Self { more: more + beyond, ..self }
     }
 
     /// How many there are in all.
@@ -125,6 +136,16 @@ impl Remarks {
     /// How many remarks were made, those beyond the bound among them.
     pub(super) fn len(&self) -> usize {
         self.list.len() + self.beyond
+    }
+
+    /// Whether few enough remarks were made that looking for the name that was meant is worth its time.
+    pub(super) fn affords_advice(&self) -> bool {
+        self.len() < ADVICE_MAX
+    }
+
+    /// The remarks as they were made.
+    pub(super) fn into_list(self) -> Vec<Remark> {
+        self.list
     }
 
     /// Sorts, drops repetitions and adds the file's lines; None when nothing was said.

@@ -1,8 +1,5 @@
 //! Bounds and patterns of manifests, in one place for the schema and the words of its findings.
 
-/// Bytes of a file; the same as the design's bound for manifests.
-pub const FILE_BYTES_MAX: usize = 4 << 20;
-
 /// Names of tasks.
 pub(super) const TASK_NAME: &str = "^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$";
 /// Names of params, outputs and forEach variables.

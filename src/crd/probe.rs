@@ -1,18 +1,11 @@
 //! scratch
-use crate::crd::{check, finding::Remarks, schema::Kind, yaml};
+use crate::crd::{Overrides, load};
 #[test]
 fn probe() {
+    let flags: Vec<String> = std::env::var("FLAGS").unwrap_or_default().split_whitespace().map(str::to_string).collect();
+    let o = match Overrides::read(&flags, None) { Ok(o) => o, Err(f) => { println!("{f}"); return } };
     for file in std::env::var("PROBE").unwrap().split(',') {
-        let text = std::fs::read_to_string(file).unwrap();
-        let mut remarks = Remarks::default();
-        let mut docs = yaml::documents(&text, &mut remarks);
-        for d in &mut docs {
-            let kind = match d.get("kind").and_then(|e| e.node.as_text()) { Some("Run") => Kind::Run, Some("WorkerPool") => Kind::WorkerPool, _ => Kind::Workflow };
-            let ok = check::check(kind, d, &mut remarks);
-            println!("usable {ok} {}", d.to_json());
-        }
-        if let Some(f) = remarks.finish(file, &text) { println!("{f}"); }
+        let bytes = std::fs::read(file).unwrap();
+        match load(file, &bytes, &o) { Ok(m) => println!("{m:#?}"), Err(f) => println!("{f}") }
     }
-    for kind in Kind::ALL { println!("{}", crate::crd::schema::printed(kind).len()); }
-    println!("{}", crate::crd::schema::printed(Kind::Workflow));
 }

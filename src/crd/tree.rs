@@ -22,8 +22,31 @@ pub struct Node {
     pub at: Pos,
     /// How the text of a scalar maps to the file.
     pub(super) text_at: TextAt,
-    /// Keys (of a list: "") taken out because a finding was made of them.
-    pub(super) lost: Vec<String>,
+    /// What was taken out of it because a remark was made.
+    pub(super) lost: Vec<Lost>,
+}
+
+/// Something taken out of a list or object.
+#[derive(Clone, Debug)]
+pub(super) struct Lost {
+    /// The field; of an element the text of its field `name`, where there was one.
+    pub name: Option<String>,
+    /// The text of a field that was text.
+    pub text: Option<String>,
+}
+
+impl Lost {
+    /// A field of an object.
+    pub(super) fn field(key: String, node: &Node) -> Self {
+        Self { name: Some(key), text: node.as_text().map(str::to_string) }
+    }
+
+    /// An element of a list, known by its name even when that was lost before.
+    pub(super) fn element(node: &Node) -> Self {
+        let written = node.get("name").and_then(|entry| entry.node.as_text().map(str::to_string));
+        let lost = || node.lost.iter().find(|lost| lost.name.as_deref() == Some("name"))?.text.clone();
+        Self { name: written.or_else(lost).or_else(|| node.as_text().map(str::to_string)), text: None }
+    }
 }
 
 /// The kinds of value that YAML and JSON share.
@@ -189,9 +212,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the schema's check took the field `key` away here (of a list: an element, with "").
-    pub fn lost(&self, key: &str) -> bool {
-        self.node.is_some_and(|node| node.lost.iter().any(|lost| lost == key))
+    /// Whether an earlier check took the field `key` out of this object.
+    pub(super) fn lost(&self, key: &str) -> bool {
+        self.node.is_some_and(|node| node.lost.iter().any(|lost| lost.name.as_deref() == Some(key)))
+    }
+
+    /// Whether an earlier check took an element out of this list that may have been called `name`.
+    pub(super) fn lost_element(&self, name: &str) -> bool {
+        let may = |lost: &Lost| lost.name.as_deref().is_none_or(|known| known == name);
+        self.node.is_some_and(|node| node.lost.iter().any(may))
+    }
+
+    /// Whether an earlier check took anything out of this list.
+    pub(super) fn lost_any(&self) -> bool {
+        self.node.is_some_and(|node| !node.lost.is_empty())
     }
 
     /// The place of the character `offset` (in characters, from 0) of this scalar's text.

@@ -11,6 +11,9 @@ use crate::crd::near;
 use crate::crd::schema::BY_THE_SERVER;
 use crate::crd::tree::{Cursor, Value};
 
+/// Unknown fields of one object that are remarked upon.
+const UNKNOWN_MAX: usize = 200;
+
 /// A reason and, where one is known, a fix.
 type Words = (String, Option<String>);
 
@@ -21,7 +24,8 @@ pub(super) fn explain(error: &ValidationError<'_>, cursor: &Cursor<'_>, schema: 
     match error.kind() {
         Found::AdditionalProperties { unexpected } => {
             let holder = foreign::holder(schema["title"].as_str().unwrap_or_default(), pointer);
-            for key in unexpected {
+            // Of a map with a million strangers the first show what is meant.
+            for key in unexpected.iter().take(UNKNOWN_MAX) {
                 let field = cursor.field(key);
                 let (reason, fix) = unknown(key, &holder, around);
                 remarks.push(Remark { at: field.key_at, path: field.path, reason, fix });
@@ -38,7 +42,7 @@ pub(super) fn explain(error: &ValidationError<'_>, cursor: &Cursor<'_>, schema: 
             remarks.push(Remark { at: cursor.at, path, reason: "this field is required".to_string(), fix });
         }
         kind => {
-            let (reason, fix) = refused(kind, cursor, around).unwrap_or_else(|| (error.to_string(), None));
+            let (reason, fix) = refused(kind, cursor, around).unwrap_or_else(|| (format!("refused by {}", kind.keyword()), None));
             remarks.at(cursor, reason, fix);
         }
     }
@@ -128,6 +132,9 @@ fn wrong_type(cursor: &Cursor<'_>, around: &Json) -> Words {
 
 fn not_listed(cursor: &Cursor<'_>, options: &Json) -> Words {
     let known: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    if let [only] = known.as_slice() {
+        return (format!("{} is not known here", shown(cursor)), Some(format!("write {only}")));
+    }
     let fix = cursor.node.and_then(|node| node.as_text()).and_then(|text| near::did_you_mean(text, known.iter().copied()));
     (format!("{} is not known here: it must be {}", shown(cursor), one_of(known)), fix)
 }

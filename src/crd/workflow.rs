@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crd::limits::{COMMAND, DNS_LABEL, ENV_NAME, IDENTIFIER, TASK_NAME};
 use crate::crd::shapes::{Duration, any_value};
+use crate::model::workflow::limits::TASKS;
 
 /// A DAG of tasks with its params and limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,11 +41,11 @@ pub struct WorkflowSpec {
     #[schemars(range(min = 1, max = 100_000))]
     pub max_parallel: Option<u32>,
     /// The tasks, in any order.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(length(min = 1, max = TASKS))]
     pub tasks: Vec<TaskSpec>,
     /// Tasks that run when all others are final, whatever their result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2000))]
+    #[schemars(length(max = TASKS))]
     pub finally: Vec<TaskSpec>,
 }
 
@@ -134,7 +135,7 @@ pub struct TaskSpec {
     pub name: String,
     /// Names of the tasks that come before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2000), inner(regex(pattern = TASK_NAME)))]
+    #[schemars(length(max = TASKS), inner(regex(pattern = TASK_NAME)))]
     pub depends_on: Vec<String>,
     /// A CEL expression; the task is skipped when it is false.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use crate::crd::finding::{Remark, Remarks, lines, quoted};
 use crate::crd::scalar;
-use crate::crd::tree::{Entry, Item, Node, Pos, TextAt, Value};
+use crate::crd::tree::{Entry, Item, Lost, Node, Pos, TextAt, Value};
 
 /// Nested lists and objects; no manifest needs a tenth of it.
 const DEPTH_MAX: usize = 64;
@@ -276,8 +276,8 @@ impl<'a> Builder<'a> {
             return self.set_key(None, at, false);
         }
         if let Some(open) = self.stack.last_mut() {
-            let key = open.key.take().and_then(|key| key.name).unwrap_or_default();
-            open.node.lost.push(key);
+            let name = open.key.take().and_then(|key| key.name);
+            open.node.lost.push(Lost { name, text: None });
         }
     }
 

@@ -16,8 +16,6 @@ pub(super) struct Exprs<'a> {
     pub graph: &'a Graph,
     /// Names of the declared params.
     pub params: Vec<&'a str>,
-    /// Params were taken out by earlier findings, so an unknown name may be one of them.
-    pub params_lost: bool,
 }
 
 /// What one expression sees, by where it stands.
@@ -96,16 +94,21 @@ impl<'a> Exprs<'a> {
             }
         }
         for name in &refs.params {
-            if !self.params.contains(&name.as_str()) && !self.params_lost {
+            if !self.params.contains(&name.as_str()) && !self.source.lost_param(name) {
                 let fix = near::did_you_mean(name, self.params.iter().copied());
                 let fix = fix.or_else(|| Some(format!("declare it: params: [{{name: {name}}}]")));
                 place.remark(place.of_member("params", name), format!("unknown param {}", quoted(name)), fix, remarks);
             }
         }
         for name in &refs.tasks {
-            if let Some((reason, fix)) = self.task(name, sight) {
+            if let Some((reason, fix)) = self.task(name, sight, remarks.affords_advice()) {
                 place.remark(place.of_member("tasks", name), reason, fix, remarks);
             }
+        }
+        // The engine hands an expression the tasks that it names and no others.
+        if refs.whole_tasks {
+            let reason = "tasks is used without the name of a task".to_string();
+            place.remark(place.of("tasks"), reason, Some("name each: tasks.<name>.outputs".to_string()), remarks);
         }
         for (task, fields) in &refs.task_fields {
             for field in fields.iter().filter(|field| *field != WHOLE && !TASK_FIELDS.contains(&field.as_str())) {
@@ -145,11 +148,11 @@ impl<'a> Exprs<'a> {
         Some((reason, Some(fix)))
     }
 
-    fn task(&self, name: &str, sight: &Sight<'_>) -> Option<(String, Option<String>)> {
+    fn task(&self, name: &str, sight: &Sight<'_>, advice: bool) -> Option<(String, Option<String>)> {
         let Some(other) = self.graph.task(name) else {
-            let fix = near::did_you_mean(&cel_name(name), self.graph.cel_names());
-            let unknown = (format!("unknown task {}", quoted(name)), fix);
-            return (!self.source.tasks_lost).then_some(unknown);
+            let near = || near::did_you_mean(&cel_name(name), self.graph.cel_names());
+            let unknown = (format!("unknown task {}", quoted(name)), advice.then(near).flatten());
+            return (!self.source.lost_task(name)).then_some(unknown);
         };
         let no = sight.task?;
         let (task, other_task) = (&self.source.tasks[no], &self.source.tasks[other]);

@@ -91,6 +91,7 @@ fn edges(source: &Source<'_>, by_name: &BTreeMap<&str, usize>, no: usize, remark
     let task = &source.tasks[no];
     let list = task.at.field("dependsOn");
     let mut upstreams: Vec<usize> = Vec::new();
+    let mut named = vec![false; source.tasks.len()];
     for (place, name) in task.spec.depends_on.iter().enumerate() {
         let (reason, fix) = match by_name.get(name.as_str()) {
             Some(&up) if up == no => ("a task cannot depend on itself".to_string(), Some("remove it".to_string())),
@@ -102,16 +103,17 @@ fn edges(source: &Source<'_>, by_name: &BTreeMap<&str, usize>, no: usize, remark
                 let fix = "a finally task starts after all tasks anyway: remove it".to_string();
                 (format!("{} is not a finally task", quoted(name)), Some(fix))
             }
-            Some(up) if upstreams.contains(up) => (format!("{} is named twice", quoted(name)), Some("remove one".to_string())),
+            Some(&up) if named[up] => (format!("{} is named twice", quoted(name)), Some("remove one".to_string())),
             Some(&up) => {
+                named[up] = true;
                 upstreams.push(up);
                 continue;
             }
             // Who the stranger is may be in a task that was taken out for another finding.
-            None if source.tasks_lost => continue,
+            None if source.lost_task(name) => continue,
             None => {
-                let fix = near::did_you_mean(name, by_name.keys().copied());
-                (format!("unknown task {}", quoted(name)), fix)
+                let fix = remarks.affords_advice().then(|| near::did_you_mean(name, by_name.keys().copied()));
+                (format!("unknown task {}", quoted(name)), fix.flatten())
             }
         };
         remarks.at(&list.item(place), reason, fix);
@@ -186,8 +188,8 @@ fn ancestors(source: &Source<'_>, upstreams: &[Vec<usize>], order: &[usize]) -> 
     for &no in order {
         let at = &source.tasks[no].at;
         // Some upstreams were taken out or are unknown: whatever is said of this task could be wrong.
-        let lost = at.lost("dependsOn") || upstreams[no].len() < source.tasks[no].spec.depends_on.len() || at.field("dependsOn").lost("");
-        if lost {
+        let list_lost = at.lost("dependsOn") || at.field("dependsOn").lost_any();
+        if list_lost || upstreams[no].len() < source.tasks[no].spec.depends_on.len() {
             continue;
         }
         let mut bits = Some(vec![0_u64; words]);

@@ -25,8 +25,6 @@ struct Source<'a> {
     spec_at: Cursor<'a>,
     /// Tasks, then finally: a task's number is its place here.
     tasks: Vec<SourceTask<'a>>,
-    /// Tasks were taken out by earlier findings, so an unknown name may be one of them.
-    tasks_lost: bool,
 }
 
 struct SourceTask<'a> {
@@ -46,14 +44,18 @@ pub(super) struct Converted {
 /// Converts `spec`, whose tree is under `root`; remarks tell what is wrong.
 pub(super) fn workflow(spec: &WorkflowSpec, root: &Cursor<'_>, remarks: &mut Remarks, id: Identity<'_>) -> Converted {
     let spec_at = root.field("spec");
-    let source = Source { spec, tasks: tasks_of(spec, &spec_at), tasks_lost: tasks_lost(&spec_at), spec_at };
+    let source = Source { spec, tasks: tasks_of(spec, &spec_at), spec_at };
     let before = remarks.len();
     let params_at = source.spec_at.field("params");
-    let params_lost = source.spec_at.lost("params") || params_at.lost("");
+    let params_lost = source.spec_at.lost("params") || params_at.lost_any();
     let params = param::declared(&spec.params, &params_at, remarks);
+    if let Some(retry) = spec.defaults.as_ref().and_then(|defaults| defaults.retry.as_ref()) {
+        // Also when no task uses it; said twice, it is shown once.
+        bounds::retry(retry, &source.spec_at.field("defaults").field("retry"), remarks);
+    }
     let graph = Graph::read(&source, remarks);
     let names = params.iter().map(|param| param.name.as_str()).collect();
-    let exprs = Exprs { source: &source, graph: &graph, params: names, params_lost };
+    let exprs = Exprs { source: &source, graph: &graph, params: names };
     let tasks = (0..source.tasks.len()).map(|no| task::build(&exprs, no, remarks)).collect::<Vec<_>>();
     let parts = Workflow {
         id: WorkflowId::new(id.namespace, id.name, id.hash),
@@ -89,9 +91,19 @@ fn tasks_of<'a>(spec: &'a WorkflowSpec, spec_at: &Cursor<'a>) -> Vec<SourceTask<
     tasks
 }
 
-fn tasks_lost(spec_at: &Cursor<'_>) -> bool {
-    let list_lost = |key| spec_at.lost(key) || spec_at.field(key).lost("");
-    list_lost("tasks") || list_lost("finally")
+impl Source<'_> {
+    /// Whether an earlier finding took a task out that may have been called `name` (as written or in CEL).
+    fn lost_task(&self, name: &str) -> bool {
+        ["tasks", "finally"].iter().any(|key| {
+            let list = self.spec_at.field(key);
+            self.spec_at.lost(key) || list.lost_element(name) || list.lost_element(&name.replace('_', "-"))
+        })
+    }
+
+    /// Whether an earlier finding took a param out that may have been called `name`.
+    fn lost_param(&self, name: &str) -> bool {
+        self.spec_at.lost("params") || self.spec_at.field("params").lost_element(name)
+    }
 }
 
 /// The model's own check is the last word; what it refuses here was missed above.

@@ -139,7 +139,7 @@ fn gate(task: &spec::TaskSpec, at: &Cursor<'_>, remarks: &mut Remarks) {
 fn command(exprs: &Exprs<'_>, no: usize, argv: &[String], remarks: &mut Remarks) -> Vec<Template> {
     let list = exprs.source.tasks[no].at.field("command");
     let sight = Sight::of_items(exprs, no);
-    let script = script_argument(argv).filter(|_| !list.lost(""));
+    let script = script_argument(argv).filter(|_| !list.lost_any());
     let mut templates = Vec::with_capacity(argv.len());
     for (place, argument) in argv.iter().enumerate() {
         let at = list.item(place);
