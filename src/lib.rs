@@ -3,8 +3,12 @@
 #[cfg(feature = "full")]
 pub mod clock;
 #[cfg(feature = "full")]
+pub mod conductor;
+#[cfg(feature = "full")]
 pub mod crd;
 pub mod engine;
+#[cfg(feature = "full")]
+pub mod feed;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;

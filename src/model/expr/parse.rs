@@ -9,8 +9,9 @@ use cel::{Context, Value as CelValue};
 use serde_json::Value;
 
 use super::explain::{self, EvalError, EvalErrorKind};
+use super::fuel::{self, Fuel};
 use super::limits::MAX_SOURCE_BYTES;
-use super::meter::{self, Fuel};
+use super::meter;
 use super::refs::{self, Path, Refs};
 use super::scan;
 use super::scope::Scope;
@@ -127,12 +128,12 @@ const BROKEN: &str = "it cannot be evaluated";
 
 impl Inner {
     fn evaluate(&self, scope: &Scope) -> Result<Value, EvalErrorKind> {
-        let fuel = Fuel::full();
-        let mut context = Context::with_env(meter::environment());
+        let meter = Fuel::full();
+        let mut context = Context::with_env(fuel::environment());
         context.set_variable_resolver(scope);
-        fuel.install(&mut context);
+        meter.install(&mut context);
         let outcome = CelValue::resolve_val(&self.tree, &context);
-        if fuel.is_spent() {
+        if meter.is_spent() {
             return Err(EvalErrorKind::TooCostly);
         }
         match outcome {

@@ -142,10 +142,10 @@ impl Walk {
         loop {
             let (inner, step) = match &at.expr {
                 Node::Ident(name) => {
-                    if name.starts_with('.') {
+                    if let Some(plain) = name.strip_prefix('.') {
                         return Err(format!(
                             "a name does not begin with a dot: write `{}`",
-                            &name[1..]
+                            plain
                         ));
                     }
                     steps.reverse();
@@ -173,7 +173,8 @@ impl Walk {
 
     fn record(&mut self, path: Path) -> Result<(), String> {
         let bound = self.bound.iter().any(|(name, _)| *name == path.name);
-        if !bound && !(path.steps.is_empty() && TYPE_NAMES.contains(&path.root.as_str())) {
+        let a_type = path.steps.is_empty() && TYPE_NAMES.contains(&path.root.as_str());
+        if !bound && !a_type {
             self.refs.record(&path);
         }
         if !path.steps.is_empty() {

@@ -79,22 +79,23 @@ fn is_python(name: &str) -> bool {
 }
 
 impl Wrapper {
+    fn is_assignment(&self, arg: &str) -> bool {
+        self.assignments && arg.contains('=')
+    }
+
     fn command(&self, argv: &[String], mut at: usize) -> Option<usize> {
         let mut operands = self.operands;
         loop {
             let arg = argv.get(at)?.as_str();
             if self.valued.contains(&arg) {
-                at += 2;
-            } else if (arg.starts_with('-') && arg.len() > 1) || arg == "-" {
                 at += 1;
-            } else if self.assignments && arg.contains('=') {
-                at += 1;
-            } else if operands > 0 {
-                operands -= 1;
-                at += 1;
-            } else {
-                return Some(at);
+            } else if !arg.starts_with('-') && !self.is_assignment(arg) {
+                match operands.checked_sub(1) {
+                    Some(left) => operands = left,
+                    None => return Some(at),
+                }
             }
+            at += 1;
         }
     }
 }
