@@ -4,6 +4,8 @@
 pub mod clock;
 #[cfg(feature = "full")]
 pub mod conductor;
+#[cfg(feature = "full")]
+pub mod crd;
 pub mod engine;
 #[cfg(feature = "full")]
 pub mod feed;
