@@ -3,7 +3,7 @@
 #
 # With RELAY_INFRA=local it uses servers that run already, in a throw-away database that it always drops:
 #   RELAY_INFRA_POSTGRES_URL   a user who may create databases, as postgres://user:password@host:port/postgres
-#   RELAY_INFRA_REDIS_URL      as redis://:password@host:port/0
+#   RELAY_INFRA_REDIS_URL      as redis://default:password@host:port/0
 # RELAY_INFRA_WAIT             seconds to wait for each server (default 60)
 set -euo pipefail
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "full")]
 pub mod clock;
+pub mod engine;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;

@@ -175,6 +175,11 @@ impl Workflow {
         self.tasks.get(no as usize)
     }
 
+    /// The task of a number that came from this workflow.
+    pub fn at(&self, no: TaskNo) -> &Task {
+        &self.tasks[no as usize]
+    }
+
     /// The task of this name.
     pub fn task_named(&self, name: &str) -> Option<&Task> {
         self.tasks.iter().find(|t| t.name == name)

@@ -12,7 +12,7 @@ pub struct EvalError(pub String);
 pub struct Refs { pub roots: BTreeSet<String>, pub params: BTreeSet<String>, pub tasks: BTreeSet<String>, pub whole_tasks: bool, pub whole_params: bool, pub task_fields: BTreeMap<String, BTreeSet<String>> }
 #[derive(Clone, Debug, Default)]
 pub struct Scope { pub vars: BTreeMap<String, Value> }
-impl Scope { pub fn new() -> Scope { Scope::default() } pub fn set(&mut self, k: &str, v: Value) { self.vars.insert(k.into(), v); } }
+impl Scope { pub fn set_double(&mut self, _r: &str, _n: &str) {} pub fn new() -> Scope { Scope::default() } pub fn set(&mut self, k: &str, v: Value) { self.vars.insert(k.into(), v); } }
 impl Expr {
     pub fn parse(source: &str) -> Result<Expr, ExprError> { Ok(Expr { source: source.into(), refs: Refs::default() }) }
     pub fn source(&self) -> &str { &self.source }

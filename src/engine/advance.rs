@@ -1,0 +1,145 @@
+//! A task leaves PENDING: its rule, its `when`, its expressions, its approval.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::{
+    engine::{ERROR_CHARS, Group, Run},
+    model::{
+        ids::TaskKey,
+        job::Inputs,
+        reason::Reason,
+        status::TaskStatus,
+        task::{Action, Task, TaskNo},
+        time::later,
+        workflow::limits,
+    },
+};
+
+/// A text for a row: bounded.
+pub(super) fn bounded(text: &str) -> String {
+    if text.chars().count() <= ERROR_CHARS {
+        return text.to_owned();
+    }
+    text.chars().take(ERROR_CHARS).chain(" …".chars()).collect()
+}
+
+impl Run {
+    /// Looks whether a PENDING task can leave that state, and lets it.
+    pub(super) fn settle(&mut self, no: TaskNo) {
+        let node = self.node(no);
+        if node.row.status != TaskStatus::Pending {
+            return;
+        }
+        let key = node.row.key;
+        let (open, failed, skipped) = (node.open, node.failed, node.skipped);
+        if let Some(reason) = self.halted(no) {
+            return self.end(key, TaskStatus::Cancelled, Some(reason));
+        }
+        let workflow = self.workflow.clone();
+        let task = workflow.at(no);
+        if task.finally && self.row.finally_at.is_none() {
+            return;
+        }
+        if failed > 0 {
+            return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
+        }
+        if open > 0 {
+            return;
+        }
+        if skipped > 0 {
+            return self.end(key, TaskStatus::Skipped, Some(Reason::UpstreamSkipped));
+        }
+        if let Some(when) = &task.when {
+            match when.eval_bool(&self.scope(task, when.refs(), None)) {
+                Ok(true) => {}
+                Ok(false) => return self.end(key, TaskStatus::Skipped, Some(Reason::WhenFalse)),
+                Err(e) => return self.fail(key, Reason::ExpressionError, &format!("when: {e}")),
+            }
+        }
+        match self.evaluate(task) {
+            Ok(Some(list)) if list.is_empty() => self.end(key, TaskStatus::Skipped, Some(Reason::EmptyForEach)),
+            Ok(list) => self.leave_pending(task, key, list),
+            Err((reason, why)) => self.fail(key, reason, &why),
+        }
+    }
+
+    /// Evaluates all that a task's row holds: the list of a forEach, or the argv and environment. Of a forEach gives the list.
+    fn evaluate(&mut self, task: &Task) -> Result<Option<Arc<Vec<Value>>>, (Reason, String)> {
+        let key = TaskKey { round: self.node(task.no).row.key.round, ..TaskKey::of_task(task.no) };
+        let Some(for_each) = &task.for_each else {
+            let inputs = self.inputs(task, None).map_err(|why| (Reason::ExpressionError, why))?;
+            let stored = serde_json::to_value(inputs).map_err(|e| (Reason::ExpressionError, e.to_string()))?;
+            self.touch(key).input = Some(Arc::new(stored));
+            return Ok(None);
+        };
+        let scope = self.scope(task, for_each.from.refs(), None);
+        let list = for_each.from.eval_list(&scope);
+        let list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
+        let most = limits::ITEMS.min(limits::ROWS.saturating_sub(self.rows));
+        if list.len() > most {
+            return Err((Reason::ListTooLong, format!("forEach.from gave {} items, and {most} are allowed", list.len())));
+        }
+        let list = Arc::new(list);
+        self.rows += list.len();
+        if !list.is_empty() {
+            self.touch(key).input = Some(Arc::new(json!({ "items": *list })));
+        }
+        Ok(Some(list))
+    }
+
+    /// PENDING -> READY, and on from there.
+    fn leave_pending(&mut self, task: &Task, key: TaskKey, list: Option<Arc<Vec<Value>>>) {
+        self.nodes[task.no as usize].group = list.map(Group::new);
+        self.step(key, TaskStatus::Ready, None);
+        let Some(approval) = &task.approval else { return self.proceed(task, key) };
+        self.step(key, TaskStatus::Blocked, Some(Reason::AwaitingApproval));
+        if let Some(timeout) = approval.timeout {
+            self.wake_at(key, later(self.sheet.now, timeout));
+        }
+    }
+
+    /// From READY, with nothing more to ask: expand, end a gate, or wait for a worker.
+    pub(super) fn proceed(&mut self, task: &Task, key: TaskKey) {
+        if task.for_each.is_some() && key.item.is_none() {
+            self.step(key, TaskStatus::Running, None);
+            self.expand(task.no);
+        } else if task.action == Action::Gate {
+            self.touch(key).output = Some(Arc::new(json!({})));
+            self.end(key, TaskStatus::Success, None);
+        } else {
+            self.ready(key);
+        }
+    }
+
+    /// Evaluates argv and environment, of an item with its element in sight.
+    pub(super) fn inputs(&self, task: &Task, item: Option<(usize, &Value)>) -> Result<Inputs, String> {
+        let mut refs = crate::model::expr::Refs::default();
+        let argv_templates = match &task.action {
+            Action::Command(argv) => argv.as_slice(),
+            Action::Script(_) | Action::Gate => &[],
+        };
+        let templates = argv_templates.iter().chain(task.env.iter().map(|(_, t)| t));
+        for expr in templates.flat_map(|t| t.exprs()) {
+            super::scope::union(&mut refs, expr.refs());
+        }
+        let scope = self.scope(task, &refs, item);
+        let mut inputs = Inputs::default();
+        for (n, template) in argv_templates.iter().enumerate() {
+            let arg = template.render(&scope).map_err(|e| format!("command[{n}]: {e}"))?;
+            inputs.argv.get_or_insert_default().push(arg);
+        }
+        for (name, template) in &task.env {
+            let value = template.render(&scope).map_err(|e| format!("env {name}: {e}"))?;
+            inputs.env.push((name.clone(), value));
+        }
+        Ok(inputs)
+    }
+
+    /// FAILED for good, with a text.
+    pub(super) fn fail(&mut self, key: TaskKey, reason: Reason, why: &str) {
+        self.touch(key).error = Some(bounded(why));
+        self.end(key, TaskStatus::Failed, Some(reason));
+    }
+}

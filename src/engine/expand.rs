@@ -1,0 +1,143 @@
+//! forEach: items are born in chunks, in index order, until the list is through or nothing new may start.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::Value;
+
+use crate::{
+    engine::{EXPAND_CHUNK, Effect, Group, Run, view},
+    model::{
+        ids::TaskKey,
+        reason::Reason,
+        status::TaskStatus,
+        task::{Task, TaskNo},
+        task_run::TaskRow,
+    },
+};
+
+impl Group {
+    pub(super) fn new(list: Arc<Vec<Value>>) -> Group {
+        Group {
+            list,
+            items: Vec::new(),
+            open: 0,
+            success: 0,
+            failed: 0,
+            cancelled: 0,
+            used: 0,
+            waiting: BTreeSet::new(),
+        }
+    }
+
+    /// Counts an item that is, or was just made, final.
+    pub(super) fn count(&mut self, status: TaskStatus) {
+        match status {
+            TaskStatus::Success => self.success += 1,
+            TaskStatus::Failed => self.failed += 1,
+            TaskStatus::Cancelled => self.cancelled += 1,
+            _ => {}
+        }
+    }
+}
+
+impl Run {
+    /// Bears the next items of a group, or ends the group when there is nothing more to come.
+    pub(super) fn expand(&mut self, no: TaskNo) {
+        let workflow = self.workflow.clone();
+        let task = workflow.at(no);
+        let group_key = self.node(no).row.key;
+        if self.node(no).row.status != TaskStatus::Running {
+            return;
+        }
+        for _ in 0..EXPAND_CHUNK {
+            if self.sealed(task) || !self.bear_item(task, group_key) {
+                break;
+            }
+        }
+        if self.more_items(task) {
+            self.sheet.effect(Effect::Expand(group_key));
+        }
+        self.end_group_if_done(task);
+    }
+
+    /// Will items be born that are not there yet?
+    pub(super) fn more_items(&self, task: &Task) -> bool {
+        let unborn = self.node(task.no).group.as_ref().is_some_and(|g| g.items.len() < g.list.len());
+        unborn && !self.sealed(task)
+    }
+
+    /// May no item of this task start any more?
+    pub(super) fn sealed(&self, task: &Task) -> bool {
+        let failed = self.node(task.no).group.as_ref().is_some_and(|g| g.failed > 0);
+        let own = task.for_each.as_ref().is_some_and(|f| f.fail_fast) && failed;
+        own || self.halted(task.no).is_some()
+    }
+
+    fn bear_item(&mut self, task: &Task, group_key: TaskKey) -> bool {
+        let Some(group) = &self.node(task.no).group else { return false };
+        let (index, list) = (group.items.len(), group.list.clone());
+        let Some(element) = list.get(index) else { return false };
+        let key = group_key.with_item(index as u32);
+        let mut row = TaskRow::new(key, self.sheet.now);
+        let inputs = self.inputs(task, Some((index, element)));
+        let inputs = inputs.and_then(|i| serde_json::to_value(i).map_err(|e| e.to_string()));
+        match &inputs {
+            Ok(inputs) => {
+                row.status = TaskStatus::Ready;
+                row.ready_at = Some(self.sheet.now);
+                row.input = Some(Arc::new(inputs.clone()));
+            }
+            Err(why) => {
+                row.status = TaskStatus::Failed;
+                row.reason = Some(Reason::ExpressionError);
+                row.error = Some(super::advance::bounded(why));
+                row.finished_at = Some(self.sheet.now);
+            }
+        }
+        let (status, reason) = (row.status, row.reason);
+        if let Some(group) = &mut self.nodes[task.no as usize].group {
+            group.items.push(row);
+            group.open += usize::from(!status.is_final());
+            group.count(status);
+        }
+        self.born_in(key, status, reason);
+        if status == TaskStatus::Ready {
+            self.proceed(task, key);
+        } else {
+            self.after_item_failed(task);
+        }
+        true
+    }
+
+    /// An item failed: with `forEach.failFast` nothing more of this group starts.
+    pub(super) fn after_item_failed(&mut self, task: &Task) {
+        if task.for_each.as_ref().is_some_and(|f| f.fail_fast) {
+            self.halt_items(task.no, Reason::FailFast, false);
+        }
+    }
+
+    /// Ends the group when every item is final and none is to come.
+    pub(super) fn end_group_if_done(&mut self, task: &Task) {
+        let node = self.node(task.no);
+        let Some(group) = &node.group else { return };
+        if node.row.status != TaskStatus::Running || group.open > 0 || self.more_items(task) {
+            return;
+        }
+        let key = node.row.key;
+        let status = view::aggregate(group.failed, group.cancelled, group.success);
+        let reason = match status {
+            TaskStatus::Failed => Some(Reason::ItemFailed),
+            TaskStatus::Cancelled => self.halted(task.no).or(Some(Reason::FailFast)),
+            _ => None,
+        };
+        let (failed, of) = (group.failed, group.list.len());
+        if status == TaskStatus::Failed {
+            self.touch(key).error = Some(format!("{failed} of {of} items failed"));
+        }
+        // A group that was stopped before its first item was born is cancelled, not skipped.
+        match (status, self.halted(task.no)) {
+            (TaskStatus::Skipped, Some(reason)) => self.end(key, TaskStatus::Cancelled, Some(reason)),
+            _ => self.end(key, status, reason),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Ends: of a task run, of the run; what they mean for the others; finally.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    engine::{Effect, Node, Run, Timer},
+    model::{
+        ids::TaskKey,
+        reason::Reason,
+        status::{RunStatus, TaskStatus},
+        task::{OnError, TaskNo},
+        time::later,
+    },
+};
+
+impl Node {
+    /// Counts an upstream that is final, as AllSuccess sees it; `forgiven` is a failure with `onError: Continue`.
+    pub(super) fn upstream_ended(&mut self, status: TaskStatus, forgiven: bool) {
+        self.open = self.open.saturating_sub(1);
+        match status {
+            TaskStatus::Failed if forgiven => {}
+            TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled => self.failed += 1,
+            TaskStatus::Skipped => self.skipped += 1,
+            _ => {}
+        }
+    }
+}
+
+impl Run {
+    /// Makes a row final. Whoever calls this has vacated its place.
+    pub(super) fn end(&mut self, key: TaskKey, status: TaskStatus, reason: Option<Reason>) {
+        self.step(key, status, reason);
+        if key.item.is_none() {
+            self.ended.push_back(key.task);
+            return;
+        }
+        let workflow = self.workflow.clone();
+        let task = workflow.at(key.task);
+        if let Some(group) = &mut self.nodes[key.task as usize].group {
+            group.open = group.open.saturating_sub(1);
+            group.count(status);
+        }
+        if status == TaskStatus::Failed {
+            self.after_item_failed(task);
+        }
+        self.end_group_if_done(task);
+    }
+
+    /// Tells every ended task's dependents, and so on until nothing follows any more.
+    pub(super) fn drain(&mut self) {
+        while let Some(no) = self.ended.pop_front() {
+            let workflow = self.workflow.clone();
+        let task = workflow.at(no);
+            let status = self.node(no).row.status;
+            let forgiven = task.on_error == OnError::Continue && status == TaskStatus::Failed;
+            match task.finally {
+                true => self.open_finally = self.open_finally.saturating_sub(1),
+                false => self.open_main = self.open_main.saturating_sub(1),
+            }
+            if status == TaskStatus::Failed && !forgiven {
+                self.failed_for_good(task.finally);
+            }
+            for down in &task.dependents {
+                self.nodes[*down as usize].upstream_ended(status, forgiven);
+                self.settle(*down);
+            }
+        }
+    }
+
+    fn failed_for_good(&mut self, finally: bool) {
+        if finally {
+            self.finally_failed = true;
+            return;
+        }
+        let first = !std::mem::replace(&mut self.main_failed, true);
+        if first && self.workflow.fail_fast {
+            self.halt(false, Reason::FailFast, false);
+        }
+    }
+
+    /// The status and reason that the run will have, as far as its tasks have come.
+    pub(super) fn coming_status(&self) -> (RunStatus, Option<Reason>) {
+        match &self.row.stop {
+            Some(stop) if stop.reason == Reason::Cancelled => (RunStatus::Cancelled, Some(Reason::Cancelled)),
+            Some(stop) => (RunStatus::Failed, Some(stop.reason)),
+            None if self.main_failed => (RunStatus::Failed, Some(Reason::TaskFailed)),
+            None if self.finally_timed_out() => (RunStatus::Failed, Some(Reason::FinallyTimeout)),
+            None if self.finally_failed => (RunStatus::Failed, Some(Reason::FinallyFailed)),
+            None => (RunStatus::Success, None),
+        }
+    }
+
+    fn finally_timed_out(&self) -> bool {
+        let timed_out = |n: &Node| n.row.reason == Some(Reason::FinallyTimeout);
+        self.row.finally_at.is_some() && self.nodes.iter().any(timed_out)
+    }
+
+    /// Lets finally go when the others are through, and ends the run when all is through.
+    pub(super) fn check_end(&mut self) {
+        if self.row.status != RunStatus::Running || self.open_main > 0 {
+            return;
+        }
+        if self.row.finally_at.is_none() && self.open_finally > 0 {
+            self.begin_finally();
+            self.drain();
+        }
+        if self.open_finally > 0 {
+            return;
+        }
+        let (mut status, mut reason) = self.coming_status();
+        if status == RunStatus::Success {
+            match self.run_outputs() {
+                Ok(outputs) => self.touch_run().outputs = outputs.map(Arc::new),
+                Err(why) => {
+                    (status, reason) = (RunStatus::Failed, Some(Reason::ExpressionError));
+                    self.touch_run().error = Some(super::advance::bounded(&why));
+                }
+            }
+        }
+        self.timers.clear();
+        self.step_run(status, reason);
+        self.sheet.effect(Effect::Ended);
+    }
+
+    fn begin_finally(&mut self) {
+        let now = self.sheet.now;
+        self.touch_run().finally_at = Some(now);
+        self.timers.retain(|(_, timer)| *timer != Timer::Run);
+        if let Some(timeout) = self.workflow.timeouts.finally {
+            self.timers.insert((later(now, timeout), Timer::Finally));
+        }
+        for no in 0..self.nodes.len() {
+            if self.workflow.tasks[no].finally {
+                self.settle(no as TaskNo);
+            }
+        }
+    }
+
+    fn run_outputs(&self) -> Result<Option<Value>, String> {
+        if self.workflow.outputs.is_empty() {
+            return Ok(None);
+        }
+        let mut outputs = Map::new();
+        for output in &self.workflow.outputs {
+            let scope = self.run_scope(output.value.refs(), true);
+            let value = output.value.eval(&scope).map_err(|e| format!("outputs.{}: {e}", output.name))?;
+            outputs.insert(output.name.clone(), value);
+        }
+        Ok(Some(Value::Object(outputs)))
+    }
+}

@@ -1,0 +1,60 @@
+//! The job of a task run: what its row and its workflow say a worker shall do.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    engine::{Run, scope},
+    model::{
+        ids::{TaskKey, TaskRunId},
+        job::{Inputs, Job, JobId, PROTOCOL, Program},
+        task::Action,
+    },
+};
+
+impl Run {
+    /// The job of the present attempt; none for what has no process (a gate, a group).
+    pub fn job(&self, key: TaskKey) -> Option<Job> {
+        let row = self.row_of(key)?;
+        let task = self.workflow.task(key.task)?;
+        let inputs: Inputs = serde_json::from_value(row.input.as_ref()?.as_ref().clone()).ok()?;
+        let program = match &task.action {
+            Action::Command(_) => Program::Command(inputs.argv.unwrap_or_default()),
+            Action::Script(text) => Program::Script(text.clone()),
+            Action::Gate => return None,
+        };
+        Some(Job {
+            version: PROTOCOL,
+            id: JobId { task_run: TaskRunId { run: self.row.id.clone(), key }, attempt: row.attempt },
+            pool: format!("{}/{}", self.row.namespace, task.pool),
+            rank: row.ready_at.map_or(0, |at| at.as_millisecond()),
+            run_name: self.row.name.clone(),
+            task_name: task.name.clone(),
+            program,
+            env: inputs.env,
+            timeout: task.timeout,
+            outputs: task.outputs.clone(),
+            input: Arc::new(self.document(key)),
+        })
+    }
+
+    /// The content of `$RELAY_INPUT`: made from final rows and params alone, so it is the same at each attempt.
+    fn document(&self, key: TaskKey) -> Value {
+        let task = self.workflow.at(key.task);
+        let upstream = |no: &u32| {
+            let node = self.node(*no);
+            let value = json!({ "status": node.row.status.as_str(), "outputs": scope::outputs(node) });
+            (self.workflow.at(*no).name.clone(), value)
+        };
+        let tasks: Map<String, Value> = task.depends_on.iter().map(upstream).collect();
+        let element = key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned());
+        json!({
+            "params": self.row.params.as_ref(),
+            "run": self.run_value(if task.finally { self.coming_status().0.as_str() } else { "RUNNING" }),
+            "item": element,
+            "index": key.item,
+            "tasks": tasks,
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! What workers, and the lack of them, tell of an attempt.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{
+    engine::{LOSSES_MAX, Refused, Run},
+    model::{
+        ids::TaskKey,
+        job::Outcome,
+        reason::Reason,
+        status::TaskStatus,
+        task::FailureKind,
+        time::later,
+    },
+};
+
+impl Run {
+    /// The status of the row, if `attempt` is its present one and has not ended.
+    fn current(&self, key: TaskKey, attempt: u32) -> Result<TaskStatus, Refused> {
+        let row = self.row_of(key).ok_or(Refused::Unknown(key))?;
+        let live = matches!(row.status, TaskStatus::Queued | TaskStatus::Running);
+        // A group is RUNNING as well, but has no attempt: nobody can report of it.
+        if !live || row.attempt != attempt || attempt == 0 {
+            return Err(Refused::Stale { key, attempt, status: row.status, current: row.attempt });
+        }
+        Ok(row.status)
+    }
+
+    /// QUEUED -> RUNNING.
+    pub(super) fn started(&mut self, key: TaskKey, attempt: u32, worker: String) -> Result<(), Refused> {
+        let status = self.current(key, attempt)?;
+        if status != TaskStatus::Queued {
+            return Err(Refused::Stale { key, attempt, status, current: attempt });
+        }
+        self.step(key, TaskStatus::Running, None).worker = Some(worker);
+        Ok(())
+    }
+
+    /// The first end that is told of an attempt counts.
+    pub(super) fn attempt_ended(
+        &mut self,
+        key: TaskKey,
+        attempt: u32,
+        worker: String,
+        outcome: Outcome,
+    ) -> Result<(), Refused> {
+        if self.current(key, attempt)? == TaskStatus::Queued {
+            self.step(key, TaskStatus::Running, None).worker = Some(worker);
+        }
+        match outcome {
+            Outcome::Success { outputs } => {
+                self.vacate(key);
+                let row = self.touch(key);
+                row.output = Some(Arc::new(Value::Object(outputs.into_iter().collect())));
+                (row.exit_code, row.error) = (Some(0), None);
+                self.end(key, TaskStatus::Success, None);
+            }
+            Outcome::Failed { kind, output_invalid, exit_code, message } => {
+                let reason = match kind {
+                    _ if output_invalid => Reason::OutputInvalid,
+                    FailureKind::Error => Reason::Error,
+                    FailureKind::Timeout => Reason::Timeout,
+                    FailureKind::ExitCode => Reason::ExitCode,
+                };
+                self.attempt_failed(key, kind, reason, exit_code, &message);
+            }
+            // Nobody asked for it: the worker went away in order, and took its job along.
+            Outcome::Cancelled => self.lost(key, attempt)?,
+        }
+        Ok(())
+    }
+
+    fn attempt_failed(
+        &mut self,
+        key: TaskKey,
+        kind: FailureKind,
+        reason: Reason,
+        exit_code: Option<i32>,
+        message: &str,
+    ) {
+        self.vacate(key);
+        let workflow = self.workflow.clone();
+        let task = workflow.at(key.task);
+        let stopped = self.stopped(key).is_some();
+        let seed = format!("{}.{}.{:?}", self.row.id, key.task, key.item);
+        let row = self.touch(key);
+        row.failures += 1;
+        row.exit_code = exit_code;
+        row.error = Some(super::advance::bounded(message));
+        let failures = row.failures;
+        if stopped || failures > task.retry.limit || !task.retry.covers(kind, exit_code) {
+            return self.end(key, TaskStatus::Failed, Some(reason));
+        }
+        self.step(key, TaskStatus::Retrying, Some(reason));
+        let wait = task.retry.wait(failures, &seed);
+        if wait.is_zero() {
+            self.step(key, TaskStatus::Ready, None);
+            self.ready(key);
+        } else {
+            self.wake_at(key, later(self.sheet.now, wait));
+        }
+    }
+
+    /// The worker is gone, or the queue lost the job: again, within the bound, without delay.
+    pub(super) fn lost(&mut self, key: TaskKey, attempt: u32) -> Result<(), Refused> {
+        let status = self.current(key, attempt)?;
+        self.vacate(key);
+        if let Some(reason) = self.stopped(key) {
+            self.end(key, TaskStatus::Cancelled, Some(reason));
+            return Ok(());
+        }
+        let row = self.touch(key);
+        row.losses += 1;
+        let (losses, worker) = (row.losses, row.worker.clone());
+        if losses > LOSSES_MAX {
+            let worker = worker.unwrap_or_default();
+            let why = format!("{losses} workers were lost while they ran it, the last was {worker}");
+            self.touch(key).error = Some(why);
+            self.end(key, TaskStatus::Failed, Some(Reason::WorkerLost));
+            return Ok(());
+        }
+        if status == TaskStatus::Running {
+            self.step(key, TaskStatus::Retrying, Some(Reason::WorkerLost));
+        }
+        self.step(key, TaskStatus::Ready, Some(Reason::WorkerLost));
+        self.ready(key);
+        Ok(())
+    }
+
+    /// The queue took the job back before a worker saw it.
+    pub(super) fn removed(&mut self, key: TaskKey, attempt: u32) -> Result<(), Refused> {
+        let status = self.current(key, attempt)?;
+        if status != TaskStatus::Queued {
+            return Err(Refused::Stale { key, attempt, status, current: attempt });
+        }
+        self.vacate(key);
+        match self.stopped(key) {
+            Some(reason) => self.end(key, TaskStatus::Cancelled, Some(reason)),
+            None => {
+                self.step(key, TaskStatus::Ready, None);
+                self.ready(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Why this row may not start (again), if so.
+    pub(super) fn stopped(&self, key: TaskKey) -> Option<Reason> {
+        let sealed = key.item.is_some() && self.sealed(self.workflow.at(key.task));
+        self.halted(key.task).or(sealed.then_some(Reason::FailFast))
+    }
+}

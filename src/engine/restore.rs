@@ -1,0 +1,181 @@
+//! A run again from its rows: everything else in memory follows from them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    engine::{Effect, Group, Node, Plan, Refused, Run, Timer, offer::Offers, sheet::Sheet},
+    model::{
+        ids::TaskKey,
+        run::{Actor, RunRow},
+        status::TaskStatus,
+        task::{OnError, TaskNo},
+        task_run::{ApprovalRow, TaskRow},
+        workflow::Workflow,
+    },
+};
+
+impl Run {
+    /// A run without a history: every task PENDING.
+    pub(super) fn bare(workflow: Arc<Workflow>, row: RunRow, now: Timestamp) -> Run {
+        let node = |no: usize| Node {
+            row: TaskRow::new(TaskKey::of_task(no as TaskNo), now),
+            open: workflow.tasks[no].depends_on.len(),
+            failed: 0,
+            skipped: 0,
+            group: None,
+            approvals: Vec::new(),
+        };
+        let count = |finally| workflow.tasks.iter().filter(|t| t.finally == finally).count();
+        Run {
+            nodes: (0..workflow.tasks.len()).map(node).collect(),
+            timers: BTreeSet::new(),
+            offers: Offers::default(),
+            open_main: count(false),
+            open_finally: count(true),
+            main_failed: false,
+            finally_failed: false,
+            rows: workflow.tasks.len(),
+            ended: Default::default(),
+            sheet: Sheet::new(now),
+            row,
+            workflow,
+        }
+    }
+
+    /// The run of these rows. The plan writes nothing in the normal case; its effects are what was left to be done.
+    pub fn restore(
+        workflow: Arc<Workflow>,
+        row: RunRow,
+        tasks: Vec<TaskRow>,
+        approvals: Vec<ApprovalRow>,
+        now: Timestamp,
+    ) -> Result<(Run, Plan), Refused> {
+        let ended = row.status.is_final();
+        let mut run = Run::bare(workflow, row, now);
+        run.sheet.open(now, Actor::Engine);
+        run.place(tasks)?;
+        for word in approvals {
+            if let Some(node) = run.nodes.get_mut(word.key.task as usize) {
+                if node.row.key.round == word.key.round {
+                    node.approvals.push(word);
+                }
+            }
+        }
+        run.recount();
+        if ended {
+            return run.take_plan().map(|plan| (run, plan));
+        }
+        run.arm();
+        for no in 0..run.nodes.len() {
+            run.settle(no as TaskNo);
+        }
+        run.close().map(|plan| (run, plan))
+    }
+
+    /// Puts each row in its place: tasks and groups of the newest round first, then items by index.
+    fn place(&mut self, mut tasks: Vec<TaskRow>) -> Result<(), Refused> {
+        tasks.sort_by_key(|t| (t.key.task, t.key.round, t.key.item));
+        self.rows = tasks.len();
+        for row in tasks {
+            let key = row.key;
+            let node = self.nodes.get_mut(key.task as usize).ok_or(Refused::Unknown(key))?;
+            match key.item {
+                None => {
+                    let of_each = self.workflow.tasks[key.task as usize].for_each.is_some();
+                    node.group = if of_each { list_of(&row).map(|list| Group::new(Arc::new(list))) } else { None };
+                    node.row = row;
+                }
+                Some(item) => {
+                    let group = node.group.as_mut().ok_or(Refused::Unknown(key))?;
+                    if group.items.len() != item as usize {
+                        return Err(Refused::Unknown(key));
+                    }
+                    group.items.push(row);
+                }
+            }
+        }
+        for node in &mut self.nodes {
+            let Some(group) = &mut node.group else { continue };
+            self.rows += group.list.len() - group.items.len().min(group.list.len());
+            let statuses: Vec<TaskStatus> = group.items.iter().map(|i| i.status).collect();
+            group.open = statuses.iter().filter(|s| !s.is_final()).count();
+            statuses.into_iter().for_each(|s| group.count(s));
+        }
+        Ok(())
+    }
+
+    /// Counts again what final tasks mean for their dependents and for the run.
+    fn recount(&mut self) {
+        let workflow = self.workflow.clone();
+        for task in &workflow.tasks {
+            let status = self.node(task.no).row.status;
+            if !status.is_final() {
+                continue;
+            }
+            let forgiven = task.on_error == OnError::Continue && status == TaskStatus::Failed;
+            let (open, failed) = match task.finally {
+                true => (&mut self.open_finally, &mut self.finally_failed),
+                false => (&mut self.open_main, &mut self.main_failed),
+            };
+            *open = open.saturating_sub(1);
+            *failed |= status == TaskStatus::Failed && !forgiven;
+            for down in &task.dependents {
+                self.nodes[*down as usize].upstream_ended(status, forgiven);
+            }
+        }
+    }
+
+    /// Timers, places and effects, as the rows ask for them.
+    fn arm(&mut self) {
+        self.arm_run_timer();
+        if let (Some(began), Some(timeout)) = (self.row.finally_at, self.workflow.timeouts.finally) {
+            self.timers.insert((crate::model::time::later(began, timeout), Timer::Finally));
+        }
+        let keys: Vec<TaskKey> = self.task_runs().map(|r| r.key).collect();
+        let mut ready: Vec<(Option<Timestamp>, TaskKey)> = Vec::new();
+        for key in keys {
+            let Some(row) = self.row_of(key) else { continue };
+            let group = key.item.is_none() && self.node(key.task).group.is_some();
+            match row.status {
+                TaskStatus::Ready => ready.push((row.ready_at, key)),
+                TaskStatus::Blocked | TaskStatus::Retrying => {
+                    if let Some(due) = row.due_at {
+                        self.timers.insert((due, Timer::Task(key)));
+                    }
+                }
+                TaskStatus::Running if group => {
+                    if self.more_items(&self.workflow.tasks[key.task as usize]) {
+                        self.sheet.effect(Effect::Expand(key));
+                    }
+                }
+                TaskStatus::Queued | TaskStatus::Running => self.arm_live(key),
+                _ => {}
+            }
+        }
+        ready.sort();
+        for (_, key) in ready {
+            self.ready(key);
+        }
+    }
+
+    fn arm_live(&mut self, key: TaskKey) {
+        self.occupy(key);
+        let Some((status, attempt)) = self.row_of(key).map(|r| (r.status, r.attempt)) else { return };
+        if let Some(reason) = self.stopped(key) {
+            let kill = Run::kills(reason);
+            if kill || status == TaskStatus::Queued {
+                self.sheet.effect(Effect::Remove { key, attempt, kill });
+            }
+        }
+        if status == TaskStatus::Queued {
+            self.sheet.effect(Effect::Publish(key));
+        }
+    }
+}
+
+fn list_of(group: &TaskRow) -> Option<Vec<Value>> {
+    group.input.as_ref()?.get("items")?.as_array().cloned()
+}

@@ -1,0 +1,119 @@
+//! What an expression sees: only what it names is put together.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    engine::{Node, Run},
+    model::{
+        expr::{Refs, Scope},
+        status::TaskStatus,
+        task::Task,
+        task_run::TaskRow,
+    },
+};
+
+/// Adds what `more` names to `refs`.
+pub(super) fn union(refs: &mut Refs, more: &Refs) {
+    refs.roots.extend(more.roots.iter().cloned());
+    refs.params.extend(more.params.iter().cloned());
+    refs.tasks.extend(more.tasks.iter().cloned());
+    refs.whole_tasks |= more.whole_tasks;
+    refs.whole_params |= more.whole_params;
+    for (task, fields) in &more.task_fields {
+        refs.task_fields.entry(task.clone()).or_default().extend(fields.iter().cloned());
+    }
+}
+
+/// The outputs of a row: {} without SUCCESS.
+pub(super) fn outputs_of(row: &TaskRow) -> Value {
+    match &row.output {
+        Some(output) if row.status == TaskStatus::Success => output.as_ref().clone(),
+        _ => json!({}),
+    }
+}
+
+/// The outputs of a task: of a forEach a list in index order, null where an item has none.
+pub(super) fn outputs(node: &Node) -> Value {
+    let Some(group) = &node.group else { return outputs_of(&node.row) };
+    let item = |n: usize| match group.items.get(n) {
+        Some(row) if row.status == TaskStatus::Success => outputs_of(row),
+        _ => Value::Null,
+    };
+    (0..group.list.len()).map(item).collect()
+}
+
+impl Run {
+    /// The scope of one of `task`'s expressions (of a run's output: any task of it).
+    pub(super) fn scope(&self, task: &Task, refs: &Refs, item: Option<(usize, &Value)>) -> Scope {
+        let mut scope = self.run_scope(refs, task.finally);
+        if let (Some((index, element)), Some(for_each)) = (item, &task.for_each) {
+            scope.set(&for_each.as_name, element.clone());
+            scope.set("index", json!(index));
+        }
+        scope
+    }
+
+    /// What every expression sees. The status that the run will have is known only to finally.
+    pub(super) fn run_scope(&self, refs: &Refs, finally: bool) -> Scope {
+        let mut scope = Scope::new();
+        if refs.roots.contains("params") {
+            scope.set("params", self.row.params.as_ref().clone());
+            for param in &self.workflow.params {
+                if param.kind == crate::model::workflow::ValueType::Number {
+                    scope.set_double("params", &param.name);
+                }
+            }
+        }
+        if refs.roots.contains("run") {
+            let status = if finally { self.coming_status().0 } else { self.row.status };
+            scope.set("run", self.run_value(status.as_str()));
+        }
+        if refs.roots.contains("tasks") {
+            let mut tasks = Map::new();
+            for name in &refs.tasks {
+                if let Some(named) = self.workflow.task_in_cel(name) {
+                    let fields = refs.task_fields.get(name);
+                    let wants = |field: &str| fields.is_none_or(|f| f.contains(field));
+                    tasks.insert(name.clone(), self.task_value(self.node(named.no), wants));
+                }
+            }
+            scope.set("tasks", Value::Object(tasks));
+        }
+        scope
+    }
+
+    pub(super) fn run_value(&self, status: &str) -> Value {
+        json!({
+            "id": self.row.id.as_str(),
+            "name": self.row.name,
+            "namespace": self.row.namespace,
+            "workflow": self.workflow.name,
+            "status": status,
+        })
+    }
+
+    fn task_value(&self, node: &Node, wants: impl Fn(&str) -> bool) -> Value {
+        let row = &node.row;
+        let mut value = json!({
+            "status": row.status.as_str(),
+            "reason": row.reason.map_or("", |r| r.as_str()),
+            "attempt": row.attempt,
+        });
+        if wants("outputs") {
+            value["outputs"] = outputs(node);
+        }
+        if let (true, Some(group)) = (wants("items"), &node.group) {
+            let item = |row: &TaskRow| {
+                json!({
+                    "index": row.key.item,
+                    "status": row.status.as_str(),
+                    "reason": row.reason.map_or("", |r| r.as_str()),
+                    "attempt": row.attempt,
+                    "outputs": outputs_of(row),
+                })
+            };
+            value["items"] = group.items.iter().map(item).collect();
+        }
+        value
+    }
+}

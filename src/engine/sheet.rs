@@ -1,0 +1,179 @@
+//! The sheet on which one `apply` notes what it changes: the expected state of each row, and the edges taken.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    engine::{Effect, Node, Plan, Refused, Run, Timer},
+    model::{
+        change::{Changes, RunChange, Step, TaskChange},
+        ids::TaskKey,
+        reason::Reason,
+        run::Actor,
+        status::{RunStatus, TaskStatus},
+        task_run::TaskRow,
+    },
+};
+
+#[derive(Clone, Debug, Default)]
+struct Noted {
+    /// Status and attempt before this `apply`; none for a new row.
+    expect: Option<(TaskStatus, u32)>,
+    steps: Vec<Step<TaskStatus>>,
+}
+
+/// What the current `apply` has changed so far.
+#[derive(Clone, Debug)]
+pub(super) struct Sheet {
+    pub(super) now: Timestamp,
+    actor: Actor,
+    run: Option<(Option<RunStatus>, Vec<Step<RunStatus>>)>,
+    tasks: BTreeMap<TaskKey, Noted>,
+    approvals: Vec<crate::model::task_run::ApprovalRow>,
+    pub(super) effects: Vec<Effect>,
+    fault: Option<Refused>,
+}
+
+impl Sheet {
+    pub(super) fn new(now: Timestamp) -> Sheet {
+        Sheet {
+            now,
+            actor: Actor::Engine,
+            run: None,
+            tasks: BTreeMap::new(),
+            approvals: Vec::new(),
+            effects: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// Begins an `apply`. What a refused one left behind is dropped: it changed no row.
+    pub(super) fn open(&mut self, now: Timestamp, actor: Actor) {
+        *self = Sheet { actor, ..Sheet::new(now) };
+    }
+
+    /// A row is new.
+    pub(super) fn birth(&mut self, key: TaskKey) {
+        self.tasks.entry(key).or_default();
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn approval(&mut self, row: crate::model::task_run::ApprovalRow) {
+        self.approvals.push(row);
+    }
+}
+
+impl Run {
+    /// The row of a task, a group or an item.
+    pub(super) fn row_of(&self, key: TaskKey) -> Option<&TaskRow> {
+        let node = self.nodes.get(key.task as usize)?;
+        let row = match key.item {
+            None => &node.row,
+            Some(item) => node.group.as_ref()?.items.get(item as usize)?,
+        };
+        (row.key == key).then_some(row)
+    }
+
+    pub(super) fn node(&self, no: u32) -> &Node {
+        &self.nodes[no as usize]
+    }
+
+    /// The row, to be changed without an edge: noted, so that it is written.
+    pub(super) fn touch(&mut self, key: TaskKey) -> &mut TaskRow {
+        let node = &mut self.nodes[key.task as usize];
+        let row = match (key.item, &mut node.group) {
+            (Some(item), Some(group)) => &mut group.items[item as usize],
+            _ => &mut node.row,
+        };
+        let expect = (row.status, row.attempt);
+        self.sheet.tasks.entry(key).or_insert_with(|| Noted { expect: Some(expect), steps: Vec::new() });
+        row
+    }
+
+    /// Takes an edge of the table. Timestamps that follow from the state alone are set here.
+    pub(super) fn step(&mut self, key: TaskKey, to: TaskStatus, reason: Option<Reason>) -> &mut TaskRow {
+        let (now, actor) = (self.sheet.now, self.sheet.actor);
+        let row = self.touch(key);
+        let (from, old_due, attempt) = (row.status, row.due_at, row.attempt);
+        row.status = to;
+        row.reason = reason;
+        row.due_at = None;
+        match to {
+            TaskStatus::Ready => row.ready_at = Some(now),
+            TaskStatus::Running => row.started_at = Some(now),
+            to if to.is_final() => row.finished_at = Some(now),
+            _ => {}
+        }
+        if let Some(due) = old_due {
+            self.timers.remove(&(due, Timer::Task(key)));
+        }
+        if !from.can_become(to) {
+            self.sheet.fault.get_or_insert(Refused::Illegal { key, from, to });
+        }
+        if let Some(noted) = self.sheet.tasks.get_mut(&key) {
+            noted.steps.push(Step { from: Some(from), to, attempt, reason, actor, at: now });
+        }
+        self.touch(key)
+    }
+
+    /// The first edge of a row that is born further on than PENDING.
+    pub(super) fn born_in(&mut self, key: TaskKey, to: TaskStatus, reason: Option<Reason>) {
+        let (at, actor) = (self.sheet.now, self.sheet.actor);
+        let step = Step { from: None, to, attempt: 0, reason, actor, at };
+        self.sheet.tasks.entry(key).or_default().steps.push(step);
+    }
+
+    /// Wakes the row at `due`.
+    pub(super) fn wake_at(&mut self, key: TaskKey, due: Timestamp) {
+        self.touch(key).due_at = Some(due);
+        self.timers.insert((due, Timer::Task(key)));
+    }
+
+    /// The run's own row is new.
+    pub(super) fn born_run(&mut self) {
+        let (at, actor, to) = (self.sheet.now, self.sheet.actor, self.row.status);
+        self.sheet.run = Some((None, vec![Step { from: None, to, attempt: 0, reason: None, actor, at }]));
+    }
+
+    /// The run's own row is changed without an edge.
+    pub(super) fn touch_run(&mut self) -> &mut crate::model::run::RunRow {
+        let status = self.row.status;
+        self.sheet.run.get_or_insert_with(|| (Some(status), Vec::new()));
+        &mut self.row
+    }
+
+    /// Takes an edge of the run's table.
+    pub(super) fn step_run(&mut self, to: RunStatus, reason: Option<Reason>) {
+        let (at, actor) = (self.sheet.now, self.sheet.actor);
+        let row = self.touch_run();
+        let from = row.status;
+        row.status = to;
+        row.reason = reason;
+        row.finished_at = to.is_final().then_some(at);
+        if let Some((_, steps)) = &mut self.sheet.run {
+            steps.push(Step { from: Some(from), to, attempt: 0, reason, actor, at });
+        }
+    }
+
+    /// Closes the sheet.
+    pub(super) fn take_plan(&mut self) -> Result<Plan, Refused> {
+        let now = self.sheet.now;
+        let sheet = std::mem::replace(&mut self.sheet, Sheet::new(now));
+        if let Some(fault) = sheet.fault {
+            return Err(fault);
+        }
+        let mut changes = Changes::new(self.row.shard());
+        changes.run = sheet.run.map(|(expect, steps)| RunChange { expect, row: self.row.clone(), steps });
+        for (key, noted) in sheet.tasks {
+            if let Some(row) = self.row_of(key) {
+                changes.tasks.insert(key, TaskChange { expect: noted.expect, row: row.clone(), steps: noted.steps });
+            }
+        }
+        changes.approvals = sheet.approvals;
+        Ok(Plan { changes, effects: sheet.effects })
+    }
+}

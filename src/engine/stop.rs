@@ -1,0 +1,148 @@
+//! What stops a run or keeps tasks from starting: a cancel, the timeouts, failFast.
+
+use crate::{
+    engine::{Effect, Run, Timer},
+    model::{
+        ids::TaskKey,
+        reason::Reason,
+        run::Stop,
+        status::TaskStatus,
+        task::{OnTimeout, TaskNo},
+        time::later,
+    },
+};
+
+impl Run {
+    /// Why nothing of this task may start any more, if so. Follows from rows alone, so a restart finds it again.
+    pub(super) fn halted(&self, no: TaskNo) -> Option<Reason> {
+        let finally = self.workflow.tasks[no as usize].finally;
+        if let Some(stop) = &self.row.stop {
+            if !finally || (stop.reason == Reason::Cancelled && !stop.finally) {
+                return Some(stop.reason);
+            }
+        }
+        if finally {
+            return self.finally_over().then_some(Reason::FinallyTimeout);
+        }
+        (self.workflow.fail_fast && self.main_failed).then_some(Reason::FailFast)
+    }
+
+    /// Is the time of finally over?
+    pub(super) fn finally_over(&self) -> bool {
+        match (self.row.finally_at, self.workflow.timeouts.finally) {
+            (Some(began), Some(timeout)) => self.sheet.now >= later(began, timeout) && self.open_finally > 0,
+            _ => false,
+        }
+    }
+
+    /// Does this reason stop an attempt that runs, or only keep further ones from starting?
+    pub(super) fn kills(reason: Reason) -> bool {
+        reason != Reason::FailFast
+    }
+
+    pub(super) fn arm_run_timer(&mut self) {
+        if let (Some(timeout), None) = (self.workflow.timeouts.run, self.row.finally_at) {
+            self.timers.insert((later(self.row.started_at, timeout), Timer::Run));
+        }
+    }
+
+    /// A user's cancel. Said again it changes nothing; without finally after with finally it goes further.
+    pub(super) fn cancel(&mut self, finally: bool) {
+        if let Some(stop) = &self.row.stop {
+            let further = stop.reason != Reason::Cancelled || (stop.finally && !finally);
+            if !further {
+                return;
+            }
+        }
+        self.touch_run().stop = Some(Stop { reason: Reason::Cancelled, finally });
+        self.halt(false, Reason::Cancelled, true);
+        if !finally {
+            self.halt(true, Reason::Cancelled, true);
+        }
+    }
+
+    /// Everything whose time has come.
+    pub(super) fn tick(&mut self) {
+        let now = self.sheet.now;
+        while let Some((at, timer)) = self.timers.first().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.remove(&(at, timer));
+            match timer {
+                Timer::Run => {
+                    if self.row.stop.is_none() && self.row.finally_at.is_none() {
+                        self.touch_run().stop = Some(Stop { reason: Reason::RunTimeout, finally: true });
+                        self.halt(false, Reason::RunTimeout, true);
+                    }
+                }
+                Timer::Finally => {
+                    self.halt(true, Reason::FinallyTimeout, true);
+                }
+                Timer::Task(key) => self.task_due(key),
+            }
+            self.drain();
+        }
+    }
+
+    fn task_due(&mut self, key: TaskKey) {
+        let Some(status) = self.row_of(key).map(|r| r.status) else { return };
+        match status {
+            TaskStatus::Retrying => {
+                self.step(key, TaskStatus::Ready, None);
+                self.ready(key);
+            }
+            TaskStatus::Blocked => {
+                let approval = &self.workflow.at(key.task).approval;
+                let skip = approval.as_ref().is_some_and(|a| a.on_timeout == OnTimeout::Skip);
+                let end = if skip { TaskStatus::Skipped } else { TaskStatus::Failed };
+                self.end(key, end, Some(Reason::ApprovalTimedOut));
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends what has not started, in finally or outside it, and asks for what has started to be stopped (`kill`) or let be.
+    pub(super) fn halt(&mut self, finally: bool, reason: Reason, kill: bool) {
+        for no in 0..self.nodes.len() as TaskNo {
+            if self.workflow.tasks[no as usize].finally != finally {
+                continue;
+            }
+            if self.node(no).group.is_some() && self.node(no).row.status == TaskStatus::Running {
+                self.halt_items(no, reason, kill);
+                let workflow = self.workflow.clone();
+        let task = workflow.at(no);
+                self.end_group_if_done(task);
+            } else {
+                self.halt_row(self.node(no).row.key, reason, kill);
+            }
+        }
+    }
+
+    pub(super) fn halt_items(&mut self, no: TaskNo, reason: Reason, kill: bool) {
+        let group_key = self.node(no).row.key;
+        let born = self.node(no).group.as_ref().map_or(0, |g| g.items.len());
+        for item in 0..born as u32 {
+            self.halt_row(group_key.with_item(item), reason, kill);
+        }
+    }
+
+    fn halt_row(&mut self, key: TaskKey, reason: Reason, kill: bool) {
+        let Some((status, attempt)) = self.row_of(key).map(|r| (r.status, r.attempt)) else { return };
+        match status {
+            TaskStatus::Pending | TaskStatus::Ready | TaskStatus::Blocked | TaskStatus::Retrying => {
+                self.vacate_if_ready(key);
+                self.end(key, TaskStatus::Cancelled, Some(reason));
+            }
+            TaskStatus::Queued => self.sheet.effect(Effect::Remove { key, attempt, kill }),
+            TaskStatus::Running if kill => self.sheet.effect(Effect::Remove { key, attempt, kill }),
+            _ => {}
+        }
+    }
+
+    fn vacate_if_ready(&mut self, key: TaskKey) {
+        if self.row_of(key).is_some_and(|r| r.status == TaskStatus::Ready) {
+            self.vacate(key);
+        }
+    }
+}
