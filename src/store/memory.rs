@@ -8,18 +8,16 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::{
-    model::{
-        change::{Batch, Fence},
-        ids::{RunId, ShardId, TaskKey, WorkflowId},
-        run::RunRow,
-        task_run::{ApprovalRow, TaskRow},
-        time::between,
-    },
-    store::{
-        Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER,
-        prepare::{Prepared, TaskWrite, fit_revision, prepare},
-    },
+use crate::model::{
+    change::{Batch, Fence},
+    ids::{RunId, ShardId, TaskKey, WorkflowId},
+    run::RunRow,
+    task_run::{ApprovalRow, TaskRow},
+    time::between,
+};
+use crate::store::{
+    Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER,
+    prepare::{Prepared, TaskWrite, fit_revision, prepare},
 };
 
 /// How many finished runs are kept; the oldest goes first, with its history.
@@ -137,7 +135,11 @@ impl Store for MemoryStore {
 
     async fn live_runs(&self, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
         let inner = self.inner();
-        let live = inner.runs.values().map(|kept| &kept.run).filter(|run| !run.status.is_final() && run.shard() == shard);
+        let live = inner
+            .runs
+            .values()
+            .map(|kept| &kept.run)
+            .filter(|run| !run.status.is_final() && run.shard() == shard);
         let in_order: BTreeSet<_> = live.map(|run| (run.created_at, run.id.clone())).collect();
         Ok(in_order.into_iter().map(|(_, id)| id).collect())
     }
@@ -179,7 +181,8 @@ impl Inner {
 
     /// Is every row where the batch expects it?
     fn check_rows(&self, batch: &Prepared) -> Result<(), StoreError> {
-        let run_is = |expect: &Option<_>, row: &RunRow| self.runs.get(&row.id).map(|kept| kept.run.status) == *expect;
+        let run_is =
+            |expect: &Option<_>, row: &RunRow| self.runs.get(&row.id).map(|kept| kept.run.status) == *expect;
         let task_is = |task: &TaskWrite| {
             let row = self.runs.get(&task.run).and_then(|kept| kept.tasks.get(&task.row.key));
             row.map(|row| (row.status, row.attempt)) == task.expect
@@ -191,7 +194,8 @@ impl Inner {
 
     /// What a database's foreign keys say: a row refers only to what is there.
     fn check_parents(&self, batch: &Prepared) -> Result<(), StoreError> {
-        let born: BTreeMap<&RunId, &WorkflowId> = batch.runs.iter().map(|(_, row)| (&row.id, &row.workflow)).collect();
+        let born: BTreeMap<&RunId, &WorkflowId> =
+            batch.runs.iter().map(|(_, row)| (&row.id, &row.workflow)).collect();
         let pinned = |run: &RunId| {
             let kept = self.runs.get(run).map(|kept| &kept.run.workflow);
             kept.or(born.get(run).copied()).and_then(|workflow| self.revisions.get(workflow))
@@ -258,7 +262,12 @@ impl Inner {
         match self.runs.get_mut(&row.id) {
             None => {
                 let id = row.id.clone();
-                let kept = Kept { run: row, tasks: BTreeMap::new(), approvals: Vec::new(), history: BTreeMap::new() };
+                let kept = Kept {
+                    run: row,
+                    tasks: BTreeMap::new(),
+                    approvals: Vec::new(),
+                    history: BTreeMap::new(),
+                };
                 self.runs.insert(id, kept);
             }
             Some(kept) => {

@@ -1,21 +1,23 @@
 //! What both stores do to a batch before they write it: every value is brought into the form in which it can be kept,
 //! and the rows of history get their positions. What cannot be kept is refused here, by name, before anything is sent.
 
-use std::{borrow::Cow, collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::{
-    model::{
-        change::{Batch, Fence, RunChange, Step, TaskChange},
-        ids::{RunId, ShardId, WorkflowId},
-        run::RunRow,
-        status::{RunStatus, TaskStatus},
-        task_run::{ApprovalRow, TaskRow},
-    },
-    store::{Entity, HistoryRow, Revision, StoreError},
+use crate::model::{
+    change::{Batch, Fence, RunChange, Step, TaskChange},
+    ids::{RunId, ShardId, WorkflowId},
+    run::RunRow,
+    status::{RunStatus, TaskStatus},
+    task_run::{ApprovalRow, TaskRow},
 };
+use crate::store::{Entity, HistoryRow, Revision, StoreError};
 
 /// Deepest nesting of a value that can be read back: the parser stops at 128.
 const DEPTH_MAX: usize = 120;
@@ -50,9 +52,12 @@ pub(super) struct Prepared {
 /// Brings a batch into the form in which it is kept.
 pub(super) fn prepare(batch: &Batch) -> Result<Prepared, StoreError> {
     let mut out = Prepared::default();
-    let mut seqs: BTreeMap<ShardId, i64> = batch.fences.iter().map(|(shard, fence)| (*shard, fence.seq)).collect();
+    let mut seqs: BTreeMap<ShardId, i64> =
+        batch.fences.iter().map(|(shard, fence)| (*shard, fence.seq)).collect();
     for (id, changes) in &batch.runs {
-        let seq = seqs.get_mut(&changes.shard).ok_or_else(|| refused(id, "its shard has no fence in this batch"))?;
+        let seq = seqs
+            .get_mut(&changes.shard)
+            .ok_or_else(|| refused(id, "its shard has no fence in this batch"))?;
         let mut past = Past { shard: changes.shard, seq, rows: &mut out.history };
         if let Some(change) = &changes.run {
             out.runs.push(run_write(id, changes.shard, change)?);
@@ -78,7 +83,11 @@ pub(super) fn prepare(batch: &Batch) -> Result<Prepared, StoreError> {
     }
     for (shard, fence) in &batch.fences {
         if *shard != fence.shard {
-            return Err(StoreError::Refused(format!("a fence of shard {} stands under {}", fence.shard.number(), shard.number())));
+            return Err(StoreError::Refused(format!(
+                "a fence of shard {} stands under {}",
+                fence.shard.number(),
+                shard.number()
+            )));
         }
         out.fences.push((*fence, seqs.get(shard).copied().unwrap_or(fence.seq)));
     }
@@ -93,7 +102,11 @@ struct Past<'a> {
 }
 
 impl Past<'_> {
-    fn add<S: Copy + std::fmt::Display>(&mut self, entity: &Entity, steps: &[Step<S>]) -> Result<(), StoreError> {
+    fn add<S: Copy + std::fmt::Display>(
+        &mut self,
+        entity: &Entity,
+        steps: &[Step<S>],
+    ) -> Result<(), StoreError> {
         for step in steps {
             numbers(entity, &[step.attempt])?;
             *self.seq += 1;
@@ -113,7 +126,11 @@ impl Past<'_> {
     }
 }
 
-fn run_write(id: &RunId, shard: ShardId, change: &RunChange) -> Result<(Option<RunStatus>, RunRow), StoreError> {
+fn run_write(
+    id: &RunId,
+    shard: ShardId,
+    change: &RunChange,
+) -> Result<(Option<RunStatus>, RunRow), StoreError> {
     let row = &change.row;
     if row.id != *id {
         return Err(refused(id, "the row under it is another run's"));
@@ -245,9 +262,9 @@ fn without_nul(value: &Value) -> Value {
     match value {
         Value::String(s) => Value::String(text(s).into_owned()),
         Value::Array(list) => Value::Array(list.iter().map(without_nul).collect()),
-        Value::Object(map) => {
-            Value::Object(map.iter().map(|(k, v)| (text(k).into_owned(), without_nul(v))).collect::<Map<_, _>>())
-        }
+        Value::Object(map) => Value::Object(
+            map.iter().map(|(k, v)| (text(k).into_owned(), without_nul(v))).collect::<Map<_, _>>(),
+        ),
         other => other.clone(),
     }
 }
@@ -260,4 +277,3 @@ impl std::fmt::Display for Entity {
         }
     }
 }
-

@@ -4,26 +4,19 @@ use std::sync::Arc;
 
 use jiff_sqlx::{Timestamp as At, ToSqlx};
 use serde_json::Value;
-use sqlx::{
-    Postgres,
-    postgres::PgArguments,
-    query::Query,
-    types::Json,
-};
+use sqlx::{Postgres, postgres::PgArguments, query::Query, types::Json};
 
-use crate::{
-    model::{
-        change::Batch,
-        ids::RunId,
-        run::RunRow,
-        status::{RunStatus, TaskStatus},
-        task_run::{ApprovalRow, TaskRow},
-    },
-    store::{
-        HistoryRow, StoreError,
-        postgres::{PostgresStore, errors::Failed, lead, within},
-        prepare::{Prepared, TaskWrite, prepare},
-    },
+use crate::model::{
+    change::Batch,
+    ids::{RunId, TaskRunId},
+    run::RunRow,
+    status::{RunStatus, TaskStatus},
+    task_run::{ApprovalRow, TaskRow},
+};
+use crate::store::{
+    HistoryRow, StoreError,
+    postgres::{PostgresStore, lead, within},
+    prepare::{Prepared, TaskWrite, prepare},
 };
 
 type Sql<'q> = Query<'q, Postgres, PgArguments>;
@@ -42,7 +35,8 @@ pub(super) async fn commit(store: &PostgresStore, batch: &Batch) -> Result<(), S
 }
 
 fn statement(batch: &Prepared) -> Result<Sql<'_>, StoreError> {
-    let new_runs: Vec<&RunRow> = batch.runs.iter().filter(|(expect, _)| expect.is_none()).map(|(_, row)| row).collect();
+    let new_runs: Vec<&RunRow> =
+        batch.runs.iter().filter(|(expect, _)| expect.is_none()).map(|(_, row)| row).collect();
     let old_runs: Vec<(RunStatus, &RunRow)> =
         batch.runs.iter().filter_map(|(expect, row)| expect.map(|status| (status, row))).collect();
     let new_tasks: Vec<&TaskWrite> = batch.tasks.iter().filter(|task| task.expect.is_none()).collect();
@@ -61,7 +55,7 @@ fn statement(batch: &Prepared) -> Result<Sql<'_>, StoreError> {
 }
 
 /// One column of some rows.
-fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
+fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
@@ -142,8 +136,9 @@ fn task_moves<'q>(sql: Sql<'q>, rows: &[(TaskStatus, u32, &'q TaskWrite)]) -> Re
 /// What births and moves have in common, in the statement's order.
 fn task_columns<'q>(sql: Sql<'q>, rows: &[&'q TaskRow]) -> Result<Sql<'q>, StoreError> {
     let outputs = rows.iter().map(|r| r.output.as_deref().map(serde_json::to_string).transpose());
-    let outputs: Vec<Option<String>> =
-        outputs.collect::<Result<_, _>>().map_err(|e| StoreError::Refused(format!("an output is no JSON: {e}")))?;
+    let outputs: Vec<Option<String>> = outputs
+        .collect::<Result<_, _>>()
+        .map_err(|e| StoreError::Refused(format!("an output is no JSON: {e}")))?;
     Ok(sql
         .bind(column(rows, |r| r.status.as_str()))
         .bind(column(rows, |r| int(r.attempt)))
@@ -175,7 +170,7 @@ fn past<'q>(sql: Sql<'q>, rows: &'q [HistoryRow]) -> Sql<'q> {
 }
 
 fn said<'q>(sql: Sql<'q>, rows: &'q [(RunId, ApprovalRow)]) -> Sql<'q> {
-    let task = |run: &RunId, said: &ApprovalRow| crate::model::ids::TaskRunId { run: run.clone(), key: said.key }.to_string();
+    let task = |run: &RunId, said: &ApprovalRow| TaskRunId { run: run.clone(), key: said.key }.to_string();
     sql.bind(column(rows, |(run, _)| run.as_str()))
         .bind(column(rows, |(run, said)| task(run, said)))
         .bind(column(rows, |(_, said)| said.user.as_str()))

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{
-    model::ids::ShardId,
-    store::{StoreError, prepare::Prepared},
-};
+use crate::model::ids::ShardId;
+use crate::store::{StoreError, prepare::Prepared};
 
 /// Raised by the commit statement when a fence does not hold; the message is the shard's number.
 const DEPOSED: &str = "RL001";
@@ -25,7 +23,9 @@ impl Failed {
     /// Of a call that sent nothing, that only reads, or that does no harm when it is made twice.
     pub(super) fn before(self) -> StoreError {
         match self {
-            Failed::Silent(bound) => StoreError::Unavailable(format!("no answer within {} s", bound.as_secs())),
+            Failed::Silent(bound) => {
+                StoreError::Unavailable(format!("no answer within {} s", bound.as_secs()))
+            }
             Failed::Sql(sqlx::Error::Database(e)) => by_code(e.as_ref()),
             Failed::Sql(e @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))) => {
                 StoreError::Corrupt { table: "the database", why: e.to_string() }
@@ -33,7 +33,9 @@ impl Failed {
             Failed::Sql(sqlx::Error::PoolTimedOut) => {
                 StoreError::Unavailable("every connection is in use, or no new one can be made".into())
             }
-            Failed::Sql(e @ (sqlx::Error::Encode(_) | sqlx::Error::Configuration(_))) => StoreError::Refused(e.to_string()),
+            Failed::Sql(e @ (sqlx::Error::Encode(_) | sqlx::Error::Configuration(_))) => {
+                StoreError::Refused(e.to_string())
+            }
             Failed::Sql(e) => StoreError::Unavailable(e.to_string()),
         }
     }

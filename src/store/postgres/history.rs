@@ -2,16 +2,14 @@
 
 use sqlx::postgres::PgRow;
 
-use crate::{
-    model::{ids::ShardId, run::Actor},
-    store::{
-        Entity, HistoryRow, StoreError,
-        postgres::{
-            PostgresStore,
-            errors::Failed,
-            load::{Columns, corrupt},
-            within,
-        },
+use crate::model::{ids::ShardId, run::Actor};
+use crate::store::{
+    Entity, HistoryRow, StoreError,
+    postgres::{
+        PostgresStore,
+        errors::Failed,
+        load::{Columns, corrupt},
+        within,
     },
 };
 
@@ -19,10 +17,18 @@ const HISTORY: &str = "
     select shard, seq, old_state, new_state, attempt, reason, actor, changed_at
     from state_history where entity_id = $1 and entity_type = $2 order by seq desc limit $3";
 
-pub(super) async fn history(store: &PostgresStore, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
+pub(super) async fn history(
+    store: &PostgresStore,
+    entity: &Entity,
+    limit: u32,
+) -> Result<Vec<HistoryRow>, StoreError> {
     let mut line = store.line().await?;
     let bound = line.bound;
-    let work = sqlx::query(HISTORY).bind(entity.id()).bind(entity.kind()).bind(i64::from(limit)).fetch_all(line.sql());
+    let work = sqlx::query(HISTORY)
+        .bind(entity.id())
+        .bind(entity.kind())
+        .bind(i64::from(limit))
+        .fetch_all(line.sql());
     let rows = within(bound, work).await.map_err(Failed::before)?;
     line.done();
     rows.iter().map(|row| history_row(row, entity)).collect()

@@ -2,9 +2,10 @@
 
 use sqlx::Row;
 
-use crate::{
-    model::{change::Fence, ids::ShardId},
-    store::{Leadership, StoreError, TAKEOVER_AFTER, postgres::{PostgresStore, errors::Failed, within}},
+use crate::model::{change::Fence, ids::ShardId};
+use crate::store::{
+    Leadership, StoreError, TAKEOVER_AFTER,
+    postgres::{PostgresStore, errors::Failed, within},
 };
 
 const LEAD: &str = "
@@ -25,7 +26,11 @@ const RELEASE: &str = "update shards set epoch = epoch + 1, holder = null where 
 
 const POSITION: &str = "select epoch, seq from shards where id = $1";
 
-pub(super) async fn lead(store: &PostgresStore, shard: ShardId, holder: &str) -> Result<Leadership, StoreError> {
+pub(super) async fn lead(
+    store: &PostgresStore,
+    shard: ShardId,
+    holder: &str,
+) -> Result<Leadership, StoreError> {
     let mut line = store.line().await?;
     let bound = line.bound;
     let takeover = TAKEOVER_AFTER.as_millis() as f64;

@@ -5,15 +5,16 @@ use serde_json::Value;
 use sqlx::{Connection, Row, postgres::PgRow, types::Json};
 use std::sync::Arc;
 
-use crate::{
-    model::{
-        ids::{RunId, ShardId, TaskRunId, WorkflowId},
-        reason::Reason,
-        run::{RunRow, Stop},
-        status::{RunStatus, TaskStatus},
-        task_run::{ApprovalRow, Decision, TaskRow},
-    },
-    store::{RunRecord, StoreError, postgres::{PostgresStore, errors::Failed, lead, within}},
+use crate::model::{
+    ids::{RunId, ShardId, TaskRunId, WorkflowId},
+    reason::Reason,
+    run::{RunRow, Stop},
+    status::{RunStatus, TaskStatus},
+    task_run::{ApprovalRow, Decision, TaskRow},
+};
+use crate::store::{
+    RunRecord, StoreError,
+    postgres::{PostgresStore, errors::Failed, lead, within},
 };
 
 const LIVE: &str = "
@@ -139,7 +140,11 @@ impl<'r> Columns<'r> {
         self.get(column)
     }
 
-    pub(super) fn word<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+    pub(super) fn word<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
         let text = self.text(column)?;
         parse(text).ok_or_else(|| corrupt(self.table, format!("{column} is `{text}`")))
     }

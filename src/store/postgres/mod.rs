@@ -23,13 +23,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{
-    model::{
-        change::{Batch, Fence},
-        ids::{RunId, ShardId, WorkflowId},
-    },
-    store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError},
+use crate::model::{
+    change::{Batch, Fence},
+    ids::{RunId, ShardId, WorkflowId},
 };
+use crate::store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError};
 /// How to reach a database, and how hard to lean on it.
 #[derive(Clone)]
 pub struct PoolSettings {
@@ -157,7 +155,10 @@ impl Drop for Line {
 }
 
 /// Waits for an answer, but not for ever.
-async fn within<T>(bound: Duration, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, errors::Failed> {
+async fn within<T>(
+    bound: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, errors::Failed> {
     match tokio::time::timeout(bound, answer).await {
         Ok(answer) => answer.map_err(errors::Failed::Sql),
         Err(_) => Err(errors::Failed::Silent(bound)),

@@ -3,13 +3,11 @@
 use serde_json::Value;
 use sqlx::types::Json;
 
-use crate::{
-    model::ids::WorkflowId,
-    store::{
-        Revision, StoreError, TaskRecord,
-        postgres::{PostgresStore, errors::Failed, load::corrupt, within},
-        prepare::fit_revision,
-    },
+use crate::model::ids::WorkflowId;
+use crate::store::{
+    Revision, StoreError, TaskRecord,
+    postgres::{PostgresStore, errors::Failed, load::corrupt, within},
+    prepare::fit_revision,
 };
 
 /// One statement; whoever comes second finds the row and adds nothing.
@@ -40,7 +38,10 @@ const TASKS: &str = "
 
 pub(super) async fn put(store: &PostgresStore, revision: &Revision) -> Result<(), StoreError> {
     let kept = fit_revision(revision)?;
-    let edges = kept.tasks.iter().flat_map(|t| t.depends_on.iter().map(|upstream| (t.name.as_str(), upstream.as_str())));
+    let edges = kept
+        .tasks
+        .iter()
+        .flat_map(|t| t.depends_on.iter().map(|upstream| (t.name.as_str(), upstream.as_str())));
     let (tasks, upstreams): (Vec<&str>, Vec<&str>) = edges.unzip();
     let statement = sqlx::query(PUT)
         .bind(kept.id.as_str())
