@@ -2,9 +2,15 @@
 
 #[cfg(feature = "full")]
 pub mod clock;
+#[cfg(feature = "full")]
+pub mod conductor;
 pub mod engine;
+#[cfg(feature = "full")]
+pub mod feed;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;
 #[cfg(feature = "full")]
 pub mod store;
+#[cfg(feature = "full")]
+pub mod worker;

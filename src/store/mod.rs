@@ -4,6 +4,8 @@
 //! (tests/it/conformance). Every write is fenced twice: by the shard's epoch and position, and by the status and
 //! attempt that each row is expected to have.
 
+pub use crate::model::revision::{Revision, TaskRecord};
+
 pub mod memory;
 pub mod postgres;
 mod prepare;
@@ -12,7 +14,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::model::{
     change::{Batch, Fence},
@@ -93,34 +94,6 @@ pub enum Leadership {
         /// How long ago it was last renewed, in milliseconds of the store's clock.
         renewed_ms_ago: u64,
     },
-}
-
-/// A task of a revision, as `tasks` holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskRecord {
-    /// Its name, which is its id as well.
-    pub name: String,
-    /// Its definition, as written.
-    pub config: Value,
-    /// Does it need an approval?
-    pub requires_approval: bool,
-    /// The names of its upstreams.
-    pub depends_on: Vec<String>,
-}
-
-/// A revision of a Workflow, as `workflows`, `tasks` and `dependencies` hold it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Revision {
-    /// Which.
-    pub id: WorkflowId,
-    /// The Workflow's namespace.
-    pub namespace: String,
-    /// The Workflow's name.
-    pub name: String,
-    /// Its spec, as written.
-    pub definition: Value,
-    /// In the order of their numbers: tasks, then finally.
-    pub tasks: Vec<TaskRecord>,
 }
 
 /// A run with everything that the engine needs to go on with it.
