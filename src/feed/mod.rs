@@ -98,7 +98,14 @@ fn task_events<'a>(run: &'a RunId, key: TaskKey, change: &'a TaskChange) -> impl
 }
 
 fn event<S>(run: &RunId, step: &Step<S>, edge: Edge, error: Option<&String>) -> Event {
-    Event { run: run.clone(), edge, reason: step.reason, actor: step.actor, error: error.cloned(), at: step.at }
+    Event {
+        run: run.clone(),
+        edge,
+        reason: step.reason,
+        actor: step.actor,
+        error: error.cloned(),
+        at: step.at,
+    }
 }
 
 /// Where a process wrote a line.

@@ -202,7 +202,8 @@ impl Jobs for MemoryQueue {
         let known = books.workers.entry(worker.to_owned()).or_default();
         known.beat = Some(now);
         known.called = false;
-        let (held, abandoned): (Vec<&JobId>, Vec<&JobId>) = holding.iter().partition(|j| known.leases.contains(*j));
+        let (held, abandoned): (Vec<&JobId>, Vec<&JobId>) =
+            holding.iter().partition(|j| known.leases.contains(*j));
         let cancel = held.into_iter().filter(|j| books.leases.get(*j).is_some_and(|h| h.cancel && !h.ended));
         Ok(Orders { cancel: cancel.cloned().collect(), abandoned: abandoned.into_iter().cloned().collect() })
     }

@@ -11,7 +11,12 @@ use crate::worker::{
 impl Shift {
     /// Runs a job and tells its start and its end. The process does not wait until its start was heard.
     pub(super) async fn make(&self, job: &Job, orders: &Orderly) {
-        let log = LogSink::new(job.id.clone(), self.links.feed.clone(), self.links.clock.clone(), self.params.limits.log);
+        let log = LogSink::new(
+            job.id.clone(),
+            self.links.feed.clone(),
+            self.links.clock.clone(),
+            self.params.limits.log,
+        );
         let started = self.tell(&job.id, News::Started, orders);
         let work = self.links.executor.execute(job, orders.cancel.clone(), log);
         let ((), outcome) = join(started, work).await;

@@ -111,7 +111,10 @@ mod tests {
         assert_eq!(lines(&[whole.as_bytes()]), [Line { text: "x".repeat(LONGEST), partial: false }]);
         let long = "x".repeat(LONGEST - 1) + "\u{fc}y\n";
         let split = lines(&[long.as_bytes()]);
-        assert_eq!(split.iter().map(|l| (l.text.len(), l.partial)).collect::<Vec<_>>(), [(LONGEST - 1, true), (3, false)]);
+        assert_eq!(
+            split.iter().map(|l| (l.text.len(), l.partial)).collect::<Vec<_>>(),
+            [(LONGEST - 1, true), (3, false)]
+        );
     }
 
     proptest! {

@@ -63,7 +63,10 @@ impl LogSink {
             taken.push(self.numbered(&mut written, stream, line));
         }
         if written.cut {
-            let text = format!("[relay] The log of this attempt has reached {}: the rest is dropped.", size(written.bound));
+            let text = format!(
+                "[relay] The log of this attempt has reached {}: the rest is dropped.",
+                size(written.bound)
+            );
             taken.push(self.numbered(&mut written, Stream::Stderr, Line { text, partial: false }));
         }
         self.feed.log(taken).await;

@@ -121,7 +121,8 @@ fn pair(line: &str) -> Result<(&str, Value), String> {
         None => Ok((key(left)?, Value::String(right.to_owned()))),
         Some(left) => {
             let key = key(left)?;
-            let mut value = serde_json::from_str(right).map_err(|e| format!("what follows `:=` is no JSON ({e})"))?;
+            let mut value =
+                serde_json::from_str(right).map_err(|e| format!("what follows `:=` is no JSON ({e})"))?;
             scrub(&mut value);
             Ok((key, value))
         }
@@ -194,7 +195,8 @@ mod tests {
 
     #[test]
     fn what_no_store_takes_is_replaced() {
-        let outputs = parse(b"a=\0\xff\nj:={\"\\u0000\": [\"x\\u0000\"]}", &[]).expect("both lines are well-formed");
+        let outputs =
+            parse(b"a=\0\xff\nj:={\"\\u0000\": [\"x\\u0000\"]}", &[]).expect("both lines are well-formed");
         assert_eq!(json!(outputs), json!({"a": "\u{fffd}\u{fffd}", "j": {"\u{fffd}": ["x\u{fffd}"]}}));
     }
 
@@ -226,7 +228,8 @@ mod tests {
             OutputDecl { name: "rows".into(), kind: ValueType::Integer },
             OutputDecl { name: "label".into(), kind: ValueType::String },
         ];
-        let said = |content: &str| parse(content.as_bytes(), &declared).map(|_| ()).map_err(|e| e.to_string());
+        let said =
+            |content: &str| parse(content.as_bytes(), &declared).map(|_| ()).map_err(|e| e.to_string());
         assert_eq!(said("rows:=3\nlabel=x\nmore=fine"), Ok(()));
         let missing = said("rows:=3").expect_err("label is missing");
         assert!(missing.contains("`label` (string)") && missing.contains("`label=text`"), "{missing}");

@@ -1,6 +1,8 @@
 //! The executor of real life: each attempt a process group of its own, in a directory of its own.
 
-use std::{io, os::unix::process::ExitStatusExt, path::PathBuf, pin::pin, process::ExitStatus, time::Duration};
+use std::{
+    io, os::unix::process::ExitStatusExt, path::PathBuf, pin::pin, process::ExitStatus, time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::future::join;
@@ -84,7 +86,11 @@ impl Processes {
     }
 
     async fn run(
-        &self, job: &Job, cancel: CancellationToken, log: LogSink, scratch: &Scratch,
+        &self,
+        job: &Job,
+        cancel: CancellationToken,
+        log: LogSink,
+        scratch: &Scratch,
     ) -> Result<(ExitStatus, Cause, Tail), NotRun> {
         let mut running = start(job, &self.params.env, scratch).await?;
         let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
@@ -118,7 +124,10 @@ impl Processes {
 
     /// Waits for the end of the process, and brings it about when its time is over.
     async fn supervise(
-        &self, running: &mut Running, limit: Option<Duration>, cancel: CancellationToken,
+        &self,
+        running: &mut Running,
+        limit: Option<Duration>,
+        cancel: CancellationToken,
     ) -> io::Result<(ExitStatus, Cause)> {
         let time_over = async {
             match limit {
@@ -158,7 +167,12 @@ impl Executor for Processes {
 }
 
 fn verdict(job: &Job, status: ExitStatus, cause: Cause, tail: &Tail, scratch: &Scratch) -> Outcome {
-    let failed = |kind, message| Outcome::Failed { kind, output_invalid: false, exit_code: exit_code(status), message };
+    let failed = |kind, message| Outcome::Failed {
+        kind,
+        output_invalid: false,
+        exit_code: exit_code(status),
+        message,
+    };
     match cause {
         Cause::Cancel => Outcome::Cancelled,
         Cause::Timeout => {
@@ -166,7 +180,9 @@ fn verdict(job: &Job, status: ExitStatus, cause: Cause, tail: &Tail, scratch: &S
             failed(FailureKind::Timeout, told(format!("it ran longer than its timeout of {limit:?}"), tail))
         }
         Cause::Itself if status.success() => {
-            match outputs::read(scratch.handle(), "output").and_then(|bytes| outputs::parse(&bytes, &job.outputs)) {
+            match outputs::read(scratch.handle(), "output")
+                .and_then(|bytes| outputs::parse(&bytes, &job.outputs))
+            {
                 Ok(outputs) => Outcome::Success { outputs },
                 Err(error) => Outcome::Failed {
                     kind: FailureKind::Error,

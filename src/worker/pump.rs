@@ -32,7 +32,8 @@ impl Tail {
 
     fn see(&mut self, lines: &[Line]) {
         let telling = lines.iter().rev().map(|l| l.text.trim()).filter(|text| !text.is_empty());
-        let new: Vec<String> = telling.take(Tail::LINES).map(|text| text.chars().take(Tail::WIDTH).collect()).collect();
+        let new: Vec<String> =
+            telling.take(Tail::LINES).map(|text| text.chars().take(Tail::WIDTH).collect()).collect();
         self.lines.extend(new.into_iter().rev());
         while self.lines.len() > Tail::LINES {
             self.lines.pop_front();

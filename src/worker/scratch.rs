@@ -33,7 +33,8 @@ impl Scratch {
         fs::create_dir_all(root)?;
         let private = fs::Permissions::from_mode(0o700);
         let place = tempfile::Builder::new().prefix("task-").permissions(private).tempdir_in(root)?.keep();
-        let handle = rustix::fs::open(&place, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let handle =
+            rustix::fs::open(&place, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let scratch = match handle {
             Ok(handle) => Scratch { place, handle },
             Err(error) => {

@@ -55,7 +55,8 @@ impl Shift {
             () = shutdown.kill.cancelled() => {}
             () = self.until_drained(&shutdown.drain) => {}
         }
-        let bye = tokio::time::timeout(self.params.limits.farewell, self.links.jobs.leave(&self.params.id)).await;
+        let bye =
+            tokio::time::timeout(self.params.limits.farewell, self.links.jobs.leave(&self.params.id)).await;
         if !matches!(bye, Ok(Ok(()))) {
             tracing::warn!(worker.id = %self.params.id, "The queue did not hear the worker's good-bye");
         }
@@ -65,7 +66,11 @@ impl Shift {
         // Room for a job a slot: sending never waits, so no job is dropped between the claim and its attempt.
         let (found, jobs) = mpsc::channel(self.params.slots.max(1));
         let claims = async {
-            drain.run_until_cancelled(self.claims(&found)).await;
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {}
+                () = self.claims(&found) => {}
+            }
             drop(found);
         };
         let too_long = async {
@@ -91,7 +96,8 @@ impl Shift {
             let Ok(first) = self.slots.clone().acquire_owned().await else { return };
             let free = 1 + self.slots.available_permits();
             let Params { id, pools, .. } = &self.params;
-            let claim = Claim { worker: id.clone(), pools: pools.clone(), slots: free, holding: self.holding() };
+            let claim =
+                Claim { worker: id.clone(), pools: pools.clone(), slots: free, holding: self.holding() };
             let jobs = match self.links.jobs.claim(&claim).await {
                 Ok(jobs) => jobs,
                 Err(error) => {
@@ -120,7 +126,8 @@ impl Shift {
         held.insert(job.id.clone(), orders.clone());
         if let Err(lost) = found.try_send(Claimed { job, orders, _slot: slot }) {
             // Cannot happen while there is a place a slot; if it did, the next claim would give the job again.
-            let (mpsc::error::TrySendError::Full(claimed) | mpsc::error::TrySendError::Closed(claimed)) = lost;
+            let (mpsc::error::TrySendError::Full(claimed) | mpsc::error::TrySendError::Closed(claimed)) =
+                lost;
             held.remove(&claimed.job.id);
         }
     }

@@ -36,7 +36,9 @@ pub enum SpawnError {
     #[error("the program `{0}` is not executable: it needs the x permission (chmod +x)")]
     NotExecutable(String),
     /// Neither a binary of this machine nor a script with `#!`.
-    #[error("the program `{0}` cannot be executed here: it is for another kind of machine, or a script without `#!`")]
+    #[error(
+        "the program `{0}` cannot be executed here: it is for another kind of machine, or a script without `#!`"
+    )]
     NoFormat(String),
     /// The program of a `#!` line, or a binary's loader.
     #[error("the program `{0}` needs an interpreter that does not exist: look at its first line (`#!`)")]
@@ -45,7 +47,9 @@ pub enum SpawnError {
     #[error("an argument or environment variable of `{0}` has a NUL character or an impossible name")]
     BadText(String),
     /// More than the system takes.
-    #[error("the arguments and environment of `{0}` are too long: pass large values by $RELAY_INPUT, which is a file")]
+    #[error(
+        "the arguments and environment of `{0}` are too long: pass large values by $RELAY_INPUT, which is a file"
+    )]
     TooLong(String),
     /// Anything else.
     #[error("the program `{program}` could not be started: {source}")]
@@ -64,7 +68,11 @@ pub(super) struct Running {
 }
 
 /// Starts a job's process in its scratch directory.
-pub(super) async fn start(job: &Job, base: &[(String, String)], scratch: &Scratch) -> Result<Running, SpawnError> {
+pub(super) async fn start(
+    job: &Job,
+    base: &[(String, String)],
+    scratch: &Scratch,
+) -> Result<Running, SpawnError> {
     let environment = environment(job, base, scratch);
     let (program, argv) = argv(job, scratch)?;
     if environment.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
