@@ -9,6 +9,8 @@ pub mod crd;
 pub mod engine;
 #[cfg(feature = "full")]
 pub mod feed;
+#[cfg(feature = "full")]
+pub mod local;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;
