@@ -198,7 +198,8 @@ fn excerpt(line: &str, at: Pos) -> Option<String> {
     }
     let column = at.column as usize - 1;
     let from = if column < EXCERPT_CHARS - 20 { 0 } else { column + 20 - EXCERPT_CHARS };
-    let shown: String = line.chars().skip(from).take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown: String =
+        line.chars().skip(from).take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let number = at.line.to_string();
     let margin = " ".repeat(number.len());
     let spaces = " ".repeat((column - from).min(shown.chars().count()));

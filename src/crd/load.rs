@@ -14,6 +14,7 @@ use crate::crd::schema::{API_VERSION, Kind};
 use crate::crd::tree::{Cursor, Node, Pos, Value};
 use crate::crd::workflow::WorkflowSpec;
 use crate::crd::{check, near, revision, yaml};
+use crate::model::revision::Revision;
 use crate::model::workflow::{Param, Workflow, limits};
 
 /// The namespace of objects that name none.
@@ -86,7 +87,8 @@ pub fn load(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Manifests
     let mut loader = Loader::default();
     let mut manifests = Manifests::default();
     let text = text_of(bytes, &mut loader.remarks);
-    let documents = if loader.remarks.len() == 0 { yaml::documents(&text, &mut loader.remarks) } else { Vec::new() };
+    let documents =
+        if loader.remarks.len() == 0 { yaml::documents(&text, &mut loader.remarks) } else { Vec::new() };
     // A document that is no YAML may have been the one that others refer to.
     loader.lost = loader.remarks.len() > 0;
     if loader.remarks.len() == 0 && documents.is_empty() {
@@ -97,7 +99,10 @@ pub fn load(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Manifests
         loader.document(document, &mut manifests);
     }
     if loader.remarks.len() == 0 && manifests.workflows.is_empty() && loader.runs.is_empty() {
-        loader.whole("there is no Workflow or Run in this file", &format!("Relay's objects begin with apiVersion: {API_VERSION}"));
+        loader.whole(
+            "there is no Workflow or Run in this file",
+            &format!("Relay's objects begin with apiVersion: {API_VERSION}"),
+        );
     }
     let flags = loader.resolve_runs(&mut manifests, overrides);
     let Loader { remarks, .. } = loader;
@@ -105,6 +110,30 @@ pub fn load(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Manifests
         (None, None) => Ok(manifests),
         (Some(findings), None) | (None, Some(findings)) => Err(findings),
         (Some(findings), Some(flags)) => Err(findings.and(flags)),
+    }
+}
+
+/// A stored revision, ready to run. It was a file of at most 4 MiB once; as JSON it may be somewhat longer.
+pub fn compile(revision: &Revision) -> Result<Workflow, Findings> {
+    let manifest = serde_json::json!({
+        "apiVersion": API_VERSION,
+        "kind": "Workflow",
+        "metadata": { "namespace": revision.namespace, "name": revision.name },
+        "spec": revision.definition,
+    });
+    let text = manifest.to_string();
+    let mut loader = Loader::default();
+    let mut manifests = Manifests::default();
+    for document in yaml::documents(&text, &mut loader.remarks) {
+        loader.document(document, &mut manifests);
+    }
+    if loader.remarks.len() == 0 && manifests.workflows.is_empty() {
+        loader.whole("there is no Workflow in this revision", "it was not written by Relay");
+    }
+    match (loader.remarks.finish(revision.id.as_str(), &text), manifests.workflows.pop()) {
+        (None, Some(manifest)) => Ok(Arc::unwrap_or_clone(manifest.workflow)),
+        (Some(findings), _) => Err(findings),
+        (None, None) => unreachable!("a file without findings has a Workflow"),
     }
 }
 
@@ -201,7 +230,11 @@ impl Loader {
                     let notice = "WorkerPool: image and template need a cluster and are ignored here";
                     manifests.notices.push(notice.to_string());
                 }
-                manifests.pools.push(PoolManifest { name: name.unwrap_or_default(), namespace, at: document.at });
+                manifests.pools.push(PoolManifest {
+                    name: name.unwrap_or_default(),
+                    namespace,
+                    at: document.at,
+                });
             }
         }
     }
@@ -211,7 +244,12 @@ impl Loader {
         let key = (kind, namespace.to_string(), name.to_string());
         if let Some(first) = self.names.get(&key) {
             let at = Cursor::root(document).field("metadata").field("name");
-            let reason = format!("a second {} called {}, the first is in line {}", kind.name(), quoted(name), first.line);
+            let reason = format!(
+                "a second {} called {}, the first is in line {}",
+                kind.name(),
+                quoted(name),
+                first.line
+            );
             self.remarks.at(&at, reason, Some("rename one".to_string()));
         } else {
             self.names.insert(key, document.at);
@@ -248,7 +286,12 @@ impl Loader {
         self.known.push(known);
     }
 
-    fn run(&mut self, document: Node, usable: bool, (name, prefix, namespace): (Option<String>, Option<String>, String)) {
+    fn run(
+        &mut self,
+        document: Node,
+        usable: bool,
+        (name, prefix, namespace): (Option<String>, Option<String>, String),
+    ) {
         let name = match (name, prefix) {
             (Some(name), _) => RunName::Given(name),
             (None, Some(prefix)) => RunName::Prefix(prefix),
@@ -306,7 +349,9 @@ impl Loader {
         if complete && !targets.is_empty() {
             flags.extend(params::strangers(&targets, overrides));
         }
-        flags.sort_by(|a, b| (&a.file, a.line, a.column, &a.reason).cmp(&(&b.file, b.line, b.column, &b.reason)));
+        flags.sort_by(|a, b| {
+            (&a.file, a.line, a.column, &a.reason).cmp(&(&b.file, b.line, b.column, &b.reason))
+        });
         flags.dedup();
         flags
     }
@@ -322,7 +367,12 @@ fn target<'a>(known: &'a [Known], run: &PendingRun, lost: bool, remarks: &mut Re
     let elsewhere = known.iter().find(|known| known.name == *name);
     let (reason, fix) = match elsewhere {
         Some(other) => {
-            let reason = format!("Workflow {} is in namespace {}, the Run in {}", quoted(name), other.namespace, run.namespace);
+            let reason = format!(
+                "Workflow {} is in namespace {}, the Run in {}",
+                quoted(name),
+                other.namespace,
+                run.namespace
+            );
             (reason, Some(format!("put both in one namespace (line {})", other.at.line)))
         }
         None => {
@@ -345,10 +395,15 @@ enum Stranger {
 
 fn kind_of(document: &Node) -> Result<Kind, Stranger> {
     if !matches!(document.value, Value::Map(_)) {
-        let reason = format!("a manifest is an object with apiVersion, kind, metadata and spec, not {}", document.described());
+        let reason = format!(
+            "a manifest is an object with apiVersion, kind, metadata and spec, not {}",
+            document.described()
+        );
         return Err(Stranger::Wrong { path: "", at: document.at, reason, fix: None });
     }
-    let field = |key: &str| document.get(key).and_then(|entry| entry.node.as_text().map(|text| (text, entry.node.at)));
+    let field = |key: &str| {
+        document.get(key).and_then(|entry| entry.node.as_text().map(|text| (text, entry.node.at)))
+    };
     let version = field("apiVersion");
     let ours = version.is_none_or(|(version, _)| {
         let group = version.split('/').next().unwrap_or_default();
@@ -368,13 +423,17 @@ fn kind_of(document: &Node) -> Result<Kind, Stranger> {
             Err(Stranger::Wrong { path: "kind", at, reason: format!("unknown kind {}", quoted(kind)), fix })
         }
         (None, true, None) => {
-            let (reason, fix) = ("this field is required".to_string(), Some(format!("add apiVersion: {API_VERSION}")));
+            let (reason, fix) =
+                ("this field is required".to_string(), Some(format!("add apiVersion: {API_VERSION}")));
             Err(Stranger::Wrong { path: "apiVersion", at: document.at, reason, fix })
         }
         (_, false, version) => {
             let version = version.map_or("", |(version, _)| version);
             let what = format!("{} of {}", quoted(kind), quoted(version));
-            Err(Stranger::Other(format!("line {}: ignored, not one of Relay's: kind {what}", document.at.line)))
+            Err(Stranger::Other(format!(
+                "line {}: ignored, not one of Relay's: kind {what}",
+                document.at.line
+            )))
         }
     }
 }

@@ -27,5 +27,5 @@ pub mod workflow;
 mod yaml;
 
 pub use finding::{Finding, Findings};
-pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, load};
+pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, compile, load};
 pub use params::{Overrides, resolve};

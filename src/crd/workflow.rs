@@ -60,7 +60,11 @@ pub struct ParamSpec {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<ValueType>,
     /// The value when a Run gives none; without it a Run must.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::crd::shapes::present")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::crd::shapes::present"
+    )]
     #[schemars(schema_with = "any_value")]
     pub default: Option<serde_json::Value>,
     /// A regular expression that a string must match somewhere (anchor it with ^ and $).

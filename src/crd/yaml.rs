@@ -90,7 +90,15 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(text: &'a str, remarks: &'a mut Remarks) -> Self {
-        Self { text, remarks, stack: Vec::new(), root: None, anchors: BTreeMap::new(), values: 0, alias_bytes: 0 }
+        Self {
+            text,
+            remarks,
+            stack: Vec::new(),
+            root: None,
+            anchors: BTreeMap::new(),
+            values: 0,
+            alias_bytes: 0,
+        }
     }
 
     fn remark(&mut self, at: Pos, reason: impl Into<String>, fix: Option<&str>) {
@@ -132,9 +140,15 @@ impl<'a> Builder<'a> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Exhausted> {
         let at = place(span.start.line(), span.start.col());
         match event {
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, (anchor, tag.as_deref()), span),
-            Event::SequenceStart(_, anchor, tag) => self.open(Value::List(Vec::new()), at, anchor, tag.as_deref()),
-            Event::MappingStart(_, anchor, tag) => self.open(Value::Map(Vec::new()), at, anchor, tag.as_deref()),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(&text, style, (anchor, tag.as_deref()), span)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.open(Value::List(Vec::new()), at, anchor, tag.as_deref())
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.open(Value::Map(Vec::new()), at, anchor, tag.as_deref())
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.close();
                 Ok(())
@@ -172,7 +186,8 @@ impl<'a> Builder<'a> {
         let at = place(span.start.line(), span.start.col());
         self.spend(1, 0, at)?;
         let is_key = self.awaits_key();
-        let value = if is_key { Ok(Value::Text(text.to_string())) } else { scalar::resolve(text, style, tag) };
+        let value =
+            if is_key { Ok(Value::Text(text.to_string())) } else { scalar::resolve(text, style, tag) };
         let value = match value {
             Ok(value) => value,
             Err(reason) => {
@@ -202,7 +217,9 @@ impl<'a> Builder<'a> {
         let raw = span.slice(self.text).unwrap_or("");
         match style {
             ScalarStyle::Plain if raw == text => TextAt::Line(start),
-            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted if raw.get(1..raw.len().max(2) - 1) == Some(text) => {
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted
+                if raw.get(1..raw.len().max(2) - 1) == Some(text) =>
+            {
                 TextAt::Line(Pos { column: start.column.saturating_add(1), ..start })
             }
             ScalarStyle::Literal => block_start(self.text, text, span).unwrap_or(TextAt::Start),
@@ -215,9 +232,19 @@ impl<'a> Builder<'a> {
         if let Some(tag) = tag
             && !matches!(tag.core_suffix(), Some("map" | "seq"))
         {
-            self.remark(at, format!("tag {} is not supported", quoted(&tag.original())), Some("remove the tag"));
+            self.remark(
+                at,
+                format!("tag {} is not supported", quoted(&tag.original())),
+                Some("remove the tag"),
+            );
         }
-        self.stack.push(Open { node: Node::new(value, at), anchor, key: None, seen: BTreeMap::new(), values: 1 });
+        self.stack.push(Open {
+            node: Node::new(value, at),
+            anchor,
+            key: None,
+            seen: BTreeMap::new(),
+            values: 1,
+        });
         Ok(())
     }
 
@@ -295,9 +322,14 @@ impl<'a> Builder<'a> {
                 if merge && merge_into(entries, &mut open.seen, &node) {
                     return;
                 }
-                let twice = place_field(entries, &mut open.seen, Entry { key: name, key_at: at, node, merged: false });
+                let twice = place_field(
+                    entries,
+                    &mut open.seen,
+                    Entry { key: name, key_at: at, node, merged: false },
+                );
                 if let Some((name, first)) = twice {
-                    let reason = format!("field {} is written twice, first in line {}", quoted(&name), first.line);
+                    let reason =
+                        format!("field {} is written twice, first in line {}", quoted(&name), first.line);
                     self.remark(at, reason, Some("keep one of them"));
                 }
             }
@@ -307,7 +339,11 @@ impl<'a> Builder<'a> {
 }
 
 /// Adds a field; when it was written before, gives back its name and first place.
-fn place_field(entries: &mut Vec<Entry>, seen: &mut BTreeMap<String, usize>, entry: Entry) -> Option<(String, Pos)> {
+fn place_field(
+    entries: &mut Vec<Entry>,
+    seen: &mut BTreeMap<String, usize>,
+    entry: Entry,
+) -> Option<(String, Pos)> {
     match seen.get(&entry.key).and_then(|&index| entries.get_mut(index)) {
         // Fields that came by `<<` give way to written ones.
         Some(old) if old.merged => *old = entry,

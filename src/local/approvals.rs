@@ -38,7 +38,13 @@ impl Approvals {
     }
 
     /// A task is BLOCKED.
-    pub(super) fn ask(&mut self, request: &Request, run: &RunId, workflow: &Arc<Workflow>, task: &Task) -> Asked {
+    pub(super) fn ask(
+        &mut self,
+        request: &Request,
+        run: &RunId,
+        workflow: &Arc<Workflow>,
+        task: &Task,
+    ) -> Asked {
         let required = task.approval.as_ref().map_or(1, |a| a.required.max(1));
         let question = Question { run: run.clone(), task: task.name.clone(), required };
         if request.approve.covers(&task.name) {

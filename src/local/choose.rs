@@ -38,7 +38,8 @@ pub(super) fn choose(
     now: Timestamp,
 ) -> Result<Chosen, LocalError> {
     let bytes = read(path)?;
-    let params_file = request.params_file.as_deref().map(|p| Ok::<_, LocalError>((p, read(p)?))).transpose()?;
+    let params_file =
+        request.params_file.as_deref().map(|p| Ok::<_, LocalError>((p, read(p)?))).transpose()?;
     let params_file = params_file.as_ref().map(|(p, bytes)| (p.display().to_string(), bytes));
     let params_file = params_file.as_ref().map(|(p, bytes)| (p.as_str(), bytes.as_slice()));
     let overrides = Overrides::read(&request.params, params_file).map_err(LocalError::Findings)?;
@@ -48,7 +49,8 @@ pub(super) fn choose(
     refuse_unanswerable(&submissions, request)?;
     let mut notices = manifests.notices;
     if !manifests.pools.is_empty() {
-        notices.push("WorkerPool: every pool is this process here; image and template are ignored".to_owned());
+        notices
+            .push("WorkerPool: every pool is this process here; image and template are ignored".to_owned());
     }
     Ok(Chosen { submissions, notices })
 }
@@ -80,7 +82,8 @@ fn submissions(
     overrides: &Overrides,
     now: Timestamp,
 ) -> Result<Vec<Submission>, LocalError> {
-    let names = || manifests.workflows.iter().map(|w| w.workflow.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names =
+        || manifests.workflows.iter().map(|w| w.workflow.name.as_str()).collect::<Vec<_>>().join(", ");
     let workflow = match (named, manifests.workflows.as_slice()) {
         (None, _) if !manifests.runs.is_empty() => {
             let of_run = |run: &crd::RunManifest| {
@@ -96,11 +99,17 @@ fn submissions(
         (None, [only]) => only,
         (None, []) => return Err(LocalError::Refused(format!("{file}: there is no Workflow in this file"))),
         (None, _) => {
-            let why = format!("{file}: there are several Workflows and no Run; choose one with --workflow: {}", names());
+            let why = format!(
+                "{file}: there are several Workflows and no Run; choose one with --workflow: {}",
+                names()
+            );
             return Err(LocalError::Refused(why));
         }
         (Some(name), all) => all.iter().find(|w| w.workflow.name == name).ok_or_else(|| {
-            LocalError::Refused(format!("{file}: there is no Workflow `{name}` in this file; it has: {}", names()))
+            LocalError::Refused(format!(
+                "{file}: there is no Workflow `{name}` in this file; it has: {}",
+                names()
+            ))
         })?,
     };
     let params = crd::resolve(&workflow.workflow.params, overrides).map_err(LocalError::Findings)?;
@@ -143,12 +152,15 @@ fn submission(
 
 /// An approval that nobody can give would make the run wait for ever.
 fn refuse_unanswerable(submissions: &[Submission], request: &Request) -> Result<(), LocalError> {
-    let asks = |w: &Workflow| w.tasks.iter().filter(|t| t.approval.is_some()).map(|t| t.name.clone()).collect::<Vec<_>>();
+    let asks = |w: &Workflow| {
+        w.tasks.iter().filter(|t| t.approval.is_some()).map(|t| t.name.clone()).collect::<Vec<_>>()
+    };
     for name in &request.approve.tasks {
         if !submissions.iter().any(|s| asks(&s.workflow).contains(name)) {
             let known: Vec<String> = submissions.iter().flat_map(|s| asks(&s.workflow)).collect();
             let known = if known.is_empty() { "none does".to_owned() } else { known.join(", ") };
-            let why = format!("--approve={name}: no task of that name needs an approval; those that do: {known}");
+            let why =
+                format!("--approve={name}: no task of that name needs an approval; those that do: {known}");
             return Err(LocalError::Refused(why));
         }
     }

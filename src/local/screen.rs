@@ -45,7 +45,9 @@ impl Screen {
         let labels: Vec<usize> = self
             .runs
             .iter()
-            .flat_map(|(id, shown)| shown.workflow.tasks.iter().map(|t| TaskKey::of_task(t.no)).map(move |k| (id, k)))
+            .flat_map(|(id, shown)| {
+                shown.workflow.tasks.iter().map(|t| TaskKey::of_task(t.no)).map(move |k| (id, k))
+            })
             .map(|(id, key)| self.label(id, key).chars().count())
             .collect();
         self.width = labels.into_iter().max().unwrap_or(0).min(LABEL_MAX);

@@ -6,7 +6,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    conductor::{Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits, Submission},
+    conductor::{
+        Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits, Submission,
+    },
     feed::{Edge, Event, Item, Reader},
     local::{
         Exit, LocalError, Parts, Request, Source,
@@ -57,7 +59,8 @@ pub async fn run(
     out: Box<dyn Write + Send>,
 ) -> Result<Exit, LocalError> {
     let mut screen = Screen::new(out, request.colour);
-    let mut signals = Signals::new().map_err(|why| LocalError::Machine { what: "listening for signals", why })?;
+    let mut signals =
+        Signals::new().map_err(|why| LocalError::Machine { what: "listening for signals", why })?;
     let (submissions, resumed) = match &request.source {
         Source::File { path, workflow } => {
             let chosen = choose(path, workflow.as_deref(), &request, parts.clock.now())?;
@@ -75,7 +78,8 @@ pub async fn run(
             (Vec::new(), Some((record, workflow)))
         }
     };
-    let mut runs: Vec<(&RunRow, Arc<Workflow>)> = submissions.iter().map(|s| (&s.run, s.workflow.clone())).collect();
+    let mut runs: Vec<(&RunRow, Arc<Workflow>)> =
+        submissions.iter().map(|s| (&s.run, s.workflow.clone())).collect();
     runs.extend(resumed.iter().map(|(record, workflow)| (&record.run, workflow.clone())));
     let mut shards: Vec<ShardId> = runs.iter().map(|(row, _)| row.shard()).collect();
     shards.sort();
@@ -85,7 +89,8 @@ pub async fn run(
         screen.add(&row.id, &row.name, workflow.clone(), row.started_at);
         watched.insert(row.id.clone(), Watched { name: row.name.clone(), workflow, ended: false });
     }
-    let engine = Engine::start(&request, &parts, compile, shards, resumed.as_ref().map(|(r, _)| r.run.id.clone()))?;
+    let engine =
+        Engine::start(&request, &parts, compile, shards, resumed.as_ref().map(|(r, _)| r.run.id.clone()))?;
     let session = Session {
         approvals: Approvals::new(&request),
         handle: engine.handle.clone(),
@@ -126,7 +131,8 @@ impl Engine {
         resume: Option<RunId>,
     ) -> Result<Engine, LocalError> {
         let scratch = tempfile::Builder::new().prefix("relay-run-").tempdir();
-        let scratch = scratch.map_err(|why| LocalError::Machine { what: "making a folder for tasks", why })?;
+        let scratch =
+            scratch.map_err(|why| LocalError::Machine { what: "making a folder for tasks", why })?;
         let holder = format!("relay-run-{}", uuid::Uuid::now_v7());
         let (conductor, handle) = Conductor::new(crate::conductor::Params {
             store: parts.store.clone(),
@@ -208,7 +214,11 @@ impl Session {
             let (id, name) = (submission.run.id.clone(), submission.run.name.clone());
             let revision = submission.run.workflow.clone();
             if let Err(e) = self.handle.submit(submission).await {
-                let error = if engine.conductor.is_empty() { LocalError::Refused(e.to_string()) } else { self.cause(&mut engine, e.to_string()).await };
+                let error = if engine.conductor.is_empty() {
+                    LocalError::Refused(e.to_string())
+                } else {
+                    self.cause(&mut engine, e.to_string()).await
+                };
                 engine.kill().await;
                 return Err(error);
             }

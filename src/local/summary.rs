@@ -2,12 +2,7 @@
 
 use crate::{
     local::screen::Screen,
-    model::{
-        status::TaskStatus,
-        task_run::TaskRow,
-        time::between,
-        workflow::Workflow,
-    },
+    model::{status::TaskStatus, task_run::TaskRow, time::between, workflow::Workflow},
     store::RunRecord,
 };
 

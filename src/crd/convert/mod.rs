@@ -42,7 +42,12 @@ pub(super) struct Converted {
 }
 
 /// Converts `spec`, whose tree is under `root`; remarks tell what is wrong.
-pub(super) fn workflow(spec: &WorkflowSpec, root: &Cursor<'_>, remarks: &mut Remarks, id: Identity<'_>) -> Converted {
+pub(super) fn workflow(
+    spec: &WorkflowSpec,
+    root: &Cursor<'_>,
+    remarks: &mut Remarks,
+    id: Identity<'_>,
+) -> Converted {
     let spec_at = root.field("spec");
     let source = Source { spec, tasks: tasks_of(spec, &spec_at), spec_at };
     let before = remarks.len();
@@ -83,7 +88,11 @@ pub(super) struct Identity<'a> {
 fn tasks_of<'a>(spec: &'a WorkflowSpec, spec_at: &Cursor<'a>) -> Vec<SourceTask<'a>> {
     let list = |specs: &'a [TaskSpec], key: &str, finally: bool| {
         let at = spec_at.field(key);
-        let tasks = specs.iter().enumerate().map(move |(place, spec)| SourceTask { spec, at: at.item(place), finally });
+        let tasks = specs.iter().enumerate().map(move |(place, spec)| SourceTask {
+            spec,
+            at: at.item(place),
+            finally,
+        });
         tasks.collect::<Vec<_>>()
     };
     let mut tasks = list(&spec.tasks, "tasks", false);
