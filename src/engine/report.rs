@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{
-    engine::{LOSSES_MAX, Refused, Run},
-    model::{ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later},
+use crate::engine::{LOSSES_MAX, Refused, Run};
+use crate::model::{
+    ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later,
 };
 
 impl Run {

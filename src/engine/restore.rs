@@ -5,16 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{
-    engine::{Effect, Group, Node, Plan, Refused, Run, Timer, offer::Offers, sheet::Sheet},
-    model::{
-        ids::TaskKey,
-        run::{Actor, RunRow},
-        status::TaskStatus,
-        task::{OnError, TaskNo},
-        task_run::{ApprovalRow, TaskRow},
-        workflow::Workflow,
-    },
+use crate::engine::{Effect, Group, Node, Plan, Refused, Run, Timer, offer::Offers, sheet::Sheet};
+use crate::model::{
+    ids::TaskKey,
+    run::{Actor, RunRow},
+    status::TaskStatus,
+    task::{OnError, TaskNo},
+    task_run::{ApprovalRow, TaskRow},
+    workflow::Workflow,
 };
 
 impl Run {

@@ -2,15 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    engine::{Node, Run},
-    model::{
-        expr::{Refs, Scope},
-        status::TaskStatus,
-        task::Task,
-        task_run::TaskRow,
-        workflow::ValueType,
-    },
+use crate::engine::{Node, Run};
+use crate::model::{
+    expr::{Refs, Scope},
+    status::TaskStatus,
+    task::Task,
+    task_run::TaskRow,
+    workflow::ValueType,
 };
 
 /// Adds what `more` names to `refs`.

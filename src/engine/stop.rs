@@ -1,15 +1,13 @@
 //! What stops a run or keeps tasks from starting: a cancel, the timeouts, failFast.
 
-use crate::{
-    engine::{Effect, Run, Timer},
-    model::{
-        ids::TaskKey,
-        reason::Reason,
-        run::Stop,
-        status::TaskStatus,
-        task::{OnTimeout, TaskNo},
-        time::later,
-    },
+use crate::engine::{Effect, Run, Timer};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    run::Stop,
+    status::TaskStatus,
+    task::{OnTimeout, TaskNo},
+    time::later,
 };
 
 impl Run {
