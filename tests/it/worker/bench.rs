@@ -121,7 +121,9 @@ pub fn gone(pid: &str) {
     // No such process: it is gone already.
     let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     let wait = Timespec { tv_sec: 10, tv_nsec: 0 };
-    let ended = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&wait)).expect("a handle to wait for");
+    // A signal (a child that ended) may break the wait.
+    let look = || poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&wait));
+    let ended = rustix::io::retry_on_intr(look).expect("a handle to wait for");
     assert_eq!(ended, 1, "process {pid:?} lives on");
 }
 
