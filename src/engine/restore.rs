@@ -85,7 +85,8 @@ impl Run {
             match key.item {
                 None => {
                     let of_each = self.workflow.tasks[key.task as usize].for_each.is_some();
-                    node.group = if of_each { list_of(&row).map(|list| Group::new(Arc::new(list))) } else { None };
+                    node.group =
+                        if of_each { list_of(&row).map(|list| Group::new(Arc::new(list))) } else { None };
                     node.row = row;
                 }
                 Some(item) => {
@@ -163,16 +164,29 @@ impl Run {
 
     fn arm_live(&mut self, key: TaskKey) {
         self.occupy(key);
-        let Some((status, attempt)) = self.row_of(key).map(|r| (r.status, r.attempt)) else { return };
-        if let Some(reason) = self.stopped(key) {
-            let kill = Run::kills(reason);
-            if kill || status == TaskStatus::Queued {
-                self.sheet.effect(Effect::Remove { key, attempt, kill });
-            }
-        }
-        if status == TaskStatus::Queued {
+        if self.row_of(key).is_some_and(|r| r.status == TaskStatus::Queued) {
             self.sheet.effect(Effect::Publish(key));
         }
+        if let Some(effect) = self.stop_of(key) {
+            self.sheet.effect(effect);
+        }
+    }
+
+    /// The jobs that should be stopped or taken back: said again until they are gone.
+    pub fn to_stop(&self) -> Vec<Effect> {
+        let each = self.workflow.tasks.iter().any(|t| t.for_each.as_ref().is_some_and(|f| f.fail_fast));
+        if self.row.stop.is_none() && self.row.finally_at.is_none() && !self.workflow.fail_fast && !each {
+            return Vec::new();
+        }
+        self.task_runs().filter_map(|row| self.stop_of(row.key)).collect()
+    }
+
+    fn stop_of(&self, key: TaskKey) -> Option<Effect> {
+        let row = self.row_of(key).filter(|r| r.attempt > 0)?;
+        let kill = Run::kills(self.stopped(key)?);
+        let queued = row.status == TaskStatus::Queued;
+        let concerned = queued || (kill && row.status == TaskStatus::Running);
+        concerned.then_some(Effect::Remove { key, attempt: row.attempt, kill })
     }
 }
 

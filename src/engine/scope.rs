@@ -9,6 +9,7 @@ use crate::{
         status::TaskStatus,
         task::Task,
         task_run::TaskRow,
+        workflow::ValueType,
     },
 };
 
@@ -47,7 +48,7 @@ impl Run {
     pub(super) fn scope(&self, task: &Task, refs: &Refs, item: Option<(usize, &Value)>) -> Scope {
         let mut scope = self.run_scope(refs, task.finally);
         if let (Some((index, element)), Some(for_each)) = (item, &task.for_each) {
-            scope.set(&for_each.as_name, element.clone());
+            scope.set(for_each.as_name.as_str(), element.clone());
             scope.set("index", json!(index));
         }
         scope
@@ -57,12 +58,9 @@ impl Run {
     pub(super) fn run_scope(&self, refs: &Refs, finally: bool) -> Scope {
         let mut scope = Scope::new();
         if refs.roots.contains("params") {
-            scope.set("params", self.row.params.as_ref().clone());
-            for param in &self.workflow.params {
-                if param.kind == crate::model::workflow::ValueType::Number {
-                    scope.set_double("params", &param.name);
-                }
-            }
+            let number = |p: &&crate::model::workflow::Param| p.kind == ValueType::Number;
+            let doubles = self.workflow.params.iter().filter(number).map(|p| p.name.clone()).collect();
+            scope.set_params(self.row.params.clone(), doubles);
         }
         if refs.roots.contains("run") {
             let status = if finally { self.coming_status().0 } else { self.row.status };

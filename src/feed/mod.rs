@@ -41,6 +41,8 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Edge {
+    /// No edge: the run cannot go on, and is left as it stands for a person to look at; `error` says why.
+    SetAside,
     /// The run's own.
     Run {
         /// Left state; none for a birth.
