@@ -11,7 +11,7 @@ use relay::model::{
 use relay::worker::{Executor, log::LogSink};
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, alive_in_group, gone, since};
+use super::bench::{Bench, gone, group_gone, since};
 use crate::support::jobs::script;
 
 /// Tells its process ids, ignores SIGTERM, and so do its child and grandchild.
@@ -31,7 +31,7 @@ async fn a_timeout_kills_the_whole_tree_even_if_it_will_not_hear() {
     for pid in &pids {
         gone(pid);
     }
-    assert_eq!(alive_in_group(pids[0]), [""; 0]);
+    group_gone(pids[0]);
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn what_a_task_leaves_running_is_killed_with_its_end() {
     for pid in &pids {
         gone(pid);
     }
-    assert_eq!(alive_in_group(pids[10]), [""; 0]);
+    group_gone(pids[10]);
     assert_eq!(bench.left_behind(), [""; 0]);
 }
 
@@ -127,7 +127,7 @@ async fn whoever_drops_the_execution_leaves_no_process() {
     for pid in &pids {
         gone(pid);
     }
-    assert_eq!(alive_in_group(&pids[0]), [""; 0]);
+    group_gone(&pids[0]);
     assert_eq!(bench.left_behind(), [""; 0]);
 }
 

@@ -8,7 +8,7 @@ use relay::model::job::{Job, News, Outcome};
 use relay::queue::{Pools, Position, Queue, memory::MemoryQueue};
 use relay::worker::{Limits, Links, Params, Shutdown, Worker};
 
-use super::bench::{Bench, alive_in_group, gone};
+use super::bench::{Bench, gone, group_gone};
 use crate::support::jobs::{job_id, script};
 
 /// A worker that has these scripts to run, and what it writes.
@@ -92,7 +92,7 @@ async fn whoever_drops_the_worker_leaves_no_process() {
         gone(pid);
     }
     for pid in &pids {
-        assert_eq!(alive_in_group(pid), [""; 0]);
+        group_gone(pid);
     }
     assert_eq!(stage.bench.left_behind(), [""; 0]);
     let leases = stage.queue.census(Clock::system().now()).await.expect("a census").leases;
