@@ -5,5 +5,6 @@ mod conformance;
 mod feed;
 mod generated;
 mod infra;
+mod queue;
 mod support;
 mod worker;
