@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use crate::{
     engine::{Node, Run},
     model::{
-        expr::{Refs, Scope},
+        expr::{Refs, Scope, WHOLE},
         status::TaskStatus,
         task::Task,
         task_run::TaskRow,
+        workflow::{Param, ValueType},
     },
 };
 
@@ -57,12 +58,9 @@ impl Run {
     pub(super) fn run_scope(&self, refs: &Refs, finally: bool) -> Scope {
         let mut scope = Scope::new();
         if refs.roots.contains("params") {
-            scope.set("params", self.row.params.as_ref().clone());
-            for param in &self.workflow.params {
-                if param.kind == crate::model::workflow::ValueType::Number {
-                    scope.set_double("params", &param.name);
-                }
-            }
+            let number = |p: &&Param| p.kind == ValueType::Number;
+            let doubles = self.workflow.params.iter().filter(number).map(|p| p.name.clone());
+            scope.set_params(self.row.params.clone(), doubles.collect());
         }
         if refs.roots.contains("run") {
             let status = if finally { self.coming_status().0 } else { self.row.status };
@@ -73,7 +71,7 @@ impl Run {
             for name in &refs.tasks {
                 if let Some(named) = self.workflow.task_in_cel(name) {
                     let fields = refs.task_fields.get(name);
-                    let wants = |field: &str| fields.is_none_or(|f| f.contains(field));
+                    let wants = |field: &str| fields.is_none_or(|f| f.contains(field) || f.contains(WHOLE));
                     tasks.insert(name.clone(), self.task_value(self.node(named.no), wants));
                 }
             }
