@@ -1,1 +1,3 @@
+//! Relay.
+
 fn main() {}

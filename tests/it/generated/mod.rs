@@ -1,0 +1,13 @@
+//! Files that are printed by code or copied from another, compared with their source. `make generate` runs these
+//! tests with RELAY_GENERATE=1, and then they write the files.
+
+use crate::support::{committed, read};
+
+/// The base schema stands twice: as the first migration, and where Postgres' image looks for it.
+#[test]
+fn infra_holds_the_base_schema_and_nothing_else() {
+    committed("infra/migrations/001_init.sql", &read("migrations/0001_init.up.sql"));
+    let folder = std::fs::read_dir(crate::support::repository("infra/migrations")).expect("a folder");
+    let names: Vec<_> = folder.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names, ["001_init.sql"], "later migrations belong to migrations/ alone");
+}
