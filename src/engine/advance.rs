@@ -34,6 +34,9 @@ impl Run {
         }
         let key = node.row.key;
         let (open, failed, skipped) = (node.open, node.failed, node.skipped);
+        if failed > 0 {
+            return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
+        }
         if let Some(reason) = self.halted(no) {
             return self.end(key, TaskStatus::Cancelled, Some(reason));
         }
@@ -41,9 +44,6 @@ impl Run {
         let task = workflow.at(no);
         if task.finally && self.row.finally_at.is_none() {
             return;
-        }
-        if failed > 0 {
-            return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
         }
         if open > 0 {
             return;

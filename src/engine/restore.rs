@@ -9,6 +9,7 @@ use crate::{
     engine::{Effect, Group, Node, Plan, Refused, Run, Timer, offer::Offers, sheet::Sheet},
     model::{
         ids::TaskKey,
+        reason::Reason,
         run::{Actor, RunRow},
         status::TaskStatus,
         task::{OnError, TaskNo},
@@ -69,6 +70,7 @@ impl Run {
             return run.take_plan().map(|plan| (run, plan));
         }
         run.arm();
+        run.stop_again();
         for no in 0..run.nodes.len() {
             run.settle(no as TaskNo);
         }
@@ -131,7 +133,8 @@ impl Run {
     /// Timers, places and effects, as the rows ask for them.
     fn arm(&mut self) {
         self.arm_run_timer();
-        if let (Some(began), Some(timeout)) = (self.row.finally_at, self.workflow.timeouts.finally) {
+        let finally = (self.row.finally_at, self.workflow.timeouts.finally);
+        if let ((Some(began), Some(timeout)), false) = (finally, self.finally_over()) {
             self.timers.insert((crate::model::time::later(began, timeout), Timer::Finally));
         }
         let keys: Vec<TaskKey> = self.task_runs().map(|r| r.key).collect();
@@ -163,15 +166,24 @@ impl Run {
 
     fn arm_live(&mut self, key: TaskKey) {
         self.occupy(key);
-        let Some((status, attempt)) = self.row_of(key).map(|r| (r.status, r.attempt)) else { return };
-        if let Some(reason) = self.stopped(key) {
-            let kill = Run::kills(reason);
-            if kill || status == TaskStatus::Queued {
-                self.sheet.effect(Effect::Remove { key, attempt, kill });
+        let queued = self.row_of(key).is_some_and(|r| r.status == TaskStatus::Queued);
+        if queued && self.stopped(key).is_none() {
+            self.sheet.effect(Effect::Publish(key));
+        }
+    }
+
+    /// Asks again for what was asked when the run, a part of it or a forEach was stopped.
+    fn stop_again(&mut self) {
+        for finally in [false, true] {
+            if let Some(reason) = self.part_halted(finally) {
+                self.halt(finally, reason, Run::kills(reason));
             }
         }
-        if status == TaskStatus::Queued {
-            self.sheet.effect(Effect::Publish(key));
+        let workflow = self.workflow.clone();
+        for task in &workflow.tasks {
+            if self.part_halted(task.finally).is_none() && self.sealed(task) {
+                self.halt_items(task.no, Reason::FailFast, false);
+            }
         }
     }
 }

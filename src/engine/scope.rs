@@ -33,9 +33,11 @@ pub(super) fn outputs_of(row: &TaskRow) -> Value {
     }
 }
 
-/// The outputs of a task: of a forEach a list in index order, null where an item has none.
-pub(super) fn outputs(node: &Node) -> Value {
-    let Some(group) = &node.group else { return outputs_of(&node.row) };
+/// The outputs of a task: of a forEach always a list, in index order, null where an item has none.
+pub(super) fn outputs(task: &Task, node: &Node) -> Value {
+    let Some(group) = &node.group else {
+        return if task.for_each.is_some() { json!([]) } else { outputs_of(&node.row) };
+    };
     let item = |n: usize| match group.items.get(n) {
         Some(row) if row.status == TaskStatus::Success => outputs_of(row),
         _ => Value::Null,
@@ -72,7 +74,7 @@ impl Run {
                 if let Some(named) = self.workflow.task_in_cel(name) {
                     let fields = refs.task_fields.get(name);
                     let wants = |field: &str| fields.is_none_or(|f| f.contains(field) || f.contains(WHOLE));
-                    tasks.insert(name.clone(), self.task_value(self.node(named.no), wants));
+                    tasks.insert(name.clone(), self.task_value(named, wants));
                 }
             }
             scope.set("tasks", Value::Object(tasks));
@@ -90,7 +92,8 @@ impl Run {
         })
     }
 
-    fn task_value(&self, node: &Node, wants: impl Fn(&str) -> bool) -> Value {
+    fn task_value(&self, task: &Task, wants: impl Fn(&str) -> bool) -> Value {
+        let node = self.node(task.no);
         let row = &node.row;
         let mut value = json!({
             "status": row.status.as_str(),
@@ -98,7 +101,7 @@ impl Run {
             "attempt": row.attempt,
         });
         if wants("outputs") {
-            value["outputs"] = outputs(node);
+            value["outputs"] = outputs(task, node);
         }
         if let (true, Some(group)) = (wants("items"), &node.group) {
             let item = |row: &TaskRow| {

@@ -15,7 +15,11 @@ use crate::{
 impl Run {
     /// Why nothing of this task may start any more, if so. Follows from rows alone, so a restart finds it again.
     pub(super) fn halted(&self, no: TaskNo) -> Option<Reason> {
-        let finally = self.workflow.tasks[no as usize].finally;
+        self.part_halted(self.workflow.at(no).finally)
+    }
+
+    /// The same of all tasks in finally, or of all outside it.
+    pub(super) fn part_halted(&self, finally: bool) -> Option<Reason> {
         if let Some(stop) = &self.row.stop {
             if !finally || (stop.reason == Reason::Cancelled && !stop.finally) {
                 return Some(stop.reason);
@@ -41,7 +45,7 @@ impl Run {
     }
 
     pub(super) fn arm_run_timer(&mut self) {
-        if let (Some(timeout), None) = (self.workflow.timeouts.run, self.row.finally_at) {
+        if let (Some(timeout), None, None) = (self.workflow.timeouts.run, self.row.finally_at, &self.row.stop) {
             self.timers.insert((later(self.row.started_at, timeout), Timer::Run));
         }
     }
@@ -55,6 +59,7 @@ impl Run {
             }
         }
         self.touch_run().stop = Some(Stop { reason: Reason::Cancelled, finally });
+        self.timers.retain(|(_, timer)| *timer != Timer::Run);
         self.halt(false, Reason::Cancelled, true);
         if !finally {
             self.halt(true, Reason::Cancelled, true);
@@ -111,8 +116,7 @@ impl Run {
             if self.node(no).group.is_some() && self.node(no).row.status == TaskStatus::Running {
                 self.halt_items(no, reason, kill);
                 let workflow = self.workflow.clone();
-        let task = workflow.at(no);
-                self.end_group_if_done(task);
+                self.end_group_if_done(workflow.at(no));
             } else {
                 self.halt_row(self.node(no).row.key, reason, kill);
             }
