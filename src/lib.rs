@@ -2,9 +2,19 @@
 
 #[cfg(feature = "full")]
 pub mod clock;
+#[cfg(feature = "full")]
+pub mod conductor;
+#[cfg(feature = "full")]
+pub mod crd;
 pub mod engine;
+#[cfg(feature = "full")]
+pub mod feed;
+#[cfg(feature = "full")]
+pub mod local;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;
 #[cfg(feature = "full")]
 pub mod store;
+#[cfg(feature = "full")]
+pub mod worker;

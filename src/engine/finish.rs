@@ -94,8 +94,12 @@ impl Run {
 
     fn end_status(&self) -> (RunStatus, Option<Reason>) {
         match self.coming_status() {
-            (RunStatus::Success, _) if self.finally_timed_out() => (RunStatus::Failed, Some(Reason::FinallyTimeout)),
-            (RunStatus::Success, _) if self.finally_failed => (RunStatus::Failed, Some(Reason::FinallyFailed)),
+            (RunStatus::Success, _) if self.finally_timed_out() => {
+                (RunStatus::Failed, Some(Reason::FinallyTimeout))
+            }
+            (RunStatus::Success, _) if self.finally_failed => {
+                (RunStatus::Failed, Some(Reason::FinallyFailed))
+            }
             coming => coming,
         }
     }

@@ -50,7 +50,7 @@ impl Run {
     pub(super) fn scope(&self, task: &Task, refs: &Refs, item: Option<(usize, &Value)>) -> Scope {
         let mut scope = self.run_scope(refs, task.finally);
         if let (Some((index, element)), Some(for_each)) = (item, &task.for_each) {
-            scope.set(&for_each.as_name, element.clone());
+            scope.set(for_each.as_name.as_str(), element.clone());
             scope.set("index", json!(index));
         }
         scope

@@ -45,7 +45,8 @@ impl Run {
     }
 
     pub(super) fn arm_run_timer(&mut self) {
-        if let (Some(timeout), None, None) = (self.workflow.timeouts.run, self.row.finally_at, &self.row.stop) {
+        if let (Some(timeout), None, None) = (self.workflow.timeouts.run, self.row.finally_at, &self.row.stop)
+        {
             self.timers.insert((later(self.row.started_at, timeout), Timer::Run));
         }
     }
@@ -148,5 +149,22 @@ impl Run {
         if self.row_of(key).is_some_and(|r| r.status == TaskStatus::Ready) {
             self.vacate(key);
         }
+    }
+
+    /// The jobs that should be stopped or taken back: said again until they are gone.
+    pub fn to_stop(&self) -> Vec<Effect> {
+        let each = self.workflow.tasks.iter().any(|t| t.for_each.as_ref().is_some_and(|f| f.fail_fast));
+        if self.row.stop.is_none() && self.row.finally_at.is_none() && !self.workflow.fail_fast && !each {
+            return Vec::new();
+        }
+        self.task_runs().filter_map(|row| self.stop_of(row.key)).collect()
+    }
+
+    fn stop_of(&self, key: TaskKey) -> Option<Effect> {
+        let row = self.row_of(key).filter(|r| r.attempt > 0)?;
+        let kill = Run::kills(self.stopped(key)?);
+        let queued = row.status == TaskStatus::Queued;
+        let concerned = queued || (kill && row.status == TaskStatus::Running);
+        concerned.then_some(Effect::Remove { key, attempt: row.attempt, kill })
     }
 }

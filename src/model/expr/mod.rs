@@ -4,6 +4,7 @@
 //! No clock and no random function is reachable: an expression is a function of its scope alone.
 
 mod explain;
+mod fuel;
 mod limits;
 mod meter;
 mod names;

@@ -103,7 +103,10 @@ impl Book {
         let row = self.tasks.get(key).ok_or(format!("published without a row: {key:?}"))?;
         let before = self.seen.insert(*key, row.attempt).unwrap_or(0);
         if row.status != TaskStatus::Queued || row.attempt <= before {
-            return Err(format!("{key:?} is published as {} attempt {} after {before}", row.status, row.attempt));
+            return Err(format!(
+                "{key:?} is published as {} attempt {} after {before}",
+                row.status, row.attempt
+            ));
         }
         Ok(())
     }
@@ -127,7 +130,8 @@ impl Book {
     pub fn restore(&self, like: &Run, now: jiff::Timestamp) -> (Run, Plan) {
         let row = self.run.clone().expect("a run that was begun has a row");
         let tasks = self.tasks.values().cloned().collect();
-        Run::restore(like.workflow().clone(), row, tasks, self.approvals.clone(), now).expect("its own rows are valid")
+        Run::restore(like.workflow().clone(), row, tasks, self.approvals.clone(), now)
+            .expect("its own rows are valid")
     }
 }
 

@@ -137,7 +137,8 @@ fn task_option(task: &mut Task, option: &str) {
         "exitCode" => task.retry.exit_codes.push(value.parse().expect("a number")),
         "for" => {
             let from = expr(value);
-            task.for_each = Some(ForEach { from, as_name: "x".to_owned(), max_parallel: None, fail_fast: false });
+            task.for_each =
+                Some(ForEach { from, as_name: "x".to_owned(), max_parallel: None, fail_fast: false });
         }
         "max" => task.for_each.as_mut().expect("`for` first").max_parallel = Some(number()),
         "failFast" => task.for_each.as_mut().expect("`for` first").fail_fast = true,

@@ -129,7 +129,13 @@ impl Play {
     fn decide(&mut self, task: &str, user: &str, decision: Decision) {
         let (task, asking) = task.split_once('#').unwrap_or((task, "1"));
         let asking = asking.parse().expect("the number of an asking");
-        self.event(Event::Decided { task: self.key(task).task, asking, user: user.to_owned(), decision, note: None });
+        self.event(Event::Decided {
+            task: self.key(task).task,
+            asking,
+            user: user.to_owned(),
+            decision,
+            note: None,
+        });
     }
 
     fn report(&mut self, task: &str, news: &[&str]) {
@@ -154,7 +160,9 @@ impl Play {
                 Outcome::Success { outputs: BTreeMap::from([(name.to_owned(), value)]) }
             }
             ["fail"] => failed(FailureKind::ExitCode, Some(1), "it failed"),
-            ["fail", code] => failed(FailureKind::ExitCode, Some(code.parse().expect("a number")), "it failed"),
+            ["fail", code] => {
+                failed(FailureKind::ExitCode, Some(code.parse().expect("a number")), "it failed")
+            }
             ["error"] => failed(FailureKind::Error, None, "no such file"),
             ["outputs"] => failed(FailureKind::Error, Some(0), "bad outputs"),
             ["timeout"] => failed(FailureKind::Timeout, None, "too slow"),
@@ -165,7 +173,8 @@ impl Play {
     }
 
     fn event(&mut self, event: Event) {
-        let refused = |why: Refused| format!("{why:?}").split([' ', '(']).next().unwrap_or_default().to_owned();
+        let refused =
+            |why: Refused| format!("{why:?}").split([' ', '(']).next().unwrap_or_default().to_owned();
         match self.run.apply(event, self.now) {
             Ok(plan) => self.take(plan),
             Err(why) => {
@@ -239,7 +248,8 @@ impl Play {
         let (run, plan) = self.book.restore(&self.run, self.now);
         assert!(plan.changes.is_empty(), "a restart wrote {:#?}", plan.changes);
         assert_eq!(run.next_due(), due, "a restart forgets or invents a timer");
-        let offers = plan.effects.iter().filter_map(|e| if let Effect::Offer(key) = e { Some(*key) } else { None });
+        let offers =
+            plan.effects.iter().filter_map(|e| if let Effect::Offer(key) = e { Some(*key) } else { None });
         assert_eq!(offers.collect::<BTreeSet<_>>(), self.offered, "a restart offers something else");
         self.run = run;
     }
@@ -261,7 +271,9 @@ impl Play {
         let mut ranges: Vec<(TaskKey, TaskKey, &String)> = Vec::new();
         for (key, state) in &self.changed {
             match ranges.last_mut() {
-                Some((_, last, same)) if *same == state && last.item.is_some() && next(*last) == *key => *last = *key,
+                Some((_, last, same)) if *same == state && last.item.is_some() && next(*last) == *key => {
+                    *last = *key
+                }
                 _ => ranges.push((*key, *key, state)),
             }
         }

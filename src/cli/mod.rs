@@ -1,0 +1,3 @@
+//! What people type and what they read. One file a verb.
+
+pub mod migrate;

@@ -1,0 +1,228 @@
+//! One commit: what the inputs come to, written whole or not at all, and what to do when it is not.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    conductor::{
+        Conductor, ConductorError,
+        cycle::Input,
+        inbox::{DecideError, Message, SubmitError},
+    },
+    engine::{Effect, Event, Plan, Refused, Run},
+    model::{
+        change::{Batch, Changes},
+        ids::RunId,
+        job::JobId,
+    },
+    queue::Position,
+    store::{Leadership, StoreError},
+};
+
+/// What a message is answered once the draft is committed.
+pub(super) enum Answer {
+    None,
+    Submit(Result<(), SubmitError>),
+    Decide(Result<(), DecideError>),
+}
+
+/// A commit in the making.
+#[derive(Default)]
+pub(super) struct Draft {
+    changes: BTreeMap<RunId, Changes>,
+    effects: Vec<(RunId, Effect)>,
+    pub(super) inputs: Vec<(Input, Answer)>,
+    pub(super) read: Option<Position>,
+    pub(super) ended_jobs: Vec<JobId>,
+}
+
+impl Draft {
+    /// How many rows it writes.
+    pub(super) fn size(&self) -> usize {
+        self.changes.values().map(|c| c.tasks.len() + 1).sum()
+    }
+}
+
+/// What became of a draft. Unless it was committed, its runs are as the store has them.
+pub(super) enum Committed {
+    Yes,
+    /// Not in the store, and worth another try.
+    NotYet(Vec<Input>),
+    /// Not in the store, and the same again would not be either.
+    Refused {
+        inputs: Vec<Input>,
+        runs: Vec<RunId>,
+        why: String,
+    },
+}
+
+/// The wait before the next try, growing to 2 s.
+pub(super) fn backoff(tries: u32) -> Duration {
+    Duration::from_millis(10 << tries.min(7)).min(Duration::from_secs(2))
+}
+
+impl Conductor {
+    /// Lets a run take an event, and notes what it comes to.
+    pub(super) fn apply(&mut self, draft: &mut Draft, id: &RunId, event: Event) -> Result<(), Refused> {
+        let Some(run) = self.runs.get_mut(id) else { return Ok(()) };
+        match run.apply(event, self.clock.now()) {
+            Ok(plan) => {
+                self.note(draft, id, plan);
+                Ok(())
+            }
+            Err(refused) => {
+                if matches!(refused, Refused::Illegal { .. }) {
+                    tracing::error!(run.id = %id, error = %refused, "The engine took a step that its table does not have");
+                    draft.changes.remove(id);
+                    self.set_aside(id, refused.to_string());
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    /// Adds a plan to the draft. What only concerns memory is done at once: a run that cannot be committed is
+    /// loaded again, places and timers with it.
+    pub(super) fn note(&mut self, draft: &mut Draft, id: &RunId, plan: Plan) {
+        let Some(run) = self.runs.get(id) else { return };
+        self.due.set(id, run.next_due());
+        for effect in plan.effects {
+            match effect {
+                Effect::Offer(key) => {
+                    if let Some(row) = run.task_run(key) {
+                        let pool = run.workflow().at(key.task).pool.as_str();
+                        let rank = row.ready_at.map_or(0, |at| at.as_millisecond());
+                        self.ready.offer(format!("{}/{pool}", run.row().namespace), rank, id, key);
+                    }
+                }
+                Effect::Withdraw(key) => self.ready.withdraw(id, key),
+                effect => draft.effects.push((id.clone(), effect)),
+            }
+        }
+        self.outbox.follow(run, &plan.changes);
+        match draft.changes.get_mut(id) {
+            Some(changes) => changes.merge(plan.changes),
+            None => drop(draft.changes.insert(id.clone(), plan.changes)),
+        }
+    }
+
+    /// A new run.
+    pub(super) fn begin(&mut self, draft: &mut Draft, run: Run, plan: Plan) {
+        let id = run.row().id.clone();
+        self.runs.insert(id.clone(), run);
+        self.note(draft, &id, plan);
+    }
+
+    /// Writes the draft, whole or not at all.
+    pub(super) async fn commit(&mut self, draft: Draft) -> Result<Committed, ConductorError> {
+        let mut batch = Batch::default();
+        for (id, changes) in draft.changes.iter().filter(|(_, c)| !c.is_empty()) {
+            if let Some(fence) = self.fences.get(&changes.shard) {
+                batch.fences.insert(changes.shard, *fence);
+                batch.runs.insert(id.clone(), changes.clone());
+            }
+        }
+        let written = if batch.is_empty() { Ok(()) } else { self.write(&batch).await };
+        let error = match written {
+            Ok(()) => {
+                self.committed(draft, &batch);
+                return Ok(Committed::Yes);
+            }
+            Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
+            Err(error) => error,
+        };
+        let runs: Vec<RunId> = batch.runs.keys().cloned().collect();
+        tracing::warn!(error = %error, error.label = error.label(), runs = runs.len(), "A commit did not go through");
+        let inputs = self.again(draft).await?;
+        Ok(match error {
+            StoreError::Unavailable(_) | StoreError::Unknown(_) => Committed::NotYet(inputs),
+            refused => Committed::Refused { inputs, runs, why: refused.to_string() },
+        })
+    }
+
+    /// Writes, and finds out what became of a commit whose answer was lost: a new epoch first, so that what is
+    /// still on its way can no longer land, then the position tells.
+    async fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let outcome = self.store.commit(batch).await;
+        let outcome = match outcome {
+            Err(StoreError::Unknown(why)) => {
+                self.counters.unknown += 1;
+                tracing::warn!(error = %why, "The outcome of a commit is unknown: asking for the position");
+                self.ask_position(batch).await
+            }
+            other => other,
+        };
+        if outcome.is_ok() {
+            self.counters.commits += 1;
+            for fence in batch.fences.values() {
+                if let Some(own) = self.fences.get_mut(&fence.shard) {
+                    own.seq = batch.seq_after(fence);
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn ask_position(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let mut landed = None;
+        for fence in batch.fences.values() {
+            let mut tries = 0;
+            let now = loop {
+                match self.store.lead(fence.shard, &self.holder).await {
+                    Ok(Leadership::Won(now)) => break now,
+                    Ok(Leadership::Held { .. }) => {
+                        return Err(StoreError::Deposed { shard: fence.shard, epoch: fence.epoch });
+                    }
+                    Err(e) if tries > 100 => return Err(e),
+                    Err(_) => tries += 1,
+                }
+                self.clock.sleep(backoff(tries)).await;
+            };
+            self.fences.insert(fence.shard, now);
+            // A shard whose rows of history did not change tells nothing.
+            if batch.seq_after(fence) != fence.seq {
+                landed = Some(now.seq == batch.seq_after(fence));
+            }
+        }
+        match landed {
+            Some(true) => Ok(()),
+            _ => Err(StoreError::Unavailable("it was not committed".into())),
+        }
+    }
+
+    /// The commit is in the store: tell everybody.
+    fn committed(&mut self, draft: Draft, batch: &Batch) {
+        self.announce(batch);
+        if let Some(read) = draft.read {
+            self.outbox.read = self.outbox.read.max(read);
+        }
+        self.outbox.ended.extend(draft.ended_jobs);
+        for (id, effect) in draft.effects {
+            self.note_effect(&id, effect);
+        }
+        for (input, answer) in draft.inputs {
+            // Whoever asked may have gone away meanwhile: then nobody waits for the answer.
+            match (input, answer) {
+                (Input::Message(Message::Submit(_, reply)), Answer::Submit(answer)) => {
+                    drop(reply.send(answer))
+                }
+                (
+                    Input::Message(Message::Cancel { reply, .. } | Message::Decide(_, reply)),
+                    Answer::Decide(answer),
+                ) => {
+                    drop(reply.send(answer));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The commit is not in the store: load its runs again and give the inputs back.
+    async fn again(&mut self, draft: Draft) -> Result<Vec<Input>, ConductorError> {
+        for id in draft.changes.keys() {
+            self.reload(id).await?;
+        }
+        // Loading a run finds again what it owes itself.
+        let keep = |input: &Input| !matches!(input, Input::Mended(..) | Input::Tick(_) | Input::Expand(..));
+        Ok(draft.inputs.into_iter().map(|(input, _)| input).filter(keep).collect())
+    }
+}

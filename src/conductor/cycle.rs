@@ -1,0 +1,227 @@
+//! The loop: gather what came in, let the engine decide, commit, carry out.
+
+use std::collections::BTreeSet;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    conductor::{
+        Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY,
+        commit::{Committed, Draft, backoff},
+        inbox::Message,
+    },
+    engine::Plan,
+    model::{
+        ids::{RunId, TaskKey},
+        job::{JobId, Report},
+        time::later,
+    },
+    queue::{Census, Position},
+    store::StoreError,
+};
+
+/// Something to be taken into the next commit.
+pub(super) enum Input {
+    /// From the inbox.
+    Message(Message),
+    /// From a worker.
+    Report(Position, Report),
+    /// A run's timer.
+    Tick(RunId),
+    /// The next chunk of a forEach.
+    Expand(RunId, TaskKey),
+    /// The queue took a job back.
+    Removed(JobId),
+    /// A job that nobody holds, or whose worker is gone.
+    Lost(JobId),
+    /// What restoring a run found to be mended.
+    Mended(RunId, Box<Plan>),
+}
+
+impl Input {
+    /// The run that it is about.
+    fn run(&self) -> Option<&RunId> {
+        match self {
+            Input::Message(Message::Submit(submission, _)) => Some(&submission.run.id),
+            Input::Message(Message::Cancel { run, .. }) => Some(run),
+            Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
+            Input::Report(_, report) => Some(&report.job.task_run.run),
+            Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
+            Input::Removed(job) | Input::Lost(job) => Some(&job.task_run.run),
+        }
+    }
+}
+
+enum Attempt {
+    Done,
+    Stopped,
+    Refused { inputs: Vec<Input>, runs: Vec<RunId>, why: String },
+}
+
+enum Woken {
+    Stop,
+    Reports(Vec<(Position, Report)>),
+    Message(Option<Message>),
+    Time,
+    QueueDown,
+}
+
+impl Conductor {
+    /// Works until `stop` or until leadership is lost.
+    pub(super) async fn work(&mut self, stop: &CancellationToken) -> Result<(), ConductorError> {
+        self.carry_out().await;
+        loop {
+            let Some(inputs) = self.gather(stop).await? else { return Ok(()) };
+            if !self.settle_inputs(inputs, stop).await? {
+                return Ok(());
+            }
+            self.carry_out().await;
+        }
+    }
+
+    /// Commits what the inputs come to. A batch that the store refuses is halved until the culprit stands alone,
+    /// and its run is set aside. False when it was stopped meanwhile.
+    async fn settle_inputs(
+        &mut self,
+        inputs: Vec<Input>,
+        stop: &CancellationToken,
+    ) -> Result<bool, ConductorError> {
+        let mut work = vec![(inputs, None)];
+        while let Some((inputs, only)) = work.pop() {
+            match self.attempt(inputs, only.as_ref(), stop).await? {
+                Attempt::Done => {}
+                Attempt::Stopped => return Ok(false),
+                Attempt::Refused { inputs, mut runs, why } => {
+                    if let [culprit] = runs.as_slice() {
+                        self.set_aside(culprit, why);
+                        continue;
+                    }
+                    let half: BTreeSet<RunId> = runs.split_off(runs.len() / 2).into_iter().collect();
+                    let (second, first) =
+                        inputs.into_iter().partition(|i| i.run().is_some_and(|r| half.contains(r)));
+                    work.push((second, Some(half)));
+                    work.push((first, Some(runs.into_iter().collect())));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tries until the inputs are committed or refused for good. `only`: dispatch nothing of other runs.
+    async fn attempt(
+        &mut self,
+        mut inputs: Vec<Input>,
+        only: Option<&BTreeSet<RunId>>,
+        stop: &CancellationToken,
+    ) -> Result<Attempt, ConductorError> {
+        let mut tries = 0;
+        loop {
+            let mut draft = Draft::default();
+            for input in inputs {
+                self.take(&mut draft, input).await;
+            }
+            self.dispatch(&mut draft, only);
+            match self.commit(draft).await? {
+                Committed::Yes => return Ok(Attempt::Done),
+                Committed::Refused { inputs, runs, why } => {
+                    return Ok(Attempt::Refused { inputs, runs, why });
+                }
+                Committed::NotYet(back) => inputs = back,
+            }
+            tries += 1;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Attempt::Stopped),
+                () = self.clock.sleep(backoff(tries)) => {}
+            }
+        }
+    }
+
+    /// Waits until there is something to do; None when it is time to stop.
+    async fn gather(&mut self, stop: &CancellationToken) -> Result<Option<Vec<Input>>, ConductorError> {
+        let mut inputs: Vec<Input> = std::mem::take(&mut self.todo);
+        let busy = !inputs.is_empty() || self.can_dispatch();
+        match self.wait(busy, stop).await {
+            Woken::Stop => return Ok(None),
+            Woken::Reports(reports) => inputs.extend(reports.into_iter().map(|(at, r)| Input::Report(at, r))),
+            Woken::Message(Some(message)) => inputs.push(Input::Message(message)),
+            // Every handle is gone: what is live goes on all the same.
+            Woken::Message(None) | Woken::Time => {}
+            Woken::QueueDown => self.queue_failed(),
+        }
+        while inputs.len() < self.limits.batch {
+            let Ok(message) = self.inbox.try_recv() else { break };
+            inputs.push(Input::Message(message));
+        }
+        let now = self.clock.now();
+        inputs.extend(self.due.take(now).into_iter().map(Input::Tick));
+        self.keep_time().await?;
+        inputs.append(&mut self.todo);
+        Ok(Some(inputs))
+    }
+
+    async fn wait(&mut self, busy: bool, stop: &CancellationToken) -> Woken {
+        let now = self.clock.now();
+        let wake = if busy { now } else { self.next_wake() };
+        let closed = self.inbox.is_closed() && self.inbox.is_empty();
+        let resting = self.sweep.queue_rests_until.is_some_and(|until| until > now);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Woken::Stop,
+            reports = self.queue.reports(self.outbox.read, self.limits.batch), if !resting => match reports {
+                Ok(reports) => Woken::Reports(reports),
+                Err(e) => {
+                    tracing::warn!(error = %e, error.label = e.label(), "The queue gives no reports");
+                    Woken::QueueDown
+                }
+            },
+            message = self.inbox.recv(), if !closed => Woken::Message(message),
+            () = self.clock.sleep_until(wake) => Woken::Time,
+        }
+    }
+
+    fn next_wake(&self) -> jiff::Timestamp {
+        let wake = self.sweep.due.min(self.sweep.renew_due);
+        self.due.first().map_or(wake, |due| due.min(wake))
+    }
+
+    /// Renews leadership and sweeps, when it is time for that.
+    async fn keep_time(&mut self) -> Result<(), ConductorError> {
+        let now = self.clock.now();
+        if now >= self.sweep.renew_due {
+            self.sweep.renew_due = later(now, RENEW_EVERY);
+            self.renew().await?;
+        }
+        if now >= self.sweep.due {
+            self.sweep.due = later(now, SWEEP_EVERY);
+            match self.queue.census(now).await {
+                Ok(census) => self.begin_sweep(census),
+                Err(e) => {
+                    tracing::warn!(error = %e, error.label = e.label(), "The queue could not be looked through");
+                    self.queue_failed();
+                }
+            }
+        }
+        self.end_sweep();
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), ConductorError> {
+        for fence in self.fences.values() {
+            match self.store.renew(fence).await {
+                Ok(()) => {}
+                Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
+                Err(e) => {
+                    let shard = fence.shard.number();
+                    tracing::warn!(shard, error = %e, error.label = e.label(), "Leadership could not be renewed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_sweep(&mut self, census: Census) {
+        let suspects = self.suspects(&census);
+        self.sweep.open = Some((census.reported, suspects));
+    }
+}

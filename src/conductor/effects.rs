@@ -1,0 +1,135 @@
+//! After the commit: jobs out, jobs back, reports acknowledged, views told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    conductor::{Conductor, cycle::Input},
+    engine::{Effect, Run},
+    feed::events_of,
+    model::{
+        change::{Batch, Changes},
+        ids::{RunId, TaskKey, TaskRunId},
+        job::JobId,
+        status::TaskStatus,
+    },
+    queue::{Position, QueueError, Removal},
+};
+
+/// What is to be said to the queue, and what is known of it.
+#[derive(Default)]
+pub(super) struct Outbox {
+    publish: BTreeSet<(RunId, TaskKey)>,
+    remove: BTreeMap<JobId, bool>,
+    /// Reports up to here are committed or refused.
+    pub(super) read: Position,
+    settled: Position,
+    /// Jobs whose leases may end.
+    pub(super) ended: Vec<JobId>,
+    queued: BTreeMap<String, BTreeSet<(RunId, TaskKey)>>,
+}
+
+impl Outbox {
+    /// Task runs of a pool that are QUEUED: derived from rows as they change.
+    pub(super) fn in_queue(&self, pool: &str) -> usize {
+        self.queued.get(pool).map_or(0, BTreeSet::len)
+    }
+
+    /// Follows the rows of a plan.
+    pub(super) fn follow(&mut self, run: &Run, changes: &Changes) {
+        for (key, change) in &changes.tasks {
+            self.count(run, *key, change.row.status);
+        }
+    }
+
+    /// Notes whether a task run is QUEUED.
+    pub(super) fn count(&mut self, run: &Run, key: TaskKey, status: TaskStatus) {
+        let pool = format!("{}/{}", run.row().namespace, run.workflow().at(key.task).pool);
+        let entry = (run.row().id.clone(), key);
+        if status == TaskStatus::Queued {
+            self.queued.entry(pool).or_default().insert(entry);
+        } else if let Some(queued) = self.queued.get_mut(&pool) {
+            queued.remove(&entry);
+        }
+    }
+
+    /// Forgets a run that is final, or will be loaded again.
+    pub(super) fn forget(&mut self, run: &RunId) {
+        for queued in self.queued.values_mut() {
+            queued.retain(|(r, _)| r != run);
+        }
+        self.publish.retain(|(r, _)| r != run);
+        self.remove.retain(|job, _| job.task_run.run != *run);
+    }
+}
+
+impl Conductor {
+    /// Notes what a committed plan asks for.
+    pub(super) fn note_effect(&mut self, id: &RunId, effect: Effect) {
+        match effect {
+            Effect::Publish(key) => drop(self.outbox.publish.insert((id.clone(), key))),
+            Effect::Remove { key, attempt, kill } => {
+                let job = JobId { task_run: TaskRunId { run: id.clone(), key }, attempt };
+                let known = self.outbox.remove.entry(job).or_insert(kill);
+                *known |= kill;
+            }
+            Effect::Expand(key) => self.todo.push(Input::Expand(id.clone(), key)),
+            Effect::Ended => self.forget(id),
+            Effect::Offer(_) | Effect::Withdraw(_) => {}
+        }
+    }
+
+    /// Says to the queue what is to be said. What fails is found again by the sweep.
+    pub(super) async fn carry_out(&mut self) {
+        if let Err(e) = self.speak().await {
+            tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
+            self.queue_failed();
+        }
+    }
+
+    async fn speak(&mut self) -> Result<(), QueueError> {
+        let publish = std::mem::take(&mut self.outbox.publish);
+        let jobs: Vec<_> = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key)).collect();
+        if !jobs.is_empty() {
+            self.queue.publish(&jobs).await?;
+        }
+        while let Some((job, kill)) = self.outbox.remove.pop_first() {
+            self.take_back(job, kill).await?;
+        }
+        if self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty() {
+            self.queue.settle(self.outbox.read, &self.outbox.ended).await?;
+            self.outbox.settled = self.outbox.read;
+            self.outbox.ended.clear();
+        }
+        Ok(())
+    }
+
+    /// The job of a task run, if it is QUEUED still.
+    fn queued_job(&self, id: &RunId, key: TaskKey) -> Option<crate::model::job::Job> {
+        let run = self.runs.get(id)?;
+        let queued = run.task_run(key)?.status == TaskStatus::Queued;
+        queued.then(|| run.job(key)).flatten()
+    }
+
+    async fn take_back(&mut self, job: JobId, kill: bool) -> Result<(), QueueError> {
+        let row = self.runs.get(&job.task_run.run).and_then(|r| r.task_run(job.task_run.key));
+        let Some((status, attempt)) = row.map(|r| (r.status, r.attempt)) else { return Ok(()) };
+        if attempt != job.attempt || !matches!(status, TaskStatus::Queued | TaskStatus::Running) {
+            return Ok(());
+        }
+        match self.queue.remove(&job).await? {
+            Removal::Removed => self.todo.push(Input::Removed(job)),
+            Removal::Claimed if kill => self.queue.cancel(&job).await?,
+            Removal::Claimed => {}
+            Removal::Absent if status == TaskStatus::Queued => self.todo.push(Input::Removed(job)),
+            Removal::Absent => self.todo.push(Input::Lost(job)),
+        }
+        Ok(())
+    }
+
+    /// Tells live views what is committed.
+    pub(super) fn announce(&self, batch: &Batch) {
+        for (run, changes) in &batch.runs {
+            self.feed.publish(events_of(run, changes));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The door: what others ask of the conductor, and what they are answered once it is committed.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    engine::Refused,
+    model::{ids::RunId, run::RunRow, task_run::Decision, workflow::Workflow},
+    store::Revision,
+};
+
+/// A run to be made.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The definition, to be kept.
+    pub revision: Revision,
+    /// The same, ready to run.
+    pub workflow: Arc<Workflow>,
+    /// The run's row as it shall be born.
+    pub run: RunRow,
+}
+
+/// A person's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The run.
+    pub run: RunId,
+    /// The task's name.
+    pub task: String,
+    /// Which asking; none for the one that is open.
+    pub asking: Option<u32>,
+    /// Who.
+    pub user: String,
+    /// What.
+    pub decision: Decision,
+    /// Why.
+    pub note: Option<String>,
+}
+
+/// Why a run was not accepted. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Its namespace belongs to another leader.
+    #[error("this process does not lead the shard of namespace `{0}`")]
+    NotLeader(String),
+    /// Too many.
+    #[error("{0} runs are live already")]
+    TooMany(usize),
+    /// The store said no.
+    #[error("the run could not be written: {0}")]
+    Store(String),
+    /// The conductor has stopped.
+    #[error("the conductor has stopped")]
+    Stopped,
+}
+
+/// Why a verdict or a cancel changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// No such live run here.
+    #[error("run {0} is not live here")]
+    NoSuchRun(RunId),
+    /// No such task.
+    #[error("run {run} has no task `{task}`")]
+    NoSuchTask {
+        /// The run.
+        run: RunId,
+        /// The name.
+        task: String,
+    },
+    /// The engine said why.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The conductor has stopped, or the run was set aside.
+    #[error("the conductor has stopped")]
+    Stopped,
+}
+
+pub(super) enum Message {
+    Submit(Box<Submission>, oneshot::Sender<Result<(), SubmitError>>),
+    Cancel { run: RunId, finally: bool, reply: oneshot::Sender<Result<(), DecideError>> },
+    Decide(Verdict, oneshot::Sender<Result<(), DecideError>>),
+}
+
+/// Speaks to a conductor. Every answer comes after the commit.
+#[derive(Clone)]
+pub struct Handle {
+    sender: mpsc::Sender<Message>,
+}
+
+impl Handle {
+    pub(super) fn new(sender: mpsc::Sender<Message>) -> Handle {
+        Handle { sender }
+    }
+
+    /// Makes a run. A run that is there already is left as it is, so this may be said again.
+    pub async fn submit(&self, submission: Submission) -> Result<(), SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Submit(Box::new(submission), reply);
+        self.sender.send(message).await.map_err(|_| SubmitError::Stopped)?;
+        answer.await.unwrap_or(Err(SubmitError::Stopped))
+    }
+
+    /// Cancels a run, with or without its finally tasks.
+    pub async fn cancel(&self, run: RunId, finally: bool) -> Result<(), DecideError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Message::Cancel { run, finally, reply }).await.map_err(|_| DecideError::Stopped)?;
+        answer.await.unwrap_or(Err(DecideError::Stopped))
+    }
+
+    /// Approves or rejects.
+    pub async fn decide(&self, verdict: Verdict) -> Result<(), DecideError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Message::Decide(verdict, reply)).await.map_err(|_| DecideError::Stopped)?;
+        answer.await.unwrap_or(Err(DecideError::Stopped))
+    }
+}

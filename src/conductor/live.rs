@@ -1,0 +1,216 @@
+//! Runs in memory: taken over at the start, loaded again after a failure, set aside when they cannot go on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    conductor::{
+        Adopt, Conductor, ConductorError,
+        commit::{Draft, backoff},
+        cycle::Input,
+    },
+    engine::{Effect, Run},
+    feed::{Edge, Event},
+    model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, workflow::Workflow},
+    store::{Leadership, StoreError},
+};
+
+/// When each run wants its next tick.
+#[derive(Default)]
+pub(super) struct Due {
+    order: BTreeSet<(Timestamp, RunId)>,
+    of: BTreeMap<RunId, Timestamp>,
+}
+
+impl Due {
+    pub(super) fn set(&mut self, run: &RunId, at: Option<Timestamp>) {
+        if let Some(old) = self.of.remove(run) {
+            self.order.remove(&(old, run.clone()));
+        }
+        if let Some(at) = at {
+            self.of.insert(run.clone(), at);
+            self.order.insert((at, run.clone()));
+        }
+    }
+
+    pub(super) fn first(&self) -> Option<Timestamp> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the runs that are due. They are set again when they took their tick.
+    pub(super) fn take(&mut self, now: Timestamp) -> Vec<RunId> {
+        let mut due = Vec::new();
+        while self.first().is_some_and(|at| at <= now) {
+            if let Some((_, run)) = self.order.pop_first() {
+                self.of.remove(&run);
+                due.push(run);
+            }
+        }
+        due
+    }
+}
+
+impl Conductor {
+    pub(super) async fn take_shards(&mut self) -> Result<(), ConductorError> {
+        for shard in self.shards.clone() {
+            match self.store.lead(shard, &self.holder).await? {
+                Leadership::Won(fence) => drop(self.fences.insert(shard, fence)),
+                Leadership::Held { holder, renewed_ms_ago } => {
+                    return Err(ConductorError::Held { shard, holder, renewed_ms_ago });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn load_live_runs(&mut self) -> Result<(), ConductorError> {
+        match self.adopt.clone() {
+            Adopt::All => {
+                for shard in self.shards.clone() {
+                    for id in self.store.live_runs(shard).await? {
+                        self.reload(&id).await?;
+                    }
+                }
+            }
+            Adopt::Resume(ids) => {
+                for id in ids {
+                    self.reload(&id).await?;
+                    if let Some(why) = self.aside.get(&id) {
+                        return Err(ConductorError::Run { run: id, why: why.clone() });
+                    }
+                    self.jobs_are_gone(&id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The queue began anew: what was in it counts as lost with its worker.
+    fn jobs_are_gone(&mut self, id: &RunId) {
+        let Some(run) = self.runs.get(id) else { return };
+        self.outbox.forget(id);
+        self.todo.extend(live_jobs(run).into_iter().map(|(job, _)| Input::Lost(job)));
+    }
+
+    /// Loads a run from its rows; without rows it is forgotten. Waits for the store as long as it must.
+    pub(super) async fn reload(&mut self, id: &RunId) -> Result<(), ConductorError> {
+        self.forget(id);
+        if self.aside.contains_key(id) {
+            return Ok(());
+        }
+        let mut tries = 0;
+        loop {
+            match self.load(id).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Unavailable(why) | StoreError::Unknown(why)) => {
+                    tracing::warn!(run.id = %id, error = %why, tries, "A run could not be loaded yet");
+                    tries += 1;
+                    self.clock.sleep(backoff(tries)).await;
+                }
+                Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
+                Err(e) => {
+                    self.set_aside(id, e.to_string());
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn load(&mut self, id: &RunId) -> Result<(), StoreError> {
+        let Some(record) = self.store.run(id).await? else { return Ok(()) };
+        if record.run.status.is_final() {
+            return Ok(());
+        }
+        let workflow = match self.workflows.get(&record.run.workflow) {
+            Some(workflow) => workflow.clone(),
+            None => match self.compile_stored(&record.run.workflow).await? {
+                Ok(workflow) => workflow,
+                Err(why) => {
+                    self.set_aside(id, why);
+                    return Ok(());
+                }
+            },
+        };
+        let now = self.clock.now();
+        match Run::restore(workflow, record.run, record.tasks, record.approvals, now) {
+            Ok((run, plan)) => self.restored(id, run, plan),
+            Err(refused) => self.set_aside(id, refused.to_string()),
+        }
+        Ok(())
+    }
+
+    async fn compile_stored(
+        &mut self,
+        id: &crate::model::ids::WorkflowId,
+    ) -> Result<Result<Arc<Workflow>, String>, StoreError> {
+        let Some(revision) = self.store.revision(id).await? else {
+            return Ok(Err(format!("its revision {id} is not there")));
+        };
+        Ok((self.compile)(&revision).map(|workflow| {
+            let workflow = Arc::new(workflow);
+            self.workflows.insert(id.clone(), workflow.clone());
+            workflow
+        }))
+    }
+
+    fn restored(&mut self, id: &RunId, run: Run, plan: crate::engine::Plan) {
+        let rows: Vec<_> = run.task_runs().map(|r| (r.key, r.status)).collect();
+        rows.into_iter().for_each(|(key, status)| self.outbox.count(&run, key, status));
+        self.runs.insert(id.clone(), run);
+        // Places and timers now, as `note` does; the rest as after a commit, for it follows from committed rows.
+        let mut draft = Draft::default();
+        let crate::engine::Plan { changes, effects } = plan;
+        let (memory, outside): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|e| matches!(e, Effect::Offer(_) | Effect::Withdraw(_)));
+        let empty = crate::model::change::Changes::new(changes.shard);
+        self.note(&mut draft, id, crate::engine::Plan { changes: empty, effects: memory });
+        if changes.is_empty() {
+            outside.into_iter().for_each(|effect| self.note_effect(id, effect));
+        } else {
+            tracing::warn!(run.id = %id, rows = changes.tasks.len(), "A run was found half done and goes on");
+            let plan = crate::engine::Plan { changes, effects: outside };
+            self.todo.push(Input::Mended(id.clone(), Box::new(plan)));
+        }
+    }
+
+    /// Drops a run from memory.
+    pub(super) fn forget(&mut self, id: &RunId) {
+        self.runs.remove(id);
+        self.ready.forget(id);
+        self.due.set(id, None);
+        self.outbox.forget(id);
+        self.todo
+            .retain(|input| !matches!(input, Input::Mended(run, _) | Input::Expand(run, _) if run == id));
+    }
+
+    /// A run that cannot go on: it stops nobody else, and says why.
+    pub(super) fn set_aside(&mut self, id: &RunId, why: String) {
+        tracing::error!(run.id = %id, error = %why, "A run is set aside");
+        self.forget(id);
+        self.counters.aside += 1;
+        self.feed.publish(vec![Event {
+            run: id.clone(),
+            edge: Edge::SetAside,
+            reason: None,
+            actor: Actor::Engine,
+            error: Some(why.clone()),
+            at: self.clock.now(),
+        }]);
+        self.aside.insert(id.clone(), why);
+    }
+}
+
+/// The jobs of a run that are QUEUED or RUNNING.
+pub(super) fn live_jobs(run: &Run) -> Vec<(JobId, TaskStatus)> {
+    let live = |r: &&crate::model::task_run::TaskRow| {
+        matches!(r.status, TaskStatus::Queued | TaskStatus::Running) && r.attempt > 0
+    };
+    let job = |r: &crate::model::task_run::TaskRow| {
+        (JobId { task_run: r.id(&run.row().id), attempt: r.attempt }, r.status)
+    };
+    run.task_runs().filter(live).map(job).collect()
+}

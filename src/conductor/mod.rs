@@ -1,0 +1,216 @@
+//! The shell around the engine: events in, commits, and only then messages out.
+//!
+//! ```text
+//!  inbox (submit, cancel, decide) ─┐
+//!  queue (reports)                 ├─> inputs ─> engine ─> one commit ─> publish, cancel, settle, feed
+//!  clock (timers, sweep, renewal) ─┘      ^                  │
+//!                                         └── taken again, <─┘ when it could not be committed
+//! ```
+//!
+//! One task owns all live runs. Whatever came in while the last commit was at the disk goes into the next
+//! (batches of one when idle, of `Limits::batch` when busy; no timer). Memory is a cache: after a commit that
+//! failed, the runs concerned are loaded again and the same inputs taken again.
+
+mod commit;
+mod cycle;
+mod dispatch;
+mod effects;
+mod inbox;
+mod live;
+mod sweep;
+mod take;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    feed::Feed,
+    model::{
+        change::Fence,
+        ids::{RunId, ShardId, WorkflowId},
+        workflow::Workflow,
+    },
+    queue::{Queue, QueueError},
+    store::{Revision, Store, StoreError},
+};
+
+pub use inbox::{DecideError, Handle, Submission, SubmitError, Verdict};
+
+/// Bounds of a conductor.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Inputs that go into one commit.
+    pub batch: usize,
+    /// Messages that wait in the inbox; a sender waits when it is full.
+    pub inbox: usize,
+    /// Jobs that are QUEUED at a time in each pool; further READY tasks wait here by rank.
+    pub window: usize,
+    /// Live runs.
+    pub live_runs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { batch: 1_000, inbox: 1_000, window: 1_000, live_runs: 100_000 }
+    }
+}
+
+/// How often a sweep looks whether the queue holds what it should.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often leadership is renewed.
+pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// Turns a stored revision into what the engine runs.
+pub type Compile = Arc<dyn Fn(&Revision) -> Result<Workflow, String> + Send + Sync>;
+
+/// Which live runs a conductor takes over when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Adopt {
+    /// Every live run of its shards. Jobs are where the queue says.
+    All,
+    /// Only these, and their jobs are gone: the queue began anew with this process.
+    Resume(Vec<RunId>),
+}
+
+/// What a conductor is made of.
+pub struct Params {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// The transport.
+    pub queue: Arc<dyn Queue>,
+    /// Live views.
+    pub feed: Arc<dyn Feed>,
+    /// The time.
+    pub clock: Clock,
+    /// Definitions.
+    pub compile: Compile,
+    /// Who leads, unique to this process.
+    pub holder: String,
+    /// The shards to lead.
+    pub shards: Vec<ShardId>,
+    /// What to take over.
+    pub adopt: Adopt,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Why a conductor ended other than in order.
+#[derive(Debug, thiserror::Error)]
+pub enum ConductorError {
+    /// Somebody else leads.
+    #[error("shard {} is led by {holder}, which was alive {renewed_ms_ago} ms ago", shard.number())]
+    Held {
+        /// Which shard.
+        shard: ShardId,
+        /// Who.
+        holder: String,
+        /// How long ago it said so.
+        renewed_ms_ago: u64,
+    },
+    /// Leadership was lost: nothing more may be written.
+    #[error("shard {} has a new leader", .0.number())]
+    Deposed(ShardId),
+    /// A run to be resumed is not there, or cannot be read.
+    #[error("run {run}: {why}")]
+    Run {
+        /// Which.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
+    /// The store failed while the conductor started.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue failed while the conductor started.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Counts of what is worth watching; a later reader exports them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Commits.
+    pub commits: u64,
+    /// Reports of attempts that were over: dropped.
+    pub stale: u64,
+    /// Commits whose outcome had to be asked for.
+    pub unknown: u64,
+    /// Runs set aside.
+    pub aside: u64,
+}
+
+/// The owner of live runs.
+pub struct Conductor {
+    store: Arc<dyn Store>,
+    queue: Arc<dyn Queue>,
+    feed: Arc<dyn Feed>,
+    clock: Clock,
+    compile: Compile,
+    holder: String,
+    shards: Vec<ShardId>,
+    adopt: Adopt,
+    limits: Limits,
+    inbox: mpsc::Receiver<inbox::Message>,
+    fences: BTreeMap<ShardId, Fence>,
+    workflows: BTreeMap<WorkflowId, Arc<Workflow>>,
+    runs: BTreeMap<RunId, crate::engine::Run>,
+    /// Runs that could not be written or read, and why: they wait for a person, and stop nobody else.
+    aside: BTreeMap<RunId, String>,
+    ready: dispatch::Ready,
+    /// When each run wants its next tick.
+    due: live::Due,
+    /// Inputs that the conductor gives itself: further chunks, answers of the queue.
+    todo: Vec<cycle::Input>,
+    outbox: effects::Outbox,
+    sweep: sweep::Sweep,
+    counters: Counters,
+}
+
+impl Conductor {
+    /// A conductor and the handle by which others speak to it.
+    pub fn new(params: Params) -> (Conductor, Handle) {
+        let (sender, inbox) = mpsc::channel(params.limits.inbox);
+        let now = params.clock.now();
+        let conductor = Conductor {
+            store: params.store,
+            queue: params.queue,
+            feed: params.feed,
+            clock: params.clock,
+            compile: params.compile,
+            holder: params.holder,
+            shards: params.shards,
+            adopt: params.adopt,
+            limits: params.limits,
+            inbox,
+            fences: BTreeMap::new(),
+            workflows: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            ready: dispatch::Ready::default(),
+            due: live::Due::default(),
+            todo: Vec::new(),
+            outbox: effects::Outbox::default(),
+            sweep: sweep::Sweep::new(now),
+            counters: Counters::default(),
+        };
+        (conductor, Handle::new(sender))
+    }
+
+    /// Takes its shards, loads their live runs, and works until `stop`; then gives the shards up.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<Counters, ConductorError> {
+        self.take_shards().await?;
+        self.load_live_runs().await?;
+        let worked = self.work(&stop).await;
+        if worked.is_ok() {
+            for fence in self.fences.values() {
+                if let Err(e) = self.store.release(fence).await {
+                    tracing::warn!(shard = fence.shard.number(), error = %e, "The shard could not be given up; it runs out by itself");
+                }
+            }
+        }
+        worked.map(|()| self.counters)
+    }
+}

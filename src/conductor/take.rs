@@ -1,0 +1,137 @@
+//! Inputs, one by one, into the draft of the next commit.
+
+use crate::{
+    conductor::{
+        Conductor,
+        commit::{Answer, Draft},
+        cycle::Input,
+        inbox::{DecideError, Message, Submission, SubmitError, Verdict},
+    },
+    engine::{Event, Refused, Run},
+    model::{
+        ids::{RunId, TaskKey},
+        job::{JobId, News, Report},
+    },
+};
+
+impl Conductor {
+    /// Takes an input. Whatever it changes is in the draft, and in memory until the draft fails.
+    pub(super) async fn take(&mut self, draft: &mut Draft, input: Input) {
+        let answer = match &input {
+            Input::Message(Message::Submit(submission, _)) => {
+                Answer::Submit(self.submit(draft, submission).await)
+            }
+            Input::Message(Message::Cancel { run, finally, .. }) => {
+                Answer::Decide(self.ask(draft, run, Event::Cancel { finally: *finally }))
+            }
+            Input::Message(Message::Decide(verdict, _)) => Answer::Decide(self.decide(draft, verdict)),
+            Input::Report(at, report) => {
+                draft.read = draft.read.max(Some(*at));
+                self.report(draft, report);
+                Answer::None
+            }
+            Input::Tick(run) => {
+                self.told(draft, run, Event::Tick);
+                Answer::None
+            }
+            Input::Expand(run, key) => {
+                self.told(draft, run, Event::Expand(*key));
+                Answer::None
+            }
+            Input::Removed(job) => {
+                let event = Event::Removed { key: job.task_run.key, attempt: job.attempt };
+                self.told(draft, &job.task_run.run, event);
+                Answer::None
+            }
+            Input::Lost(job) => {
+                let event = Event::Lost { key: job.task_run.key, attempt: job.attempt };
+                self.told(draft, &job.task_run.run, event);
+                draft.ended_jobs.push(job.clone());
+                Answer::None
+            }
+            Input::Mended(run, plan) => {
+                self.note(draft, run, plan.as_ref().clone());
+                Answer::None
+            }
+        };
+        draft.inputs.push((input, answer));
+    }
+
+    /// An event that nobody waits for an answer to.
+    fn told(&mut self, draft: &mut Draft, run: &RunId, event: Event) {
+        match self.apply(draft, run, event) {
+            // The row has moved on meanwhile: that is what the fence is for.
+            Ok(()) | Err(Refused::Stale { .. } | Refused::Ended(_) | Refused::Illegal { .. }) => {}
+            Err(refused) => tracing::warn!(run.id = %run, error = %refused, "An event did not fit its run"),
+        }
+    }
+
+    fn report(&mut self, draft: &mut Draft, report: &Report) {
+        let JobId { task_run, attempt } = report.job.clone();
+        let (key, worker) = (task_run.key, report.worker.clone());
+        let event = match &report.news {
+            News::Started => Event::Started { key, attempt, worker },
+            News::Ended(outcome) => {
+                draft.ended_jobs.push(report.job.clone());
+                Event::Ended { key, attempt, worker, outcome: outcome.clone() }
+            }
+        };
+        let known = self.runs.contains_key(&task_run.run);
+        let taken = self.apply(draft, &task_run.run, event);
+        if !known || taken.is_err() {
+            self.counters.stale += 1;
+            tracing::debug!(job = %report.job, worker.id = %report.worker, "A report came too late and is dropped");
+        }
+    }
+
+    fn ask(&mut self, draft: &mut Draft, run: &RunId, event: Event) -> Result<(), DecideError> {
+        if !self.runs.contains_key(run) {
+            return Err(DecideError::NoSuchRun(run.clone()));
+        }
+        Ok(self.apply(draft, run, event)?)
+    }
+
+    fn decide(&mut self, draft: &mut Draft, verdict: &Verdict) -> Result<(), DecideError> {
+        let run = self.runs.get(&verdict.run).ok_or_else(|| DecideError::NoSuchRun(verdict.run.clone()))?;
+        let task = run.workflow().task_named(&verdict.task).map(|t| t.no);
+        let task = task.ok_or_else(|| DecideError::NoSuchTask {
+            run: verdict.run.clone(),
+            task: verdict.task.clone(),
+        })?;
+        let round = run.task_run(TaskKey::of_task(task)).map_or(1, |row| row.key.round);
+        let event = Event::Decided {
+            task,
+            asking: verdict.asking.unwrap_or(round),
+            user: verdict.user.clone(),
+            decision: verdict.decision,
+            note: verdict.note.clone(),
+        };
+        self.ask(draft, &verdict.run, event)
+    }
+
+    async fn submit(&mut self, draft: &mut Draft, submission: &Submission) -> Result<(), SubmitError> {
+        let Submission { revision, workflow, run } = submission;
+        if self.runs.contains_key(&run.id) || self.aside.contains_key(&run.id) {
+            return Ok(());
+        }
+        if !self.fences.contains_key(&run.shard()) {
+            return Err(SubmitError::NotLeader(run.namespace.clone()));
+        }
+        if self.runs.len() >= self.limits.live_runs {
+            return Err(SubmitError::TooMany(self.runs.len()));
+        }
+        let refused = |e: crate::store::StoreError| SubmitError::Store(e.to_string());
+        if self.store.run(&run.id).await.map_err(refused)?.is_some() {
+            return Ok(());
+        }
+        if !self.workflows.contains_key(&revision.id) {
+            self.store.put_revision(revision).await.map_err(refused)?;
+            self.workflows.insert(revision.id.clone(), workflow.clone());
+        }
+        match Run::begin(workflow.clone(), run.clone(), self.clock.now()) {
+            Ok((run, plan)) => self.begin(draft, run, plan),
+            Err(refused) => return Err(SubmitError::Store(refused.to_string())),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Manifests in, findings or valid values out: Workflow, Run and WorkerPool as users write them.
+//!
+//! Bytes become YAML trees that know their places (`yaml`, `tree`), each tree is compared with its kind's schema
+//! (`check`, `words`), what is sound becomes typed (`workflow`, `run`, `pool`) and is converted (`convert`) to the model.
+//! No step stops at its first finding, and none judges what an earlier one has taken out.
+
+mod check;
+mod convert;
+mod duration;
+pub mod finding;
+mod foreign;
+pub mod limits;
+mod load;
+mod near;
+mod params;
+pub mod pool;
+#[cfg(test)]
+mod probe;
+mod revision;
+pub mod run;
+mod scalar;
+pub mod schema;
+pub mod shapes;
+pub mod tree;
+mod words;
+pub mod workflow;
+mod yaml;
+
+pub use finding::{Finding, Findings};
+pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, load};
+pub use params::{Overrides, resolve};
