@@ -88,6 +88,7 @@ impl Run {
                 Timer::Task(key) => self.task_due(key),
             }
             self.drain();
+            self.check_end();
         }
     }
 

@@ -1,5 +1,6 @@
 //! The tests that need neither servers nor the `full` feature: model and engine alone.
 
+mod reference;
 mod stories;
 mod support;
 
