@@ -32,6 +32,9 @@ impl Run {
         }
         let key = node.row.key;
         let (open, failed, skipped) = (node.open, node.failed, node.skipped);
+        if failed > 0 {
+            return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
+        }
         if let Some(reason) = self.halted(no) {
             return self.end(key, TaskStatus::Cancelled, Some(reason));
         }
@@ -39,9 +42,6 @@ impl Run {
         let task = workflow.at(no);
         if task.finally && self.row.finally_at.is_none() {
             return;
-        }
-        if failed > 0 {
-            return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
         }
         if open > 0 {
             return;
