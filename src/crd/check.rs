@@ -42,7 +42,8 @@ pub(super) fn check(kind: Kind, document: &mut Node, remarks: &mut Remarks) -> b
                 Found::AdditionalProperties { unexpected } => {
                     damage.entry(steps).or_default().extend(unexpected.iter().cloned().map(Step::Key));
                 }
-                Found::Required { .. } if steps.len() <= 1 && steps.first() != Some(&Step::Key("spec".into())) => {}
+                Found::Required { .. }
+                    if steps.len() <= 1 && steps.first() != Some(&Step::Key("spec".into())) => {}
                 _ => match steps.pop() {
                     Some(last) => drop(damage.entry(steps).or_default().insert(last)),
                     None => return false,
@@ -62,7 +63,9 @@ pub(super) fn check(kind: Kind, document: &mut Node, remarks: &mut Remarks) -> b
 
 fn validator(kind: Kind) -> &'static Validator {
     static VALIDATORS: LazyLock<[Validator; 3]> = LazyLock::new(|| {
-        Kind::ALL.map(|kind| jsonschema::validator_for(kind.schema()).expect("a test builds each generated schema"))
+        Kind::ALL.map(|kind| {
+            jsonschema::validator_for(kind.schema()).expect("a test builds each generated schema")
+        })
     });
     &VALIDATORS[kind as usize]
 }

@@ -28,7 +28,11 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 pub(super) fn written(duration: Duration) -> String {
     let (seconds, part) = (duration.as_secs(), duration.subsec_nanos());
     if part > 0 {
-        return if seconds > 0 { format!("{}s", duration.as_secs_f64()) } else { format!("{}ms", f64::from(part) / 1e6) };
+        return if seconds > 0 {
+            format!("{}s", duration.as_secs_f64())
+        } else {
+            format!("{}ms", f64::from(part) / 1e6)
+        };
     }
     let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let text: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
@@ -71,7 +75,9 @@ mod tests {
         assert_eq!(millis("1.5s"), Some(1500));
         assert_eq!(millis("0"), Some(0));
         assert_eq!(millis("1m0.001s"), Some(60_001));
-        for wrong in ["", "10", "1d", "s", "1.2.3s", "-1s", "1 s", "h1", "99999999999999999999999999999999999999999h"] {
+        for wrong in
+            ["", "10", "1d", "s", "1.2.3s", "-1s", "1 s", "h1", "99999999999999999999999999999999999999999h"]
+        {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

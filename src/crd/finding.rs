@@ -18,7 +18,7 @@ const QUOTED_CHARS: usize = 80;
 /// One thing wrong in an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file as the user named it, or another source (`-p date`).
+    /// The file as the user named it, or another source (`-p date`); empty when there is none.
     pub file: String,
     /// Line, from 1; 0 when the source has no lines (a flag).
     pub line: u32,
@@ -36,14 +36,15 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
         if self.line > 0 {
-            write!(f, ":{}:{}", self.line, self.column)?;
+            write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        } else if !self.file.is_empty() {
+            write!(f, "{}: ", self.file)?;
         }
         if !self.path.is_empty() {
-            write!(f, ": {}", self.path)?;
+            write!(f, "{}: ", self.path)?;
         }
-        write!(f, ": {}", self.reason)?;
+        f.write_str(&self.reason)?;
         match &self.fix {
             Some(fix) => write!(f, "; {fix}"),
             None => Ok(()),
@@ -198,7 +199,8 @@ fn excerpt(line: &str, at: Pos) -> Option<String> {
     }
     let column = at.column as usize - 1;
     let from = if column < EXCERPT_CHARS - 20 { 0 } else { column + 20 - EXCERPT_CHARS };
-    let shown: String = line.chars().skip(from).take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown: String =
+        line.chars().skip(from).take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let number = at.line.to_string();
     let margin = " ".repeat(number.len());
     let spaces = " ".repeat((column - from).min(shown.chars().count()));

@@ -4,14 +4,36 @@
 const NOT_BUILT: [(&str, &[&str]); 6] = [
     (
         "Workflow/spec",
-        &["schedules", "concurrency", "suspend", "ttlSecondsAfterFinished", "historyLimits", "labels", "priority"],
+        &[
+            "schedules",
+            "concurrency",
+            "suspend",
+            "ttlSecondsAfterFinished",
+            "historyLimits",
+            "labels",
+            "priority",
+        ],
     ),
-    ("Workflow/spec/defaults", &["queueTimeout", "onWorkerLost", "onError", "pool", "env", "slots", "priority"]),
+    (
+        "Workflow/spec/defaults",
+        &["queueTimeout", "onWorkerLost", "onError", "pool", "env", "slots", "priority"],
+    ),
     (
         "Workflow/spec/tasks/items",
         &[
-            "triggerRule", "queueTimeout", "onWorkerLost", "slots", "priority", "pod", "workflowRef", "locks", "cache",
-            "artifacts", "envFrom", "workingDir", "labels",
+            "triggerRule",
+            "queueTimeout",
+            "onWorkerLost",
+            "slots",
+            "priority",
+            "pod",
+            "workflowRef",
+            "locks",
+            "cache",
+            "artifacts",
+            "envFrom",
+            "workingDir",
+            "labels",
         ],
     ),
     ("Workflow/spec/tasks/items/env/items", &["valueFrom"]),
@@ -19,7 +41,13 @@ const NOT_BUILT: [(&str, &[&str]); 6] = [
     (
         "WorkerPool/spec",
         &[
-            "slotsPerWorker", "minReplicas", "maxReplicas", "replicas", "scaleDownDelay", "secrets", "configMaps",
+            "slotsPerWorker",
+            "minReplicas",
+            "maxReplicas",
+            "replicas",
+            "scaleDownDelay",
+            "secrets",
+            "configMaps",
             "capabilities",
         ],
     ),
@@ -34,10 +62,14 @@ pub(super) fn not_built(key: &str, holder: &str) -> bool {
 pub(super) fn relays_word(key: &str, holder: &str) -> Option<&'static str> {
     let in_task = holder.ends_with("/tasks/items");
     Some(match key {
-        "dependencies" | "depends" | "needs" | "runAfter" | "after" | "upstream" if in_task => "use dependsOn",
+        "dependencies" | "depends" | "needs" | "runAfter" | "after" | "upstream" if in_task => {
+            "use dependsOn"
+        }
         "withItems" | "withParam" | "withSequence" | "matrix" | "loop" | "expand" if in_task => "use forEach",
         "if" | "condition" | "conditions" | "whenExpressions" if in_task => "use when",
-        "retries" | "retryStrategy" | "backoff" | "retryPolicy" if in_task => "use retry: {limit: 2, delay: 1s}",
+        "retries" | "retryStrategy" | "backoff" | "retryPolicy" if in_task => {
+            "use retry: {limit: 2, delay: 1s}"
+        }
         "continueOn" | "ignoreErrors" | "continueOnError" if in_task => "use onError: Continue",
         "activeDeadlineSeconds" | "timeoutSeconds" if in_task => "use timeout: 10m",
         "activeDeadlineSeconds" => "use timeouts: {run: 1h}",

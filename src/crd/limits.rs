@@ -41,11 +41,19 @@ pub(super) fn mended(text: &str, pattern: &str) -> Option<String> {
     };
     let fill = if dashes { '-' } else { '_' };
     let kept = text.chars().take(63).map(|c| match c {
-        _ if c.is_ascii_alphanumeric() => if dashes { c.to_ascii_lowercase() } else { c },
+        _ if c.is_ascii_alphanumeric() => {
+            if dashes {
+                c.to_ascii_lowercase()
+            } else {
+                c
+            }
+        }
         _ => fill,
     });
     let name: String = kept.collect();
-    let name = name.trim_matches(fill).trim_start_matches(|c: char| c.is_ascii_digit() && pattern != NAME && pattern != DNS_LABEL);
+    let name = name
+        .trim_matches(fill)
+        .trim_start_matches(|c: char| c.is_ascii_digit() && pattern != NAME && pattern != DNS_LABEL);
     let name = name.trim_start_matches(fill);
     (!name.is_empty()).then(|| name.to_string())
 }

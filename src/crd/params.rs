@@ -33,7 +33,9 @@ impl Overrides {
         let mut overrides = Self::default();
         for flag in flags {
             match flag.split_once('=') {
-                Some((name, value)) if !name.is_empty() => overrides.flags.push((name.to_string(), value.to_string())),
+                Some((name, value)) if !name.is_empty() => {
+                    overrides.flags.push((name.to_string(), value.to_string()))
+                }
                 _ => {
                     let fix = Some("write -p name=value".to_string());
                     findings.push(flag_finding("-p", format!("{} gives no value", quoted(flag)), fix));
@@ -69,12 +71,21 @@ fn params_file(name: &str, bytes: &[u8]) -> Result<ParamsFile, Findings> {
         Ok([root]) if matches!(root.value, Value::Map(_)) => Some(root),
         Ok([root]) => {
             let reason = format!("an object of params is expected, not {}", root.described());
-            remarks.push(Remark { at: root.at, path: String::new(), reason, fix: Some("write name: value".to_string()) });
+            remarks.push(Remark {
+                at: root.at,
+                path: String::new(),
+                reason,
+                fix: Some("write name: value".to_string()),
+            });
             None
         }
         Err(_) if remarks.len() > 0 => None,
         Err(several) => {
-            let reason = if several.is_empty() { "there are no params in this file" } else { "more than one document" };
+            let reason = if several.is_empty() {
+                "there are no params in this file"
+            } else {
+                "more than one document"
+            };
             let at = several.get(1).map_or(Pos { line: 1, column: 1 }, |second| second.at);
             let fix = Some("write one object: name: value".to_string());
             remarks.push(Remark { at, path: String::new(), reason: reason.to_string(), fix });
@@ -98,7 +109,8 @@ pub fn resolve(declared: &[Param], overrides: &Overrides) -> Result<BTreeMap<Str
     wrong.extend(strangers(&[declared], overrides));
     // What a Run would lack is here for the flags to give.
     for remark in remarks.into_list() {
-        wrong.push(flag_finding("params", remark.reason, remark.fix));
+        let fix = remark.fix.map(|fix| fix.replace("give it here, or with", "give it with"));
+        wrong.push(Finding { file: String::new(), ..flag_finding("", remark.reason, fix) });
     }
     match Findings::of(wrong) {
         Some(findings) => Err(findings),
@@ -125,23 +137,37 @@ pub(super) fn of_run(
     for param in declared {
         let at = given.field(&param.name);
         // Every source is judged, also one that another hides: it is wrong all the same.
-        let of_run = at.node.and_then(|node| judged(param, node.to_json()).map_err(|reason| remarks.at(&at, reason, None)).ok());
+        let of_run = at.node.and_then(|node| {
+            judged(param, node.to_json()).map_err(|reason| remarks.at(&at, reason, None)).ok()
+        });
         let of_file = overrides.in_file(&param.name).and_then(|entry| {
             let value = judged(param, entry.node.to_json());
-            value.map_err(|reason| wrong.extend(in_file(overrides, entry.node.at, (&param.name, reason, None)))).ok()
+            value
+                .map_err(|reason| {
+                    wrong.extend(in_file(overrides, entry.node.at, (&param.name, reason, None)))
+                })
+                .ok()
         });
         let of_flag = overrides.flag(&param.name).and_then(|text| {
             let value = from_flag(param, text);
-            value.map_err(|(reason, fix)| wrong.push(flag_finding(&format!("-p {}", param.name), reason, fix))).ok()
+            value
+                .map_err(|(reason, fix)| wrong.push(flag_finding(&format!("-p {}", param.name), reason, fix)))
+                .ok()
         });
-        let is_given = at.node.is_some() || overrides.in_file(&param.name).is_some() || overrides.flag(&param.name).is_some();
+        let is_given = at.node.is_some()
+            || overrides.in_file(&param.name).is_some()
+            || overrides.flag(&param.name).is_some();
         match of_flag.or(of_file).or(of_run).or_else(|| param.default.clone()) {
             Some(value) => {
                 values.insert(param.name.clone(), value);
             }
             None if is_given || given.lost(&param.name) => {}
             None => {
-                let reason = format!("param {} has no value and no default ({})", quoted(&param.name), article(param.kind));
+                let reason = format!(
+                    "param {} has no value and no default ({})",
+                    quoted(&param.name),
+                    article(param.kind)
+                );
                 let fix = Some(format!("give it here, or with -p {}=...", param.name));
                 remarks.push(Remark { at: at.at, path: at.path, reason, fix });
             }
@@ -162,7 +188,11 @@ pub(super) fn strangers(workflows: &[&[Param]], overrides: &Overrides) -> Vec<Fi
     if let Some(ParamsFile { root: Node { value: Value::Map(entries), .. }, .. }) = &overrides.file {
         for entry in entries.iter().filter(|entry| unknown(&entry.key)) {
             let reason = format!("unknown param {}", quoted(&entry.key));
-            findings.extend(in_file(overrides, entry.key_at, (&entry.key, reason, stranger_fix(&entry.key, names()))));
+            findings.extend(in_file(
+                overrides,
+                entry.key_at,
+                (&entry.key, reason, stranger_fix(&entry.key, names())),
+            ));
         }
     }
     findings
@@ -172,7 +202,11 @@ fn stranger_fix<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<
     let known: Vec<&str> = known.collect();
     near::did_you_mean(name, known.iter().copied()).or_else(|| {
         let list = crate::crd::finding::one_of(known.iter().copied());
-        Some(if known.is_empty() { "the Workflow declares no params".to_string() } else { format!("declared: {list}") })
+        Some(if known.is_empty() {
+            "the Workflow declares no params".to_string()
+        } else {
+            format!("declared: {list}")
+        })
     })
 }
 
@@ -195,7 +229,10 @@ fn from_flag(param: &Param, text: &str) -> Result<Json, (String, Option<String>)
     };
     let fix = || Some(format!("write JSON: -p {}={example}", param.name));
     let value = serde_json::from_str(text).map_err(|_| {
-        (format!("{} is expected for {}, not {}", article(param.kind), quoted(&param.name), quoted(text)), fix())
+        (
+            format!("{} is expected for {}, not {}", article(param.kind), quoted(&param.name), quoted(text)),
+            fix(),
+        )
     })?;
     judged(param, value).map_err(|reason| (reason, fix()))
 }
@@ -204,7 +241,11 @@ fn flag_finding(source: &str, reason: String, fix: Option<String>) -> Finding {
     Finding { file: source.to_string(), line: 0, column: 0, path: String::new(), reason, fix, excerpt: None }
 }
 
-fn in_file(overrides: &Overrides, at: Pos, (name, reason, fix): (&str, String, Option<String>)) -> Vec<Finding> {
+fn in_file(
+    overrides: &Overrides,
+    at: Pos,
+    (name, reason, fix): (&str, String, Option<String>),
+) -> Vec<Finding> {
     let Some(file) = &overrides.file else { return Vec::new() };
     let mut remarks = Remarks::default();
     remarks.push(Remark { at, path: name.to_string(), reason, fix });

@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn a_revision_changes_with_what_it_does_and_not_with_its_description() {
         let spec = json!({"tasks": [{"name": "a", "command": ["true"]}], "pool": "x"});
-        let described = json!({"description": "new", "pool": "x", "tasks": [{"command": ["true"], "name": "a"}]});
+        let described =
+            json!({"description": "new", "pool": "x", "tasks": [{"command": ["true"], "name": "a"}]});
         let other = json!({"tasks": [{"name": "a", "command": ["false"]}], "pool": "x"});
         assert_eq!(hash(&spec), hash(&described));
         assert_ne!(hash(&spec), hash(&other));

@@ -132,7 +132,9 @@ impl Node {
     pub fn place_of(&self, offset: usize) -> Pos {
         let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         match (self.text_at, self.as_text()) {
-            (TextAt::Line(start), _) => Pos { line: start.line, column: start.column.saturating_add(small(offset)) },
+            (TextAt::Line(start), _) => {
+                Pos { line: start.line, column: start.column.saturating_add(small(offset)) }
+            }
             (TextAt::Block { first_line, indent }, Some(text)) => {
                 let before: String = text.chars().take(offset).collect();
                 let last = before.rsplit('\n').next().unwrap_or("");
@@ -223,7 +225,7 @@ impl<'a> Cursor<'a> {
         self.node.is_some_and(|node| node.lost.iter().any(may))
     }
 
-    /// Whether an earlier check took anything out of this list.
+    /// Whether an earlier check took anything out of this list or object.
     pub(super) fn lost_any(&self) -> bool {
         self.node.is_some_and(|node| !node.lost.is_empty())
     }
@@ -236,7 +238,8 @@ impl<'a> Cursor<'a> {
 
 /// Adds a field's name to a path: `.name`, or `["odd name"]` when a dot would mislead.
 pub(super) fn push_key(path: &mut String, key: &str) {
-    let simple = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'));
+    let simple =
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'));
     if simple {
         if !path.is_empty() {
             path.push('.');

@@ -18,9 +18,15 @@ const UNKNOWN_MAX: usize = 200;
 type Words = (String, Option<String>);
 
 /// Adds the remarks for one error of the schema at the value under `cursor`.
-pub(super) fn explain(error: &ValidationError<'_>, cursor: &Cursor<'_>, schema: &Json, remarks: &mut Remarks) {
+pub(super) fn explain(
+    error: &ValidationError<'_>,
+    cursor: &Cursor<'_>,
+    schema: &Json,
+    remarks: &mut Remarks,
+) {
     let pointer = error.schema_path().as_str();
-    let around = pointer.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent)).unwrap_or(&Json::Null);
+    let around =
+        pointer.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent)).unwrap_or(&Json::Null);
     match error.kind() {
         Found::AdditionalProperties { unexpected } => {
             let holder = foreign::holder(schema["title"].as_str().unwrap_or_default(), pointer);
@@ -42,8 +48,12 @@ pub(super) fn explain(error: &ValidationError<'_>, cursor: &Cursor<'_>, schema: 
             remarks.push(Remark { at: cursor.at, path, reason: "this field is required".to_string(), fix });
         }
         kind => {
-            let (reason, fix) = refused(kind, cursor, around).unwrap_or_else(|| (format!("refused by {}", kind.keyword()), None));
-            remarks.at(cursor, reason, fix);
+            let (reason, fix) = refused(kind, cursor, around)
+                .unwrap_or_else(|| (format!("refused by {}", kind.keyword()), None));
+            // Nothing has no place of its own: the field's name shows where it is missing.
+            let nothing = cursor.node.is_some_and(|node| matches!(node.value, Value::Null));
+            let at = if nothing { cursor.key_at } else { cursor.at };
+            remarks.push(Remark { at, path: cursor.path.clone(), reason, fix });
         }
     }
 }
@@ -83,14 +93,23 @@ fn refused(kind: &Found, cursor: &Cursor<'_>, around: &Json) -> Option<Words> {
     Some(match kind {
         Found::Type { .. } => wrong_type(cursor, around),
         Found::Enum { options } => not_listed(cursor, options),
-        Found::MaxLength { limit } => {
-            (format!("{} characters, and {limit} are allowed", text.chars().count()), Some("shorten it".to_string()))
+        Found::MaxLength { limit } => (
+            format!("{} characters, and {limit} are allowed", text.chars().count()),
+            Some("shorten it".to_string()),
+        ),
+        Found::MinLength { .. } => {
+            ("empty text".to_string(), Some("give it a value or remove the field".to_string()))
         }
-        Found::MinLength { .. } => ("empty text".to_string(), Some("give it a value or remove the field".to_string())),
-        Found::MaxItems { limit } => (format!("{items} elements, and {limit} are allowed"), Some("split it".to_string())),
+        Found::MaxItems { limit } => {
+            (format!("{items} elements, and {limit} are allowed"), Some("split it".to_string()))
+        }
         Found::MinItems { limit } => (format!("{items} elements, and at least {limit} must be there"), None),
-        Found::Minimum { limit } => (format!("{} is too small", shown(cursor)), Some(format!("{limit} is the least"))),
-        Found::Maximum { limit } => (format!("{} is too large", shown(cursor)), Some(format!("{limit} is the most"))),
+        Found::Minimum { limit } => {
+            (format!("{} is too small", shown(cursor)), Some(format!("{limit} is the least")))
+        }
+        Found::Maximum { limit } => {
+            (format!("{} is too large", shown(cursor)), Some(format!("{limit} is the most")))
+        }
         Found::Pattern { pattern } => mismatch(text, pattern),
         _ => return None,
     })
@@ -119,12 +138,17 @@ fn wrong_type(cursor: &Cursor<'_>, around: &Json) -> Words {
         _ => "an object",
     };
     let fix = match (wanted, value) {
-        ("string", Some(Value::Number(_) | Value::Bool(_))) => Some(format!("put it in quotes: \"{}\"", shown(cursor))),
-        ("array", Some(Value::Text(_))) if cursor.path.ends_with(".command") => {
-            Some("command is a list of arguments without a shell: write [program, argument], or use script".to_string())
+        ("string", Some(Value::Number(_) | Value::Bool(_))) => {
+            Some(format!("put it in quotes: \"{}\"", shown(cursor)))
         }
+        ("array", Some(Value::Text(_))) if cursor.path.ends_with(".command") => Some(
+            "command is a list of arguments without a shell: write [program, argument], or use script"
+                .to_string(),
+        ),
         ("array", Some(Value::Text(text))) if text.len() < 64 => Some(format!("write a list: [{text}]")),
-        ("integer" | "number" | "boolean", Some(Value::Text(_))) => Some("write it without quotes".to_string()),
+        ("integer" | "number" | "boolean", Some(Value::Text(_))) => {
+            Some("write it without quotes".to_string())
+        }
         _ => None,
     };
     (format!("{expected} is expected, not {given}"), fix)
@@ -135,15 +159,22 @@ fn not_listed(cursor: &Cursor<'_>, options: &Json) -> Words {
     if let [only] = known.as_slice() {
         return (format!("{} is not known here", shown(cursor)), Some(format!("write {only}")));
     }
-    let fix = cursor.node.and_then(|node| node.as_text()).and_then(|text| near::did_you_mean(text, known.iter().copied()));
+    let fix = cursor
+        .node
+        .and_then(|node| node.as_text())
+        .and_then(|text| near::did_you_mean(text, known.iter().copied()));
     (format!("{} is not known here: it must be {}", shown(cursor), one_of(known)), fix)
 }
 
 fn mismatch(text: &str, pattern: &str) -> Words {
     if pattern == DURATION {
-        let fix = text.trim_start_matches('-').parse::<f64>().ok().map(|_| format!("add a unit: {text}s, {text}m"));
+        let fix =
+            text.trim_start_matches('-').parse::<f64>().ok().map(|_| format!("add a unit: {text}s, {text}m"));
         let reason = format!("{} is no duration", quoted(text));
-        return (reason, fix.or_else(|| Some("write it as Go does: 500ms, 10s, 5m, 1h30m (no days: 24h)".to_string())));
+        return (
+            reason,
+            fix.or_else(|| Some("write it as Go does: 500ms, 10s, 5m, 1h30m (no days: 24h)".to_string())),
+        );
     }
     let wanted = limits::explained(pattern).unwrap_or(pattern);
     let fix = limits::mended(text, pattern).map(|name| format!("for example {name:?}"));

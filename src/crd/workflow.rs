@@ -60,7 +60,11 @@ pub struct ParamSpec {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<ValueType>,
     /// The value when a Run gives none; without it a Run must.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::crd::shapes::present")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::crd::shapes::present"
+    )]
     #[schemars(schema_with = "any_value")]
     pub default: Option<serde_json::Value>,
     /// A regular expression that a string must match somewhere (anchor it with ^ and $).
@@ -80,7 +84,6 @@ pub struct ParamSpec {
 /// A type of JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum ValueType {
     String,
     Integer,
@@ -232,7 +235,6 @@ pub struct ApprovalSpec {
 
 /// What happens to a task when nobody approved in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
 pub enum OnTimeout {
     Fail,
     Skip,
@@ -240,7 +242,6 @@ pub enum OnTimeout {
 
 /// Whether a failed task fails what comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
 pub enum OnError {
     Fail,
     Continue,
@@ -278,7 +279,6 @@ pub struct RetrySpec {
 
 /// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
 pub enum RetryOn {
     Error,
     Timeout,

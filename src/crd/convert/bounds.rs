@@ -21,7 +21,12 @@ pub(super) fn timeout(text: &shapes::Duration, at: &Cursor<'_>, remarks: &mut Re
 }
 
 /// A wait: nothing is allowed.
-fn wait(text: &shapes::Duration, at: &Cursor<'_>, longest: Duration, remarks: &mut Remarks) -> Option<Duration> {
+fn wait(
+    text: &shapes::Duration,
+    at: &Cursor<'_>,
+    longest: Duration,
+    remarks: &mut Remarks,
+) -> Option<Duration> {
     match duration::parse(&text.0) {
         Some(value) if value <= longest => Some(value),
         // The schema's pattern lets nothing else through, so it is too long to be counted.
@@ -35,13 +40,15 @@ fn wait(text: &shapes::Duration, at: &Cursor<'_>, longest: Duration, remarks: &m
 
 /// A retry as the engine wants it; bounds of single fields are the schema's.
 pub(super) fn retry(spec: &spec::RetrySpec, at: &Cursor<'_>, remarks: &mut Remarks) -> Retry {
-    let mut span = |text: Option<&shapes::Duration>, key: &str| wait(text?, &at.field(key), RETRY_DELAY_MAX, remarks);
+    let mut span =
+        |text: Option<&shapes::Duration>, key: &str| wait(text?, &at.field(key), RETRY_DELAY_MAX, remarks);
     let delay = span(spec.delay.as_ref(), "delay");
     let max_delay = span(spec.max_delay.as_ref(), "maxDelay");
     if let (Some(delay), Some(most)) = (delay, max_delay)
         && delay > most
     {
-        let reason = format!("{} is shorter than delay, {}", duration::written(most), duration::written(delay));
+        let reason =
+            format!("{} is shorter than delay, {}", duration::written(most), duration::written(delay));
         remarks.at(&at.field("maxDelay"), reason, Some("make maxDelay the longer one".to_string()));
     }
     let on: Vec<FailureKind> = spec.on.iter().flatten().map(|kind| failure_kind(*kind)).collect();

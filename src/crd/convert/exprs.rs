@@ -32,7 +32,8 @@ pub(super) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     /// A Workflow's outputs.
-    pub(super) const END: Sight<'static> = Sight { task: None, variable: None, hidden: None, variable_lost: false };
+    pub(super) const END: Sight<'static> =
+        Sight { task: None, variable: None, hidden: None, variable_lost: false };
 
     /// A field evaluated for each element: env, command.
     pub(super) fn of_items(exprs: &Exprs<'a>, no: usize) -> Self {
@@ -56,7 +57,13 @@ impl<'a> Exprs<'a> {
     }
 
     /// Bare CEL.
-    pub(super) fn expr(&self, at: &Cursor<'_>, text: &str, sight: &Sight<'_>, remarks: &mut Remarks) -> Option<Expr> {
+    pub(super) fn expr(
+        &self,
+        at: &Cursor<'_>,
+        text: &str,
+        sight: &Sight<'_>,
+        remarks: &mut Remarks,
+    ) -> Option<Expr> {
         match Expr::parse(text) {
             Ok(expr) => {
                 self.check(expr.refs(), &Place { at, text }, sight, remarks);
@@ -65,14 +72,25 @@ impl<'a> Exprs<'a> {
             Err(error) => {
                 // `$( )` around a bare expression is the likeliest slip.
                 let inner = text.trim().strip_prefix("$(").and_then(|rest| rest.strip_suffix(')'));
-                refuse(at, &error, inner.map(|inner| format!("this field is CEL as it is: write {inner}")), remarks);
+                refuse(
+                    at,
+                    &error,
+                    inner.map(|inner| format!("this field is CEL as it is: write {inner}")),
+                    remarks,
+                );
                 None
             }
         }
     }
 
     /// Text with `$( CEL )` in it.
-    pub(super) fn template(&self, at: &Cursor<'_>, text: &str, sight: &Sight<'_>, remarks: &mut Remarks) -> Option<Template> {
+    pub(super) fn template(
+        &self,
+        at: &Cursor<'_>,
+        text: &str,
+        sight: &Sight<'_>,
+        remarks: &mut Remarks,
+    ) -> Option<Template> {
         match Template::parse(text) {
             Ok(template) => {
                 for expr in template.exprs() {
@@ -97,7 +115,12 @@ impl<'a> Exprs<'a> {
             if !self.params.contains(&name.as_str()) && !self.source.lost_param(name) {
                 let fix = near::did_you_mean(name, self.params.iter().copied());
                 let fix = fix.or_else(|| Some(format!("declare it: params: [{{name: {name}}}]")));
-                place.remark(place.of_member("params", name), format!("unknown param {}", quoted(name)), fix, remarks);
+                place.remark(
+                    place.of_member("params", name),
+                    format!("unknown param {}", quoted(name)),
+                    fix,
+                    remarks,
+                );
             }
         }
         for name in &refs.tasks {
@@ -108,10 +131,17 @@ impl<'a> Exprs<'a> {
         // The engine hands an expression the tasks that it names and no others.
         if refs.whole_tasks {
             let reason = "tasks is used without the name of a task".to_string();
-            place.remark(place.of("tasks"), reason, Some("name each: tasks.<name>.outputs".to_string()), remarks);
+            place.remark(
+                place.of("tasks"),
+                reason,
+                Some("name each: tasks.<name>.outputs".to_string()),
+                remarks,
+            );
         }
         for (task, fields) in &refs.task_fields {
-            for field in fields.iter().filter(|field| *field != WHOLE && !TASK_FIELDS.contains(&field.as_str())) {
+            for field in
+                fields.iter().filter(|field| *field != WHOLE && !TASK_FIELDS.contains(&field.as_str()))
+            {
                 let fix = near::did_you_mean(field, TASK_FIELDS);
                 let fix = fix.unwrap_or_else(|| format!("known: {}", TASK_FIELDS.join(", ")));
                 let reason = format!("tasks.{task} has no field {}", quoted(field));
@@ -129,7 +159,10 @@ impl<'a> Exprs<'a> {
             && (root == variable || root == "index")
         {
             let reason = format!("{field} does not see {root}: it is evaluated once, before forEach expands");
-            return Some((reason, Some("use it in env or command, or filter the list in forEach.from".to_string())));
+            return Some((
+                reason,
+                Some("use it in env or command, or filter the list in forEach.from".to_string()),
+            ));
         }
         let reason = match root {
             "schedule" => "schedule is not supported yet".to_string(),
@@ -158,7 +191,10 @@ impl<'a> Exprs<'a> {
         let (task, other_task) = (&self.source.tasks[no], &self.source.tasks[other]);
         let (this, that) = (task.spec.name.as_str(), other_task.spec.name.as_str());
         if other == no {
-            return Some(("a task does not see itself".to_string(), Some("use the results of others".to_string())));
+            return Some((
+                "a task does not see itself".to_string(),
+                Some("use the results of others".to_string()),
+            ));
         }
         if task.finally && !other_task.finally {
             return None;
@@ -170,7 +206,8 @@ impl<'a> Exprs<'a> {
         if self.graph.is_ancestor(other, no).unwrap_or(true) {
             return None;
         }
-        let reason = format!("{} does not come before {}, so its result is not there", quoted(that), quoted(this));
+        let reason =
+            format!("{} does not come before {}, so its result is not there", quoted(that), quoted(this));
         let fix = match self.graph.is_ancestor(no, other) {
             Some(true) => format!("{that} waits for {this}: turn the dependency round"),
             _ => format!("add {that} to dependsOn of {this}"),
@@ -194,7 +231,8 @@ impl Place<'_> {
     fn of(&self, name: &str) -> usize {
         let word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
         let found = self.text.match_indices(name).find(|(at, _)| {
-            !self.text[..*at].ends_with(word) && !self.text[at + name.len()..].starts_with(|c| word(c) && c != '.')
+            !self.text[..*at].ends_with(word)
+                && !self.text[at + name.len()..].starts_with(|c| word(c) && c != '.')
         });
         found.map_or(0, |(at, _)| self.text[..at].chars().count())
     }

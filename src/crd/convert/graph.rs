@@ -28,7 +28,8 @@ impl Graph {
     pub(super) fn read(source: &Source<'_>, remarks: &mut Remarks) -> Self {
         let by_name = names(source, remarks);
         let by_cel_name = by_name.iter().map(|(name, &no)| (cel_name(name), no)).collect();
-        let upstreams: Vec<Vec<usize>> = (0..source.tasks.len()).map(|no| edges(source, &by_name, no, remarks)).collect();
+        let upstreams: Vec<Vec<usize>> =
+            (0..source.tasks.len()).map(|no| edges(source, &by_name, no, remarks)).collect();
         let order = sorted(&upstreams);
         if order.len() < upstreams.len() {
             cycles(source, &upstreams, &order, remarks);
@@ -71,7 +72,11 @@ fn names<'a>(source: &Source<'a>, remarks: &mut Remarks) -> BTreeMap<&'a str, us
             let reason = if other.spec.name == name {
                 format!("a second task called {}, the first is in line {line}", quoted(name))
             } else {
-                format!("in expressions {} and {} (line {line}) are the same name", quoted(name), quoted(&other.spec.name))
+                format!(
+                    "in expressions {} and {} (line {line}) are the same name",
+                    quoted(name),
+                    quoted(&other.spec.name)
+                )
             };
             remarks.at(&at, reason, Some("names are unique over tasks and finally: rename one".to_string()));
             continue;
@@ -87,14 +92,21 @@ fn names<'a>(source: &Source<'a>, remarks: &mut Remarks) -> BTreeMap<&'a str, us
 }
 
 /// The upstreams of one task, each once.
-fn edges(source: &Source<'_>, by_name: &BTreeMap<&str, usize>, no: usize, remarks: &mut Remarks) -> Vec<usize> {
+fn edges(
+    source: &Source<'_>,
+    by_name: &BTreeMap<&str, usize>,
+    no: usize,
+    remarks: &mut Remarks,
+) -> Vec<usize> {
     let task = &source.tasks[no];
     let list = task.at.field("dependsOn");
     let mut upstreams: Vec<usize> = Vec::new();
     let mut named = vec![false; source.tasks.len()];
     for (place, name) in task.spec.depends_on.iter().enumerate() {
         let (reason, fix) = match by_name.get(name.as_str()) {
-            Some(&up) if up == no => ("a task cannot depend on itself".to_string(), Some("remove it".to_string())),
+            Some(&up) if up == no => {
+                ("a task cannot depend on itself".to_string(), Some("remove it".to_string()))
+            }
             Some(&up) if source.tasks[up].finally && !task.finally => {
                 let fix = Some("finally comes after all tasks: move one of the two".to_string());
                 (format!("{} is a finally task", quoted(name)), fix)
@@ -103,7 +115,9 @@ fn edges(source: &Source<'_>, by_name: &BTreeMap<&str, usize>, no: usize, remark
                 let fix = "a finally task starts after all tasks anyway: remove it".to_string();
                 (format!("{} is not a finally task", quoted(name)), Some(fix))
             }
-            Some(&up) if named[up] => (format!("{} is named twice", quoted(name)), Some("remove one".to_string())),
+            Some(&up) if named[up] => {
+                (format!("{} is named twice", quoted(name)), Some("remove one".to_string()))
+            }
             Some(&up) => {
                 named[up] = true;
                 upstreams.push(up);

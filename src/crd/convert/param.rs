@@ -26,13 +26,21 @@ impl From<spec::ValueType> for ValueType {
 }
 
 /// All declared params; what is wrong with one is remarked upon.
-pub(in crate::crd) fn declared(specs: &[spec::ParamSpec], list: &Cursor<'_>, remarks: &mut Remarks) -> Vec<Param> {
+pub(in crate::crd) fn declared(
+    specs: &[spec::ParamSpec],
+    list: &Cursor<'_>,
+    remarks: &mut Remarks,
+) -> Vec<Param> {
     let mut params: Vec<Param> = Vec::new();
     for (place, param) in specs.iter().enumerate() {
         let at = list.item(place);
         let name_at = at.field("name");
         if params.iter().any(|known| known.name == param.name) {
-            remarks.at(&name_at, format!("a second param called {}", quoted(&param.name)), Some("rename one".to_string()));
+            remarks.at(
+                &name_at,
+                format!("a second param called {}", quoted(&param.name)),
+                Some("rename one".to_string()),
+            );
             continue;
         }
         if CEL_RESERVED.contains(&param.name.as_str()) {
@@ -85,12 +93,21 @@ fn one(param: &spec::ParamSpec, at: &Cursor<'_>, remarks: &mut Remarks) -> Param
 /// Whether a value may stand for a param; the error says why not.
 pub(in crate::crd) fn fits(param: &Param, value: &Value) -> Result<(), String> {
     if !param.kind.fits(value) {
-        return Err(format!("{} is expected for {}, not {}", article(param.kind), quoted(&param.name), shown(value)));
+        return Err(format!(
+            "{} is expected for {}, not {}",
+            article(param.kind),
+            quoted(&param.name),
+            shown(value)
+        ));
     }
     if let (Some(pattern), Value::String(text)) = (&param.pattern, value)
-        && !compiled(pattern).is_ok_and(|pattern| pattern.is_match(text))
+        && compiled(pattern).is_ok_and(|pattern| !pattern.is_match(text))
     {
-        return Err(format!("{} does not match the pattern {pattern} of {}", quoted(text), quoted(&param.name)));
+        return Err(format!(
+            "{} does not match the pattern {pattern} of {}",
+            quoted(text),
+            quoted(&param.name)
+        ));
     }
     let value = whole(param.kind, value.clone());
     if let Some(allowed) = &param.allowed
@@ -98,7 +115,11 @@ pub(in crate::crd) fn fits(param: &Param, value: &Value) -> Result<(), String> {
     {
         let known: Vec<String> = allowed.iter().take(12).map(shown_bare).collect();
         let known = crate::crd::finding::one_of(known.iter().map(String::as_str));
-        return Err(format!("{} is none of the values of {}: {known}", shown_bare(&value), quoted(&param.name)));
+        return Err(format!(
+            "{} is none of the values of {}: {known}",
+            shown_bare(&value),
+            quoted(&param.name)
+        ));
     }
     Ok(())
 }
@@ -106,7 +127,9 @@ pub(in crate::crd) fn fits(param: &Param, value: &Value) -> Result<(), String> {
 /// A whole number as an integer, `3.0` among them, so that every reader sees the same.
 pub(in crate::crd) fn whole(kind: ValueType, value: Value) -> Value {
     match (kind, value.as_f64()) {
-        (ValueType::Integer, Some(number)) if !value.is_i64() && number.fract() == 0.0 && number.abs() < 9e15 => {
+        (ValueType::Integer, Some(number))
+            if !value.is_i64() && number.fract() == 0.0 && number.abs() < 9e15 =>
+        {
             Value::from(number as i64)
         }
         _ => value,
@@ -130,7 +153,14 @@ fn compiled(pattern: &str) -> Result<Regex, String> {
     built.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "it is too large".to_string(),
         // The last line names the cause; those before draw the pattern.
-        error => error.to_string().lines().last().unwrap_or("it cannot be read").trim().trim_start_matches("error: ").to_string(),
+        error => error
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or("it cannot be read")
+            .trim()
+            .trim_start_matches("error: ")
+            .to_string(),
     })
 }
 

@@ -5,7 +5,9 @@ use crate::crd::convert::{POOL, SourceTask, bounds};
 use crate::crd::finding::{Remark, Remarks, quoted};
 use crate::crd::tree::Cursor;
 use crate::crd::workflow as spec;
-use crate::model::expr::{CEL_RESERVED, NOT_A_VARIABLE, Template, cel_name, find_interpolation, script_argument};
+use crate::model::expr::{
+    CEL_RESERVED, NOT_A_VARIABLE, Template, cel_name, find_interpolation, script_argument,
+};
 use crate::model::task::{Action, ForEach, OnError, OutputDecl, Retry, Task, TaskNo};
 
 /// Builds the task `no`; None when something in it left a remark.
@@ -28,7 +30,10 @@ pub(super) fn build(exprs: &Exprs<'_>, no: usize, remarks: &mut Remarks) -> Opti
         for_each: task.for_each.as_ref().and_then(|spec| for_each(exprs, no, spec, remarks)),
         env: env(exprs, no, remarks),
         action,
-        approval: task.approval.as_ref().map(|spec| bounds::approval(exprs, no, spec, &at.field("approval"), remarks)),
+        approval: task
+            .approval
+            .as_ref()
+            .map(|spec| bounds::approval(exprs, no, spec, &at.field("approval"), remarks)),
         retry: match (&task.retry, defaults.and_then(|defaults| defaults.retry.as_ref())) {
             (Some(own), _) => bounds::retry(own, &at.field("retry"), remarks),
             (None, Some(shared)) => bounds::retry(shared, &defaults_at.field("retry"), remarks),
@@ -48,7 +53,12 @@ pub(super) fn build(exprs: &Exprs<'_>, no: usize, remarks: &mut Remarks) -> Opti
     (remarks.len() == before).then_some(built)
 }
 
-fn for_each(exprs: &Exprs<'_>, no: usize, spec: &spec::ForEachSpec, remarks: &mut Remarks) -> Option<ForEach> {
+fn for_each(
+    exprs: &Exprs<'_>,
+    no: usize,
+    spec: &spec::ForEachSpec,
+    remarks: &mut Remarks,
+) -> Option<ForEach> {
     let at = exprs.source.tasks[no].at.field("forEach");
     let name = exprs.variable(no).unwrap_or_default();
     let taken = NOT_A_VARIABLE.contains(&name) || CEL_RESERVED.contains(&name);
@@ -74,7 +84,11 @@ fn env(exprs: &Exprs<'_>, no: usize, remarks: &mut Remarks) -> Vec<(String, Temp
         let at = list.item(place);
         let name = &variable.name;
         if env.iter().any(|(known, _)| known == name) {
-            remarks.at(&at.field("name"), format!("a second variable called {}", quoted(name)), Some("keep one".into()));
+            remarks.at(
+                &at.field("name"),
+                format!("a second variable called {}", quoted(name)),
+                Some("keep one".into()),
+            );
         }
         if name.starts_with("RELAY_") {
             let reason = format!("{} is Relay's: names with RELAY_ are set by the worker", quoted(name));
@@ -99,7 +113,12 @@ fn action(exprs: &Exprs<'_>, no: usize, remarks: &mut Remarks) -> Action {
                 let reason = "a task has one of command and script, not both";
                 let script_at = at.field("script");
                 let fix = Some("keep one of the two".to_string());
-                remarks.push(Remark { at: script_at.key_at, path: script_at.path, reason: reason.to_string(), fix });
+                remarks.push(Remark {
+                    at: script_at.key_at,
+                    path: script_at.path,
+                    reason: reason.to_string(),
+                    fix,
+                });
             }
             Action::Command(command(exprs, no, argv, remarks))
         }
@@ -130,7 +149,8 @@ fn gate(task: &spec::TaskSpec, at: &Cursor<'_>, remarks: &mut Remarks) {
     ];
     for (key, _) in fields.iter().filter(|(_, written)| *written) {
         let field = at.field(key);
-        let reason = format!("{key} has no effect: without command or script, {} runs nothing", quoted(&task.name));
+        let reason =
+            format!("{key} has no effect: without command or script, {} runs nothing", quoted(&task.name));
         let fix = Some(format!("add command or script, or remove {key}"));
         remarks.push(Remark { at: field.key_at, path: field.path, reason, fix });
     }
@@ -161,18 +181,25 @@ fn command(exprs: &Exprs<'_>, no: usize, argv: &[String], remarks: &mut Remarks)
 }
 
 /// Script text is never interpolated; what can only be meant for Relay is refused with the way that works.
-fn refuse_interpolation(exprs: &Exprs<'_>, no: usize, (at, text): (&Cursor<'_>, &str), remarks: &mut Remarks) {
+fn refuse_interpolation(
+    exprs: &Exprs<'_>,
+    no: usize,
+    (at, text): (&Cursor<'_>, &str),
+    remarks: &mut Remarks,
+) {
     let Some((offset, _)) = find_interpolation(text, exprs.variable(no)) else { return };
     let inside: String = text.chars().skip(offset + 2).take(200).collect();
     let inside = inside.split(')').next().unwrap_or_default().trim();
-    let name: String = inside.rsplit('.').next().unwrap_or(inside).chars().filter(char::is_ascii_alphanumeric).collect();
+    let name: String =
+        inside.rsplit('.').next().unwrap_or(inside).chars().filter(char::is_ascii_alphanumeric).collect();
     let name = match name.to_ascii_uppercase() {
         name if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) => "VALUE".to_string(),
         name => name,
     };
     let shown = if inside.len() > 60 { "..." } else { inside };
     let fix = format!("add env: [{{name: {name}, value: $({shown})}}] and write \"${name}\"");
-    let reason = format!("$({shown}) is not replaced in a script: values never become part of a program's text");
+    let reason =
+        format!("$({shown}) is not replaced in a script: values never become part of a program's text");
     remarks.push(Remark { at: at.place_of(offset), path: at.path.clone(), reason, fix: Some(fix) });
 }
 
