@@ -141,6 +141,9 @@ fn wrong_type(cursor: &Cursor<'_>, around: &Json) -> Words {
         ("string", Some(Value::Number(_) | Value::Bool(_))) => {
             Some(format!("put it in quotes: \"{}\"", shown(cursor)))
         }
+        ("string", Some(Value::List(_))) if cursor.path.ends_with(".from") => {
+            Some("from is CEL: write '[\"a\", \"b\"]', or params.x for a list that a Run gives".to_string())
+        }
         ("array", Some(Value::Text(_))) if cursor.path.ends_with(".command") => Some(
             "command is a list of arguments without a shell: write [program, argument], or use script"
                 .to_string(),

@@ -64,7 +64,7 @@ fn a_runs_values_are_judged_in_their_place() {
     refused(
         &format!("{}{}", workflow(), run("{date: 2026, dat: x, n: 1.5, regions: eu, on: yes, o: null}")),
         &[
-            "12:47: spec.params.date: text is expected for \"date\", not the number 2026",
+            "12:47: spec.params.date: text is expected for \"date\", not the number 2026; put it in quotes: \"2026\"",
             "12:53: spec.params.dat: unknown param \"dat\"; did you mean \"date\"?",
             "12:64: spec.params.n: a whole number is expected for \"n\", not the number 1.5",
             "12:78: spec.params.regions: a list is expected for \"regions\", not the text \"eu\"",

@@ -40,7 +40,7 @@ fn fields_of_the_design_that_do_not_act_yet_are_not_accepted() {
 fn wrong_types_tell_what_was_given_and_what_to_write() {
     tasks_refused(
         "- name: 5\n- name: a\n  command: echo hi\n  dependsOn: b\n  timeout: 10\n  env: [{name: X, value: 5}]\n  when:\n  retry: {limit: \"2\", delay: 5 s}\n\
-         - name: c\n  timeout: \"10\"\n  forEach: [x]\n  approval: {required: 0}\n  onError: continue",
+         - name: c\n  timeout: \"10\"\n  forEach: {from: [x]}\n  approval: {required: 0}\n  onError: continue",
         &[
             "7:13: spec.tasks[0].name: text is expected, not the number 5; put it in quotes: \"5\"",
             "9:16: spec.tasks[1].command: a list is expected, not the text \"echo hi\"; command is a list of arguments without a shell: write [program, argument], or use script",
@@ -51,7 +51,7 @@ fn wrong_types_tell_what_was_given_and_what_to_write() {
             "14:22: spec.tasks[1].retry.limit: a whole number is expected, not the text \"2\"; write it without quotes",
             "14:34: spec.tasks[1].retry.delay: \"5 s\" is no duration; write it as Go does: 500ms, 10s, 5m, 1h30m (no days: 24h)",
             "16:16: spec.tasks[2].timeout: \"10\" is no duration; add a unit: 10s, 10m",
-            "17:16: spec.tasks[2].forEach: an object is expected, not a list",
+            "17:23: spec.tasks[2].forEach.from: text is expected, not a list; from is CEL: write '[\"a\", \"b\"]', or params.x for a list that a Run gives",
             "18:28: spec.tasks[2].approval.required: 0 is too small; 1 is the least",
             "19:16: spec.tasks[2].onError: \"continue\" is not known here: it must be Fail or Continue; did you mean \"Continue\"?",
         ],
