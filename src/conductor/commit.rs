@@ -48,7 +48,11 @@ pub(super) enum Committed {
     /// Not in the store, and worth another try.
     NotYet(Vec<Input>),
     /// Not in the store, and the same again would not be either.
-    Refused { inputs: Vec<Input>, runs: Vec<RunId>, why: String },
+    Refused {
+        inputs: Vec<Input>,
+        runs: Vec<RunId>,
+        why: String,
+    },
 }
 
 /// The wait before the next try, growing to 2 s.
@@ -198,8 +202,13 @@ impl Conductor {
         for (input, answer) in draft.inputs {
             // Whoever asked may have gone away meanwhile: then nobody waits for the answer.
             match (input, answer) {
-                (Input::Message(Message::Submit(_, reply)), Answer::Submit(answer)) => drop(reply.send(answer)),
-                (Input::Message(Message::Cancel { reply, .. } | Message::Decide(_, reply)), Answer::Decide(answer)) => {
+                (Input::Message(Message::Submit(_, reply)), Answer::Submit(answer)) => {
+                    drop(reply.send(answer))
+                }
+                (
+                    Input::Message(Message::Cancel { reply, .. } | Message::Decide(_, reply)),
+                    Answer::Decide(answer),
+                ) => {
                     drop(reply.send(answer));
                 }
                 _ => {}

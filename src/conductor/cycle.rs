@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    conductor::{Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY, commit::{Committed, Draft, backoff}, inbox::Message},
+    conductor::{
+        Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY,
+        commit::{Committed, Draft, backoff},
+        inbox::Message,
+    },
     engine::Plan,
     model::{
         ids::{RunId, TaskKey},
@@ -77,7 +81,11 @@ impl Conductor {
 
     /// Commits what the inputs come to. A batch that the store refuses is halved until the culprit stands alone,
     /// and its run is set aside. False when it was stopped meanwhile.
-    async fn settle_inputs(&mut self, inputs: Vec<Input>, stop: &CancellationToken) -> Result<bool, ConductorError> {
+    async fn settle_inputs(
+        &mut self,
+        inputs: Vec<Input>,
+        stop: &CancellationToken,
+    ) -> Result<bool, ConductorError> {
         let mut work = vec![(inputs, None)];
         while let Some((inputs, only)) = work.pop() {
             match self.attempt(inputs, only.as_ref(), stop).await? {
@@ -89,7 +97,8 @@ impl Conductor {
                         continue;
                     }
                     let half: BTreeSet<RunId> = runs.split_off(runs.len() / 2).into_iter().collect();
-                    let (second, first) = inputs.into_iter().partition(|i| i.run().is_some_and(|r| half.contains(r)));
+                    let (second, first) =
+                        inputs.into_iter().partition(|i| i.run().is_some_and(|r| half.contains(r)));
                     work.push((second, Some(half)));
                     work.push((first, Some(runs.into_iter().collect())));
                 }
@@ -114,7 +123,9 @@ impl Conductor {
             self.dispatch(&mut draft, only);
             match self.commit(draft).await? {
                 Committed::Yes => return Ok(Attempt::Done),
-                Committed::Refused { inputs, runs, why } => return Ok(Attempt::Refused { inputs, runs, why }),
+                Committed::Refused { inputs, runs, why } => {
+                    return Ok(Attempt::Refused { inputs, runs, why });
+                }
                 Committed::NotYet(back) => inputs = back,
             }
             tries += 1;

@@ -48,7 +48,8 @@ impl Ready {
     fn take(&mut self, pool: &str, most: usize, only: Option<&BTreeSet<RunId>>) -> Vec<(RunId, TaskKey)> {
         let Some(waiting) = self.pools.get(pool) else { return Vec::new() };
         let chosen = waiting.iter().filter(|(_, run, _)| only.is_none_or(|runs| runs.contains(run)));
-        let chosen: Vec<(RunId, TaskKey)> = chosen.take(most).map(|(_, run, key)| (run.clone(), *key)).collect();
+        let chosen: Vec<(RunId, TaskKey)> =
+            chosen.take(most).map(|(_, run, key)| (run.clone(), *key)).collect();
         for (run, key) in &chosen {
             self.withdraw(run, *key);
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     conductor::{Conductor, cycle::Input},
     engine::{Effect, Run},
+    feed::events_of,
     model::{
         change::{Batch, Changes},
         ids::{RunId, TaskKey, TaskRunId},
@@ -127,6 +128,8 @@ impl Conductor {
 
     /// Tells live views what is committed.
     pub(super) fn announce(&self, batch: &Batch) {
-        self.feed.committed(batch);
+        for (run, changes) in &batch.runs {
+            self.feed.publish(events_of(run, changes));
+        }
     }
 }

@@ -14,7 +14,8 @@ use crate::{
         cycle::Input,
     },
     engine::{Effect, Run},
-    model::{ids::RunId, job::JobId, status::TaskStatus, workflow::Workflow},
+    feed::{Edge, Event},
+    model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, workflow::Workflow},
     store::{Leadership, StoreError},
 };
 
@@ -182,7 +183,8 @@ impl Conductor {
         self.ready.forget(id);
         self.due.set(id, None);
         self.outbox.forget(id);
-        self.todo.retain(|input| !matches!(input, Input::Mended(run, _) | Input::Expand(run, _) if run == id));
+        self.todo
+            .retain(|input| !matches!(input, Input::Mended(run, _) | Input::Expand(run, _) if run == id));
     }
 
     /// A run that cannot go on: it stops nobody else, and says why.
@@ -190,7 +192,14 @@ impl Conductor {
         tracing::error!(run.id = %id, error = %why, "A run is set aside");
         self.forget(id);
         self.counters.aside += 1;
-        self.feed.set_aside(id, &why);
+        self.feed.publish(vec![Event {
+            run: id.clone(),
+            edge: Edge::SetAside,
+            reason: None,
+            actor: Actor::Engine,
+            error: Some(why.clone()),
+            at: self.clock.now(),
+        }]);
         self.aside.insert(id.clone(), why);
     }
 }

@@ -18,7 +18,9 @@ impl Conductor {
     /// Takes an input. Whatever it changes is in the draft, and in memory until the draft fails.
     pub(super) async fn take(&mut self, draft: &mut Draft, input: Input) {
         let answer = match &input {
-            Input::Message(Message::Submit(submission, _)) => Answer::Submit(self.submit(draft, submission).await),
+            Input::Message(Message::Submit(submission, _)) => {
+                Answer::Submit(self.submit(draft, submission).await)
+            }
             Input::Message(Message::Cancel { run, finally, .. }) => {
                 Answer::Decide(self.ask(draft, run, Event::Cancel { finally: *finally }))
             }
@@ -92,8 +94,10 @@ impl Conductor {
     fn decide(&mut self, draft: &mut Draft, verdict: &Verdict) -> Result<(), DecideError> {
         let run = self.runs.get(&verdict.run).ok_or_else(|| DecideError::NoSuchRun(verdict.run.clone()))?;
         let task = run.workflow().task_named(&verdict.task).map(|t| t.no);
-        let task =
-            task.ok_or_else(|| DecideError::NoSuchTask { run: verdict.run.clone(), task: verdict.task.clone() })?;
+        let task = task.ok_or_else(|| DecideError::NoSuchTask {
+            run: verdict.run.clone(),
+            task: verdict.task.clone(),
+        })?;
         let round = run.task_run(TaskKey::of_task(task)).map_or(1, |row| row.key.round);
         let event = Event::Decided {
             task,

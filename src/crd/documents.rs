@@ -13,7 +13,7 @@ use crate::crd::load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowMa
 use crate::crd::params::{self, Overrides};
 use crate::crd::run::RunSpec;
 use crate::crd::schema::Kind;
-use crate::crd::tree::{Cursor, Node, Pos};
+use crate::crd::tree::{Cursor, Node, Pos, START};
 use crate::crd::workflow::WorkflowSpec;
 use crate::crd::{check, near, revision};
 use crate::model::workflow::Param;
@@ -76,8 +76,7 @@ pub(super) struct Loader {
 impl Loader {
     /// A remark on the file as a whole.
     pub(super) fn whole(&mut self, reason: &str, fix: &str) {
-        let at = Pos { line: 1, column: 1 };
-        let (reason, fix) = (reason.to_string(), Some(fix.to_string()));
+        let (at, reason, fix) = (START, reason.to_string(), Some(fix.to_string()));
         self.remarks.push(Remark { at, path: String::new(), reason, fix });
     }
 

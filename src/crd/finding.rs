@@ -52,8 +52,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything wrong in one input, in the order of its lines; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Everything wrong in one input, in the order of its lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// At most [`FINDINGS_MAX`], sorted by place.
     pub list: Vec<Finding>,

@@ -9,8 +9,9 @@ use crate::crd::documents::Loader;
 use crate::crd::finding::{Findings, Remark, Remarks};
 use crate::crd::params::Overrides;
 use crate::crd::schema::API_VERSION;
-use crate::crd::tree::Pos;
+use crate::crd::tree::{Node, Pos, START};
 use crate::crd::yaml;
+use crate::model::revision::Revision;
 use crate::model::workflow::{Workflow, limits};
 
 /// What a file holds, all of it valid.
@@ -102,16 +103,35 @@ pub fn load(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Manifests
     }
 }
 
+/// A stored revision, ready to run; findings tell what a definition says that this version of Relay does not take.
+pub fn compile(revision: &Revision) -> Result<Workflow, Findings> {
+    let manifest = serde_json::json!({
+        "apiVersion": API_VERSION,
+        "kind": "Workflow",
+        "metadata": {"namespace": revision.namespace, "name": revision.name},
+        "spec": revision.definition,
+    });
+    let mut loader = Loader::default();
+    loader.document(Node::from_json(&manifest));
+    let workflow = loader.manifests.workflows.pop();
+    if loader.remarks.len() == 0 && workflow.is_none() {
+        loader.whole("there is no Workflow in this revision", "it was not written by Relay");
+    }
+    match (loader.remarks.finish(revision.id.as_str(), ""), workflow) {
+        (None, Some(manifest)) => Ok(Arc::unwrap_or_clone(manifest.workflow)),
+        (findings, _) => Err(findings.unwrap_or_default()),
+    }
+}
+
 /// The text of a file; with a remark, only good for showing its lines, when it is no text or too long.
 pub(super) fn text_of(bytes: &[u8], remarks: &mut Remarks) -> String {
-    let start = Pos { line: 1, column: 1 };
     let mut refuse = |at: Pos, reason: String, fix: &str| {
         remarks.push(Remark { at, path: String::new(), reason, fix: Some(fix.to_string()) });
     };
     if bytes.len() > limits::FILE_BYTES {
         let size = bytes.len() as f64 / f64::from(1 << 20);
         let reason = format!("the file has {size:.1} MiB, and 4 MiB are allowed");
-        refuse(start, reason, "split it, or keep data out of manifests");
+        refuse(START, reason, "split it, or keep data out of manifests");
         return String::new();
     }
     match std::str::from_utf8(bytes) {

@@ -30,5 +30,5 @@ mod yaml;
 
 pub use file::read;
 pub use finding::{Finding, Findings};
-pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, load};
+pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, compile, load};
 pub use params::{Overrides, resolve};

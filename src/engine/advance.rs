@@ -59,7 +59,9 @@ impl Run {
             }
         }
         match self.evaluate(task) {
-            Ok(Some(list)) if list.is_empty() => self.end(key, TaskStatus::Skipped, Some(Reason::EmptyForEach)),
+            Ok(Some(list)) if list.is_empty() => {
+                self.end(key, TaskStatus::Skipped, Some(Reason::EmptyForEach))
+            }
             Ok(list) => self.leave_pending(task, key, list),
             Err((reason, why)) => self.fail(key, reason, &why),
         }
@@ -70,7 +72,8 @@ impl Run {
         let key = TaskKey { round: self.node(task.no).row.key.round, ..TaskKey::of_task(task.no) };
         let Some(for_each) = &task.for_each else {
             let inputs = self.inputs(task, None).map_err(|why| (Reason::ExpressionError, why))?;
-            let stored = serde_json::to_value(inputs).map_err(|e| (Reason::ExpressionError, e.to_string()))?;
+            let stored =
+                serde_json::to_value(inputs).map_err(|e| (Reason::ExpressionError, e.to_string()))?;
             self.touch(key).input = Some(Arc::new(stored));
             return Ok(None);
         };
@@ -79,7 +82,10 @@ impl Run {
         let list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
         let most = limits::ITEMS.min(limits::ROWS.saturating_sub(self.rows));
         if list.len() > most {
-            return Err((Reason::ListTooLong, format!("forEach.from gave {} items, and {most} are allowed", list.len())));
+            return Err((
+                Reason::ListTooLong,
+                format!("forEach.from gave {} items, and {most} are allowed", list.len()),
+            ));
         }
         let list = Arc::new(list);
         self.rows += list.len();

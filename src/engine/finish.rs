@@ -52,7 +52,7 @@ impl Run {
     pub(super) fn drain(&mut self) {
         while let Some(no) = self.ended.pop_front() {
             let workflow = self.workflow.clone();
-        let task = workflow.at(no);
+            let task = workflow.at(no);
             let status = self.node(no).row.status;
             let forgiven = task.on_error == OnError::Continue && status == TaskStatus::Failed;
             match task.finally {

@@ -48,7 +48,8 @@ impl Run {
             (self.workflow.at(*no).name.clone(), value)
         };
         let tasks: Map<String, Value> = task.depends_on.iter().map(upstream).collect();
-        let element = key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned());
+        let element =
+            key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned());
         json!({
             "params": self.row.params.as_ref(),
             "run": self.run_value(if task.finally { self.coming_status().0.as_str() } else { "RUNNING" }),

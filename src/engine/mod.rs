@@ -278,11 +278,17 @@ impl Run {
         match event {
             Event::Dispatched(key) => self.dispatched(key)?,
             Event::Started { key, attempt, worker } => self.started(key, attempt, worker)?,
-            Event::Ended { key, attempt, worker, outcome } => self.attempt_ended(key, attempt, worker, outcome)?,
+            Event::Ended { key, attempt, worker, outcome } => {
+                self.attempt_ended(key, attempt, worker, outcome)?
+            }
             Event::Lost { key, attempt } => self.lost(key, attempt)?,
             Event::Removed { key, attempt } => self.removed(key, attempt)?,
             Event::Decided { task, asking, user, decision, note } => {
-                self.decided(task, asking, ApprovalRow { key: TaskKey::of_task(task), user, decision, note, at: now })?;
+                self.decided(
+                    task,
+                    asking,
+                    ApprovalRow { key: TaskKey::of_task(task), user, decision, note, at: now },
+                )?;
             }
             Event::Expand(key) => self.expand(key.task),
             Event::Tick => self.tick(),
@@ -301,7 +307,9 @@ impl Run {
             Event::Started { .. } | Event::Ended { .. } => Actor::Worker,
             Event::Decided { .. } | Event::Cancel { .. } => Actor::User,
             Event::Tick => Actor::Timer,
-            Event::Dispatched(_) | Event::Lost { .. } | Event::Removed { .. } | Event::Expand(_) => Actor::Engine,
+            Event::Dispatched(_) | Event::Lost { .. } | Event::Removed { .. } | Event::Expand(_) => {
+                Actor::Engine
+            }
         }
     }
 

@@ -6,14 +6,7 @@ use serde_json::Value;
 
 use crate::{
     engine::{LOSSES_MAX, Refused, Run},
-    model::{
-        ids::TaskKey,
-        job::Outcome,
-        reason::Reason,
-        status::TaskStatus,
-        task::FailureKind,
-        time::later,
-    },
+    model::{ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later},
 };
 
 impl Run {

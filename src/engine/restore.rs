@@ -85,7 +85,8 @@ impl Run {
             match key.item {
                 None => {
                     let of_each = self.workflow.tasks[key.task as usize].for_each.is_some();
-                    node.group = if of_each { list_of(&row).map(|list| Group::new(Arc::new(list))) } else { None };
+                    node.group =
+                        if of_each { list_of(&row).map(|list| Group::new(Arc::new(list))) } else { None };
                     node.row = row;
                 }
                 Some(item) => {

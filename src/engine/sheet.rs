@@ -170,7 +170,9 @@ impl Run {
         changes.run = sheet.run.map(|(expect, steps)| RunChange { expect, row: self.row.clone(), steps });
         for (key, noted) in sheet.tasks {
             if let Some(row) = self.row_of(key) {
-                changes.tasks.insert(key, TaskChange { expect: noted.expect, row: row.clone(), steps: noted.steps });
+                changes
+                    .tasks
+                    .insert(key, TaskChange { expect: noted.expect, row: row.clone(), steps: noted.steps });
             }
         }
         changes.approvals = sheet.approvals;

@@ -111,7 +111,7 @@ impl Run {
             if self.node(no).group.is_some() && self.node(no).row.status == TaskStatus::Running {
                 self.halt_items(no, reason, kill);
                 let workflow = self.workflow.clone();
-        let task = workflow.at(no);
+                let task = workflow.at(no);
                 self.end_group_if_done(task);
             } else {
                 self.halt_row(self.node(no).row.key, reason, kill);

@@ -77,7 +77,8 @@ impl Changes {
 
     /// How many rows of history they make.
     pub fn history_rows(&self) -> usize {
-        self.run.as_ref().map_or(0, |r| r.steps.len()) + self.tasks.values().map(|t| t.steps.len()).sum::<usize>()
+        self.run.as_ref().map_or(0, |r| r.steps.len())
+            + self.tasks.values().map(|t| t.steps.len()).sum::<usize>()
     }
 
     /// Adds what happened to the same run after these: several edges of a row become one write.

@@ -210,7 +210,18 @@ mod tests {
         for text in ["r-1.0.-.1", "r-1.12.40.3"] {
             assert_eq!(text.parse::<TaskRunId>().map(|id| id.to_string()), Ok(text.to_owned()));
         }
-        for text in ["", "r", "r.0.-", "r.0.-.0", "r.01.-.1", "r.+1.-.1", "r.0.-.1.2", "ü.0.-.1", ".0.-.1", "r.0.99999999999.1"] {
+        for text in [
+            "",
+            "r",
+            "r.0.-",
+            "r.0.-.0",
+            "r.01.-.1",
+            "r.+1.-.1",
+            "r.0.-.1.2",
+            "ü.0.-.1",
+            ".0.-.1",
+            "r.0.99999999999.1",
+        ] {
             assert!(text.parse::<TaskRunId>().is_err(), "{text} was taken for an id");
         }
     }

@@ -6,6 +6,7 @@ pub mod ids;
 pub mod job;
 mod names;
 pub mod reason;
+pub mod revision;
 pub mod run;
 pub mod status;
 pub mod task;

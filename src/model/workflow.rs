@@ -194,7 +194,8 @@ impl Workflow {
 /// Task numbers in an order in which each comes after its upstreams; those on a cycle are missing.
 fn topological(tasks: &[Task]) -> Vec<TaskNo> {
     let mut open: Vec<usize> = tasks.iter().map(|t| t.depends_on.len()).collect();
-    let mut ready: VecDeque<TaskNo> = tasks.iter().filter(|t| t.depends_on.is_empty()).map(|t| t.no).collect();
+    let mut ready: VecDeque<TaskNo> =
+        tasks.iter().filter(|t| t.depends_on.is_empty()).map(|t| t.no).collect();
     let mut sorted = Vec::with_capacity(tasks.len());
     while let Some(no) = ready.pop_front() {
         sorted.push(no);

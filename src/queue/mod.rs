@@ -77,21 +77,22 @@ pub struct Census {
 /// The conductor's side.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Offers jobs to the workers of their pools. A job that is pending or leased already stays as it is.
+    /// Offers jobs to the workers of their pools. A job that is pending or leased already (its end reported or not)
+    /// stays as it is. When the queue is full, some may have been taken: say it again later.
     async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError>;
 
     /// Takes a job back that nobody has claimed.
     async fn remove(&self, job: &JobId) -> Result<Removal, QueueError>;
 
-    /// Asks the worker that holds the job to stop it. No error when nobody does.
+    /// Asks the worker that holds the job to stop it. Nothing is remembered of a job that nobody holds: `remove` it.
     async fn cancel(&self, job: &JobId) -> Result<(), QueueError>;
 
-    /// Reports after a position, oldest first, at most `max`; waits until there is one. Reports stay until settled,
-    /// so that a new conductor reads them again from the start.
+    /// Reports after a position, oldest first, at most `max` (but at least one); waits until there is one. Reports
+    /// stay until settled, so that a new conductor reads them again from the start. One may come twice.
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError>;
 
     /// What these reports told is committed, or was refused for good: forget the reports up to a position, and
-    /// end the leases of these jobs.
+    /// forget these jobs wherever they are, pending or leased. A worker that still runs one is called.
     async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError>;
 
     /// What is pending, leased and present. A lease is shown as long as its job was not settled, even when its
@@ -108,32 +109,48 @@ pub enum Pools {
     One(String),
 }
 
+/// What a worker asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Who asks.
+    pub worker: String,
+    /// Whose jobs.
+    pub pools: Pools,
+    /// At most so many; 0 is answered at once with none.
+    pub slots: usize,
+    /// The jobs it knows that it holds: running, or ended but not yet reported. A job that it holds by the queue's
+    /// books, and that is neither here nor reported as ended, was in an answer that got lost: it is given again.
+    pub holding: Vec<JobId>,
+}
+
 /// The answer to a beat: what the worker should be doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
-    /// Jobs that it runs and should stop (a lost cancel heals here).
+    /// Jobs that it holds and should stop (a lost cancel heals here).
     pub cancel: Vec<JobId>,
-    /// Jobs that it runs but no longer holds: stop them, nobody waits for their result.
+    /// Jobs that it believes to hold and does not: stop them, nobody waits for their result.
     pub abandoned: Vec<JobId>,
 }
 
 /// The worker's side.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Takes at most `slots` jobs, smallest rank first, into leases of `worker`; waits until there is one.
-    /// Dropping the future claims nothing: a job is either in the answer or still pending.
-    async fn claim(&self, worker: &str, pools: &Pools, slots: usize) -> Result<Vec<Job>, QueueError>;
+    /// Takes jobs, smallest rank first, into leases of the worker; waits until there is one. Dropping the future, or
+    /// an error, loses nothing: a job is pending, or the worker's next claim gives it.
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Job>, QueueError>;
 
-    /// Tells what happened to a job. Kept until the conductor settles it. Said twice, it counts once for the conductor.
+    /// Tells what happened to a job. Kept until the conductor settles it. News of a job that the worker does not hold
+    /// (settled meanwhile) is dropped without an error. Said twice, it counts once for the conductor.
     async fn report(&self, report: Report) -> Result<(), QueueError>;
 
-    /// Says that the worker is alive, and what it runs.
-    async fn beat(&self, worker: &str, running: &[JobId], now: Timestamp) -> Result<Orders, QueueError>;
+    /// Says that the worker is alive, and which jobs it holds (as `Claim::holding`).
+    async fn beat(&self, worker: &str, holding: &[JobId], now: Timestamp) -> Result<Orders, QueueError>;
 
-    /// Waits until there may be new orders for the worker; the next beat gives them.
+    /// Waits until there may be new orders for the worker; the next beat gives them, and until then this returns
+    /// at once.
     async fn called(&self, worker: &str) -> Result<(), QueueError>;
 
-    /// Says good-bye: the worker claims nothing more and holds nothing.
+    /// Says good-bye: the worker is present no longer. A lease that it leaves behind stays until it is settled.
     async fn leave(&self, worker: &str) -> Result<(), QueueError>;
 }
 

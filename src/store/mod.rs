@@ -4,12 +4,16 @@
 //! (tests/it/conformance). Every write is fenced twice: by the shard's epoch and position, and by the status and
 //! attempt that each row is expected to have.
 
+pub use crate::model::revision::{Revision, TaskRecord};
+
 pub mod memory;
 pub mod postgres;
+mod prepare;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::model::{
     change::{Batch, Fence},
@@ -18,6 +22,9 @@ use crate::model::{
     run::{Actor, RunRow},
     task_run::{ApprovalRow, TaskRow},
 };
+
+/// A leader that has not renewed its shard for so long may be replaced.
+pub const TAKEOVER_AFTER: Duration = Duration::from_secs(4);
 
 /// What can go wrong in a store.
 #[derive(Debug, thiserror::Error)]
@@ -89,34 +96,6 @@ pub enum Leadership {
     },
 }
 
-/// A task of a revision, as `tasks` holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskRecord {
-    /// Its name, which is its id as well.
-    pub name: String,
-    /// Its definition, as written.
-    pub config: Value,
-    /// Does it need an approval?
-    pub requires_approval: bool,
-    /// The names of its upstreams.
-    pub depends_on: Vec<String>,
-}
-
-/// A revision of a Workflow, as `workflows`, `tasks` and `dependencies` hold it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Revision {
-    /// Which.
-    pub id: WorkflowId,
-    /// The Workflow's namespace.
-    pub namespace: String,
-    /// The Workflow's name.
-    pub name: String,
-    /// Its spec, as written.
-    pub definition: Value,
-    /// In the order of their numbers: tasks, then finally.
-    pub tasks: Vec<TaskRecord>,
-}
-
 /// A run with everything that the engine needs to go on with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRecord {
@@ -181,26 +160,32 @@ impl Entity {
 /// The store's verbs.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Takes the shard for `holder` unless another holder renewed it less than 4 seconds ago. A holder that asks
+    /// Takes the shard for `holder` unless another holder renewed it less than `TAKEOVER_AFTER` ago. A holder that asks
     /// again gets a new epoch: what it sent under the old one and has not been committed never will be.
     async fn lead(&self, shard: ShardId, holder: &str) -> Result<Leadership, StoreError>;
 
     /// Says that the leader is alive. `Deposed` when the epoch is over.
     async fn renew(&self, fence: &Fence) -> Result<(), StoreError>;
 
-    /// Gives the shard up, so that the next leader need not wait. No error when it was lost before.
+    /// Gives the shard up and ends the epoch, so that the next leader need not wait. No error when it was lost before.
     async fn release(&self, fence: &Fence) -> Result<(), StoreError>;
 
     /// The shard's epoch and position as committed: the answer to an unknown outcome.
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError>;
 
-    /// Keeps a revision; one that is there already stays as it is.
+    /// Keeps a revision; one that is there already stays as it is. `Refused` when two tasks have one name, or when
+    /// a task depends on a name that is not there.
     async fn put_revision(&self, revision: &Revision) -> Result<(), StoreError>;
 
     /// A revision, if it is there.
     async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError>;
 
-    /// Writes all of it or nothing of it.
+    /// Writes all of it or nothing of it. Times are kept to the microsecond; a NUL in a text becomes U+FFFD.
+    ///
+    /// `Deposed` when a fence's epoch or position is not the shard's; `Conflict` when a row is not as expected, or a
+    /// new one is there already; `Refused` for what can never be written: a shard without its fence, a change to a
+    /// final task run, a row whose revision, run or task is not there. Of a row that is there, what it was born with
+    /// stays: of a run its revision, namespace, name, params and created_at, of a task run its key and created_at.
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
 
     /// The runs of a shard that are not final, oldest first.

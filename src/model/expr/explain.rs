@@ -63,9 +63,7 @@ impl EvalError {
 pub fn syntax(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     match message {
-        "mismatched input '<EOF>' expecting expression" => {
-            "the expression ends too early".to_owned()
-        }
+        "mismatched input '<EOF>' expecting expression" => "the expression ends too early".to_owned(),
         "unexpected token" => "this is not expected here".to_owned(),
         _ => message
             .replace("mismatched input '<EOF>'", "the expression ends early,")
@@ -82,18 +80,11 @@ pub fn in_words(error: &ExecutionError, paths: &[Path], scope: &Scope) -> String
         ExecutionError::NoSuchKey(key) => missing_key(key, paths, scope),
         ExecutionError::UndeclaredReference(name) => {
             let known: Vec<&str> = scope.names().collect();
-            format!(
-                "nothing is called `{name}` here; there is {}",
-                listed(known.iter())
-            )
+            format!("nothing is called `{name}` here; there is {}", listed(known.iter()))
         }
         ExecutionError::NoSuchOverload(e) => no_overload(e.function(), e.argument_types()),
         ExecutionError::UnexpectedType { got, want } => {
-            format!(
-                "{} where {} is needed",
-                type_in_words(got),
-                type_in_words(want)
-            )
+            format!("{} where {} is needed", type_in_words(got), type_in_words(want))
         }
         ExecutionError::FunctionError { function, message } => format!("{function}: {message}"),
         ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
@@ -111,9 +102,7 @@ pub fn in_words(error: &ExecutionError, paths: &[Path], scope: &Scope) -> String
         ExecutionError::UnsupportedKeyType(key) => {
             format!("{} cannot be a map's key", type_in_words(&type_of(key)))
         }
-        ExecutionError::UnsupportedBinaryOperator(op, a, b) => {
-            no_overload(op, &[type_of(a), type_of(b)])
-        }
+        ExecutionError::UnsupportedBinaryOperator(op, a, b) => no_overload(op, &[type_of(a), type_of(b)]),
         ExecutionError::ValuesNotComparable(a, b) => no_overload("_<_", &[type_of(a), type_of(b)]),
         ExecutionError::UnsupportedIndex(index, value) => {
             no_overload(operators::INDEX, &[type_of(value), type_of(index)])
@@ -182,13 +171,7 @@ fn missing_key(key: &str, paths: &[Path], scope: &Scope) -> String {
             continue;
         };
         if let Some((depth, keys)) = find_missing(root, &path.steps, key) {
-            return Missing {
-                path,
-                depth,
-                key,
-                keys,
-            }
-            .to_string();
+            return Missing { path, depth, key, keys }.to_string();
         }
     }
     format!("there is no key `{key}`")
@@ -201,16 +184,10 @@ fn find_missing<'a>(value: &'a Value, steps: &[Step], key: &str) -> Option<(usiz
     match step {
         Step::Key(name) => match (value.as_object()?, value.get(name)) {
             (_, Some(next)) => find_missing(next, rest, key).map(deeper),
-            (object, None) => {
-                (name == key).then(|| (0, object.keys().map(String::as_str).collect()))
-            }
+            (object, None) => (name == key).then(|| (0, object.keys().map(String::as_str).collect())),
         },
         Step::Index(i) => find_missing(value.get(i)?, rest, key).map(deeper),
-        Step::Each => value
-            .as_array()?
-            .iter()
-            .find_map(|v| find_missing(v, rest, key))
-            .map(deeper),
+        Step::Each => value.as_array()?.iter().find_map(|v| find_missing(v, rest, key)).map(deeper),
     }
 }
 
@@ -224,25 +201,14 @@ struct Missing<'a> {
 impl fmt::Display for Missing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}", self.path.name)?;
-        for step in self
-            .path
-            .steps
-            .iter()
-            .take(self.depth)
-            .skip(self.path.hidden)
-        {
+        for step in self.path.steps.iter().take(self.depth).skip(self.path.hidden) {
             match step {
                 Step::Key(name) => write!(f, ".{name}")?,
                 Step::Index(i) => write!(f, "[{i}]")?,
                 Step::Each => {}
             }
         }
-        write!(
-            f,
-            "` has no key `{}`; it has {}",
-            self.key,
-            listed(self.keys.iter())
-        )?;
+        write!(f, "` has no key `{}`; it has {}", self.key, listed(self.keys.iter()))?;
         let outputs = matches!(self.path.steps.get(1), Some(Step::Key(name)) if name == "outputs");
         if self.keys.is_empty() && self.path.root == "tasks" && outputs {
             write!(f, " (a task has outputs only after SUCCESS)")?;

@@ -39,18 +39,13 @@ struct Tank {
 }
 
 type Meter = Box<
-    dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError>
-        + Send
-        + Sync,
+    dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync,
 >;
 
 impl Fuel {
     /// Enough for one evaluation.
     pub fn full() -> Fuel {
-        Fuel(Arc::new(Tank {
-            steps: AtomicI64::new(MAX_STEPS as i64),
-            fuel: AtomicI64::new(FUEL as i64),
-        }))
+        Fuel(Arc::new(Tank { steps: AtomicI64::new(MAX_STEPS as i64), fuel: AtomicI64::new(FUEL as i64) }))
     }
 
     /// Whether the evaluation wanted more than there was. An error alone does not tell: `||` may swallow it.
@@ -133,20 +128,12 @@ impl Fuel {
         let last: Mutex<Option<(String, Regex)>> = Mutex::new(None);
         Box::new(move |call| {
             let text = |value: Option<&CowVal<'_, '_>>| {
-                value
-                    .and_then(|v| v.downcast_ref::<CelString>())
-                    .map(|s| s.inner().to_owned())
+                value.and_then(|v| v.downcast_ref::<CelString>()).map(|s| s.inner().to_owned())
             };
-            let (Some(subject), Some(pattern), 2) = (
-                text(call.args.first()),
-                text(call.args.get(1)),
-                call.args.len(),
-            ) else {
-                let types = call
-                    .args
-                    .iter()
-                    .map(|arg| arg.get_type().name().to_owned())
-                    .collect();
+            let (Some(subject), Some(pattern), 2) =
+                (text(call.args.first()), text(call.args.get(1)), call.args.len())
+            else {
+                let types = call.args.iter().map(|arg| arg.get_type().name().to_owned()).collect();
                 return Err(ExecutionError::no_such_overload("matches", types));
             };
             fuel.spend(subject.len() as u64)?;
@@ -154,13 +141,10 @@ impl Fuel {
             if last.as_ref().is_none_or(|(known, _)| *known != pattern) {
                 fuel.spend(REGEX_FUEL)?;
                 let compiled = RegexBuilder::new(&pattern).size_limit(REGEX_BYTES).build();
-                let compiled =
-                    compiled.map_err(|e| ExecutionError::function_error("matches", e))?;
+                let compiled = compiled.map_err(|e| ExecutionError::function_error("matches", e))?;
                 *last = Some((pattern, compiled));
             }
-            let yes = last
-                .as_ref()
-                .is_some_and(|(_, regex)| regex.is_match(&subject));
+            let yes = last.as_ref().is_some_and(|(_, regex)| regex.is_match(&subject));
             Ok(CowVal::owned(CelBool::from(yes)))
         })
     }
@@ -170,11 +154,7 @@ fn take(left: &AtomicI64, amount: u64) -> Result<(), ExecutionError> {
     let amount = i64::try_from(amount).unwrap_or(i64::MAX);
     let rest = left.load(Ordering::Relaxed).saturating_sub(amount);
     left.store(rest, Ordering::Relaxed);
-    if rest < 0 {
-        Err(ExecutionError::function_error("@fuel", "spent"))
-    } else {
-        Ok(())
-    }
+    if rest < 0 { Err(ExecutionError::function_error("@fuel", "spent")) } else { Ok(()) }
 }
 
 /// A fractional index is refused here: the evaluator would copy the whole list into its error.
@@ -182,18 +162,16 @@ fn key() -> Meter {
     Box::new(|call| {
         let value = argument(call)?;
         match value.downcast_ref::<CelDouble>() {
-            Some(number) if number.inner().fract() != 0.0 || !number.inner().is_finite() => Err(
-                ExecutionError::function_error("[]", "a list is indexed by an int"),
-            ),
+            Some(number) if number.inner().fract() != 0.0 || !number.inner().is_finite() => {
+                Err(ExecutionError::function_error("[]", "a list is indexed by an int"))
+            }
             _ => Ok(value),
         }
     })
 }
 
 fn argument<'c, 'v>(call: &mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> {
-    call.args
-        .pop()
-        .ok_or(ExecutionError::MissingArgumentOrTarget)
+    call.args.pop().ok_or(ExecutionError::MissingArgumentOrTarget)
 }
 
 /// Numbers by value before texts, each in order; a map has keys of no other type but bool.
@@ -202,18 +180,9 @@ fn sort_key(key: &dyn Val) -> (u8, i128, String) {
         return (2, 0, text.inner().to_owned());
     }
     let int = key.downcast_ref::<CelInt>().map(|i| i128::from(*i.inner()));
-    let number = int.or_else(|| {
-        key.downcast_ref::<CelUInt>()
-            .map(|u| i128::from(*u.inner()))
-    });
-    let truth = key
-        .downcast_ref::<CelBool>()
-        .map(|b| i128::from(*b.inner()));
-    (
-        u8::from(number.is_some()),
-        number.or(truth).unwrap_or(0),
-        String::new(),
-    )
+    let number = int.or_else(|| key.downcast_ref::<CelUInt>().map(|u| i128::from(*u.inner())));
+    let truth = key.downcast_ref::<CelBool>().map(|b| i128::from(*b.inner()));
+    (u8::from(number.is_some()), number.or(truth).unwrap_or(0), String::new())
 }
 
 /// The fuel that copying or comparing a value costs; stops counting soon after `limit`.
@@ -223,12 +192,9 @@ fn weigh(value: &dyn Val, limit: u64) -> u64 {
         BuiltinRef::String(s) => text(s.inner().len()),
         BuiltinRef::Bytes(b) => text(b.inner().len()),
         BuiltinRef::List(list) => weigh_all(list.inner().iter().map(|v| v.as_ref()), limit),
-        BuiltinRef::Map(map) => weigh_all(
-            map.inner()
-                .iter()
-                .flat_map(|(key, v)| [key.inner(), v.as_ref()]),
-            limit,
-        ),
+        BuiltinRef::Map(map) => {
+            weigh_all(map.inner().iter().flat_map(|(key, v)| [key.inner(), v.as_ref()]), limit)
+        }
         BuiltinRef::Optional(inner) => inner.option().map_or(1, |v| weigh(v, limit)),
         _ => 1,
     }

@@ -7,9 +7,7 @@
 //! memory nor time can exceed the fuel by more than one value that was already paid for.
 //! Loops over a map go through its keys in order, so that the same scope always gives the same result.
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr as Node, LiteralValue, operators,
-};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr as Node, LiteralValue, operators};
 use cel::parser::Expression;
 
 use super::fuel::{GLANCE, KEY, MATCHES, RANGE, TICK, TOUCH};
@@ -47,9 +45,7 @@ fn meter_call(id: u64, mut call: CallExpr) -> Expression {
     use operators::*;
     let name = call.func_name.clone();
     let wrap: fn(Expression) -> Expression = match name.as_str() {
-        LOGICAL_AND | LOGICAL_OR | LOGICAL_NOT | CONDITIONAL | INDEX | OPT_INDEX | OPT_SELECT => {
-            meter
-        }
+        LOGICAL_AND | LOGICAL_OR | LOGICAL_NOT | CONDITIONAL | INDEX | OPT_INDEX | OPT_SELECT => meter,
         "size" | "type" => |arg| invoke(GLANCE, vec![meter(arg)]),
         // `@result + [x]`: the evaluator appends in place, and x is weighed as a part of a list.
         ADD if is_accumulator(call.args.first()) => meter,
@@ -58,11 +54,7 @@ fn meter_call(id: u64, mut call: CallExpr) -> Expression {
     call.args = call.args.into_iter().map(wrap).collect();
     if let Some(target) = call.target.take() {
         let plain = is_optional_namespace(&target);
-        call.target = Some(if plain {
-            target
-        } else {
-            Box::new(wrap(*target))
-        });
+        call.target = Some(if plain { target } else { Box::new(wrap(*target)) });
     }
     if name == "matches" {
         let text = call.target.take().map(|target| *target);
@@ -72,16 +64,9 @@ fn meter_call(id: u64, mut call: CallExpr) -> Expression {
         let index = call.args.remove(1);
         call.args.push(invoke(KEY, vec![index]));
     }
-    let whole = Expression {
-        id,
-        expr: Node::Call(call),
-    };
+    let whole = Expression { id, expr: Node::Call(call) };
     // These two copy what they find.
-    if name == OPT_INDEX || name == OPT_SELECT {
-        invoke(TOUCH, vec![whole])
-    } else {
-        whole
-    }
+    if name == OPT_INDEX || name == OPT_SELECT { invoke(TOUCH, vec![whole]) } else { whole }
 }
 
 fn meter_loop(loops: ComprehensionExpr) -> ComprehensionExpr {
@@ -119,19 +104,12 @@ fn tick_step(mut step: Expression, variable: &str) -> Expression {
 fn after_tick(body: Expression, variable: &str) -> Expression {
     let element = plain(Node::Ident(variable.to_owned()));
     let never = plain(Node::Literal(LiteralValue::Boolean(false.into())));
-    invoke(
-        operators::CONDITIONAL,
-        vec![invoke(TICK, vec![element]), body, never],
-    )
+    invoke(operators::CONDITIONAL, vec![invoke(TICK, vec![element]), body, never])
 }
 
 fn touched(node: Expression) -> Expression {
     let node = meter(node);
-    if always_small(&node.expr) {
-        node
-    } else {
-        invoke(TOUCH, vec![node])
-    }
+    if always_small(&node.expr) { node } else { invoke(TOUCH, vec![node]) }
 }
 
 /// Whether a value is a number or a boolean, or was counted when the source was measured.
@@ -168,11 +146,7 @@ fn is_accumulator(node: Option<&Expression>) -> bool {
 }
 
 fn invoke(name: &str, args: Vec<Expression>) -> Expression {
-    plain(Node::Call(CallExpr {
-        func_name: name.to_owned(),
-        target: None,
-        args,
-    }))
+    plain(Node::Call(CallExpr { func_name: name.to_owned(), target: None, args }))
 }
 
 fn plain(expr: Node) -> Expression {

@@ -54,21 +54,13 @@ impl Expr {
                 source.len()
             )));
         }
-        scan::check_nesting(source).map_err(|e| ExprError {
-            message: e.message,
-            at: Some(scan::chars_before(source, e.at)),
-        })?;
+        scan::check_nesting(source)
+            .map_err(|e| ExprError { message: e.message, at: Some(scan::chars_before(source, e.at)) })?;
         let tree = parse_tree(source)?;
         let (refs, paths) = refs::analyse(&tree).map_err(refuse)?;
         let tree = meter::meter(tree);
         let depth = refs::depth(&tree);
-        Ok(Expr(Arc::new(Inner {
-            source: source.to_owned(),
-            tree,
-            depth,
-            refs,
-            paths,
-        })))
+        Ok(Expr(Arc::new(Inner { source: source.to_owned(), tree, depth, refs, paths })))
     }
 
     /// As the user wrote it.
@@ -83,8 +75,7 @@ impl Expr {
 
     /// Its value as JSON.
     pub fn eval(&self, scope: &Scope) -> Result<Value, EvalError> {
-        self.run(scope)
-            .map_err(|kind| EvalError::new(self.source(), kind))
+        self.run(scope).map_err(|kind| EvalError::new(self.source(), kind))
     }
 
     /// Its value, which must be true or false.
@@ -104,13 +95,7 @@ impl Expr {
     }
 
     fn wrong_type(&self, want: &'static str, got: &Value) -> EvalError {
-        EvalError::new(
-            self.source(),
-            EvalErrorKind::WrongType {
-                want,
-                got: value::type_name(got),
-            },
-        )
+        EvalError::new(self.source(), EvalErrorKind::WrongType { want, got: value::type_name(got) })
     }
 
     fn run(&self, scope: &Scope) -> Result<Value, EvalErrorKind> {
@@ -138,11 +123,7 @@ impl Inner {
         }
         match outcome {
             Ok(result) => value::to_json(result.as_ref()),
-            Err(error) => Err(EvalErrorKind::Failed(explain::in_words(
-                &error,
-                &self.paths,
-                scope,
-            ))),
+            Err(error) => Err(EvalErrorKind::Failed(explain::in_words(&error, &self.paths, scope))),
         }
     }
 }
@@ -164,21 +145,13 @@ impl Eq for Expr {}
 fn parse_tree(source: &str) -> Result<Expression, ExprError> {
     // The parser slices the source by byte offsets of its own; should one ever fall inside a character,
     // the text is refused instead of ending the process.
-    let parser = PrattParser::new()
-        .enable_optional_syntax(true)
-        .max_recursion_depth(u16::MAX - 1);
-    let parsed =
-        catch_unwind(AssertUnwindSafe(|| parser.parse(source))).map_err(|_| ExprError {
-            message: "this cannot be read as an expression".into(),
-            at: None,
-        })?;
+    let parser = PrattParser::new().enable_optional_syntax(true).max_recursion_depth(u16::MAX - 1);
+    let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse(source)))
+        .map_err(|_| ExprError { message: "this cannot be read as an expression".into(), at: None })?;
     parsed.map_err(|errors| {
         let first = errors.errors.first();
         let message = first.map_or("this cannot be read as an expression", |e| e.msg.as_str());
-        ExprError {
-            message: explain::syntax(message),
-            at: first.and_then(|e| char_offset(source, e.pos)),
-        }
+        ExprError { message: explain::syntax(message), at: first.and_then(|e| char_offset(source, e.pos)) }
     })
 }
 
@@ -187,8 +160,5 @@ fn char_offset(source: &str, (line, column): (isize, isize)) -> Option<usize> {
     let line = usize::try_from(line).ok()?.checked_sub(1)?;
     let column = usize::try_from(column).ok()?.checked_sub(1)?;
     let before: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
-    Some(scan::chars_before(
-        source,
-        (before + column).min(source.len()),
-    ))
+    Some(scan::chars_before(source, (before + column).min(source.len())))
 }

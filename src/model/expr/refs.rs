@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr as Node, LiteralValue, operators,
-};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr as Node, LiteralValue, operators};
 use cel::parser::Expression;
 
 use super::limits::MAX_DEPTH;
@@ -56,11 +54,7 @@ pub(super) struct Path {
 
 /// Reads an expression's names and paths; refuses unknown functions and trees too deep to evaluate.
 pub(super) fn analyse(tree: &Expression) -> Result<(Refs, Vec<Path>), String> {
-    let mut walk = Walk {
-        refs: Refs::default(),
-        paths: Vec::new(),
-        bound: Vec::new(),
-    };
+    let mut walk = Walk { refs: Refs::default(), paths: Vec::new(), bound: Vec::new() };
     walk.visit(tree, 0)?;
     Ok((walk.refs, walk.paths))
 }
@@ -85,10 +79,7 @@ impl Walk {
         match &node.expr {
             Node::Call(call) => self.visit_call(call, depth),
             Node::Comprehension(loops) => self.visit_loop(loops, depth),
-            Node::List(list) => list
-                .elements
-                .iter()
-                .try_for_each(|e| self.visit(e, depth + 1)),
+            Node::List(list) => list.elements.iter().try_for_each(|e| self.visit(e, depth + 1)),
             Node::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
                 EntryExpr::MapEntry(entry) => {
                     self.visit(&entry.key, depth + 1)?;
@@ -110,17 +101,13 @@ impl Walk {
         if let Some(target) = target.filter(|_| !of_optional) {
             self.visit(target, depth + 1)?;
         }
-        call.args
-            .iter()
-            .try_for_each(|arg| self.visit(arg, depth + 1))
+        call.args.iter().try_for_each(|arg| self.visit(arg, depth + 1))
     }
 
     fn visit_loop(&mut self, loops: &ComprehensionExpr, depth: usize) -> Result<(), String> {
         self.visit(&loops.iter_range, depth + 1)?;
         self.visit(&loops.accu_init, depth + 1)?;
-        let list = self
-            .path(&loops.iter_range)?
-            .map(|path| self.through_loops(path));
+        let list = self.path(&loops.iter_range)?.map(|path| self.through_loops(path));
         self.bound.push((loops.accu_var.clone(), None));
         self.bound.push((loops.iter_var.clone(), list));
         if let Some(second) = &loops.iter_var2 {
@@ -130,8 +117,7 @@ impl Walk {
             self.visit(&loops.loop_step, depth + 1)?;
             self.visit(&loops.result, depth + 1)
         });
-        self.bound
-            .truncate(self.bound.len() - 2 - usize::from(loops.iter_var2.is_some()));
+        self.bound.truncate(self.bound.len() - 2 - usize::from(loops.iter_var2.is_some()));
         outcome
     }
 
@@ -143,18 +129,10 @@ impl Walk {
             let (inner, step) = match &at.expr {
                 Node::Ident(name) => {
                     if let Some(plain) = name.strip_prefix('.') {
-                        return Err(format!(
-                            "a name does not begin with a dot: write `{}`",
-                            plain
-                        ));
+                        return Err(format!("a name does not begin with a dot: write `{}`", plain));
                     }
                     steps.reverse();
-                    return Ok(Some(Path {
-                        hidden: 0,
-                        name: name.clone(),
-                        root: name.clone(),
-                        steps,
-                    }));
+                    return Ok(Some(Path { hidden: 0, name: name.clone(), root: name.clone(), steps }));
                 }
                 Node::Select(select) => (&*select.operand, Step::Key(select.field.clone())),
                 Node::Call(call) => match literal_index(call) {
@@ -192,18 +170,10 @@ impl Walk {
                 steps.push(Step::Each);
                 let hidden = steps.len();
                 steps.extend(path.steps);
-                Path {
-                    hidden,
-                    name: path.name,
-                    root: list.root.clone(),
-                    steps,
-                }
+                Path { hidden, name: path.name, root: list.root.clone(), steps }
             }
             // A variable over something computed: no path from the scope leads there.
-            Some((_, None)) => Path {
-                root: String::new(),
-                ..path
-            },
+            Some((_, None)) => Path { root: String::new(), ..path },
             None => path,
         }
     }
@@ -227,10 +197,7 @@ impl Refs {
                     Some(Step::Key(field)) => field.clone(),
                     _ => WHOLE.to_owned(),
                 };
-                self.task_fields
-                    .entry(name.clone())
-                    .or_default()
-                    .insert(field);
+                self.task_fields.entry(name.clone()).or_default().insert(field);
             }
             ("tasks", None) => self.whole_tasks = true,
             _ => {}
@@ -240,11 +207,7 @@ impl Refs {
 
 /// `a["x"]`, `a[0]`, `a[?"x"]`, `a.?x`: what is indexed, and by what.
 fn literal_index(call: &CallExpr) -> Option<(&Expression, Step)> {
-    let indexes = [
-        operators::INDEX,
-        operators::OPT_INDEX,
-        operators::OPT_SELECT,
-    ];
+    let indexes = [operators::INDEX, operators::OPT_INDEX, operators::OPT_SELECT];
     let [inner, index] = call.args.as_slice() else {
         return None;
     };
@@ -252,32 +215,20 @@ fn literal_index(call: &CallExpr) -> Option<(&Expression, Step)> {
         return None;
     }
     match &index.expr {
-        Node::Literal(LiteralValue::String(key)) => {
-            Some((inner, Step::Key(key.inner().to_owned())))
-        }
-        Node::Literal(LiteralValue::Int(i)) => {
-            Some((inner, Step::Index(usize::try_from(*i.inner()).ok()?)))
-        }
+        Node::Literal(LiteralValue::String(key)) => Some((inner, Step::Key(key.inner().to_owned()))),
+        Node::Literal(LiteralValue::Int(i)) => Some((inner, Step::Index(usize::try_from(*i.inner()).ok()?))),
         _ => None,
     }
 }
 
 /// How many levels a tree has, which is how far the evaluator recurses.
 pub(super) fn depth(node: &Expression) -> usize {
-    let deepest =
-        |nodes: &mut dyn Iterator<Item = &Expression>| nodes.map(depth).max().unwrap_or(0);
+    let deepest = |nodes: &mut dyn Iterator<Item = &Expression>| nodes.map(depth).max().unwrap_or(0);
     1 + match &node.expr {
         Node::Call(call) => deepest(&mut call.target.as_deref().into_iter().chain(&call.args)),
-        Node::Comprehension(l) => deepest(
-            &mut [
-                &l.iter_range,
-                &l.accu_init,
-                &l.loop_cond,
-                &l.loop_step,
-                &l.result,
-            ]
-            .into_iter(),
-        ),
+        Node::Comprehension(l) => {
+            deepest(&mut [&l.iter_range, &l.accu_init, &l.loop_cond, &l.loop_step, &l.result].into_iter())
+        }
         Node::List(list) => deepest(&mut list.elements.iter()),
         Node::Map(map) => deepest(&mut map.entries.iter().flat_map(|entry| match &entry.expr {
             EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
@@ -294,20 +245,10 @@ pub(super) fn is_optional_namespace(target: &Expression) -> bool {
 }
 
 const NO_MESSAGES: &str = "a type name before `{` makes a protobuf message, which Relay does not have; a map is written {\"key\": value}";
-const FUNCTIONS: &[&str] = &[
-    "bool", "bytes", "double", "dyn", "int", "matches", "size", "string", "type", "uint",
-];
-const METHODS: &[&str] = &[
-    "contains",
-    "endsWith",
-    "hasValue",
-    "matches",
-    "or",
-    "orValue",
-    "size",
-    "startsWith",
-    "value",
-];
+const FUNCTIONS: &[&str] =
+    &["bool", "bytes", "double", "dyn", "int", "matches", "size", "string", "type", "uint"];
+const METHODS: &[&str] =
+    &["contains", "endsWith", "hasValue", "matches", "or", "orValue", "size", "startsWith", "value"];
 const OPTIONAL_FUNCTIONS: &[&str] = &["none", "of", "ofNonZeroValue"];
 const MACROS: &[(&str, &str)] = &[
     ("has", "has(a.b)"),
@@ -318,22 +259,13 @@ const MACROS: &[(&str, &str)] = &[
     ("map", "list.map(x, value) or list.map(x, condition, value)"),
     ("filter", "list.filter(x, condition)"),
 ];
-const TIME_FUNCTIONS: &[&str] = &[
-    "now",
-    "timestamp",
-    "duration",
-    "getFullYear",
-    "getHours",
-    "rand",
-    "random",
-];
+const TIME_FUNCTIONS: &[&str] =
+    &["now", "timestamp", "duration", "getFullYear", "getHours", "rand", "random"];
 
 fn check_function(call: &CallExpr, of_optional: bool) -> Result<(), String> {
     let name = call.func_name.as_str();
     // Operators carry names that no source can spell: `_+_`, `!_`, `@in`.
-    let is_operator = !name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+    let is_operator = !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
     let known = match (&call.target, of_optional) {
         (Some(_), true) => OPTIONAL_FUNCTIONS.contains(&name),
         (Some(_), false) => METHODS.contains(&name),
@@ -354,14 +286,8 @@ fn check_function(call: &CallExpr, of_optional: bool) -> Result<(), String> {
         Some(_) if FUNCTIONS.contains(&name) => {
             format!("`{name}` is a function, not a method: write {name}(x)")
         }
-        Some(_) => format!(
-            "there is no method `{name}`; there are {}",
-            METHODS.join(", ")
-        ),
+        Some(_) => format!("there is no method `{name}`; there are {}", METHODS.join(", ")),
         None if METHODS.contains(&name) => format!("`{name}` is a method: write x.{name}(...)"),
-        None => format!(
-            "there is no function `{name}`; there are {}",
-            FUNCTIONS.join(", ")
-        ),
+        None => format!("there is no function `{name}`; there are {}", FUNCTIONS.join(", ")),
     })
 }

@@ -31,10 +31,7 @@ pub fn expression_end(text: &str, start: usize) -> Result<usize, ScanError> {
             _ => i += 1,
         }
     }
-    Err(ScanError {
-        message: "`$(` is never closed by a `)`".into(),
-        at: start.saturating_sub(2),
-    })
+    Err(ScanError { message: "`$(` is never closed by a `)`".into(), at: start.saturating_sub(2) })
 }
 
 /// Refuses what would make the parser recurse too deep: it has no bound of its own for all of these.
@@ -69,10 +66,7 @@ pub fn check_nesting(source: &str) -> Result<(), ScanError> {
         } else {
             continue;
         };
-        return Err(ScanError {
-            message: format!("too deep: {limit}"),
-            at: i - 1,
-        });
+        return Err(ScanError { message: format!("too deep: {limit}"), at: i - 1 });
     }
     Ok(())
 }
@@ -93,10 +87,7 @@ fn string_end(bytes: &[u8], start: usize, quote_at: usize) -> Result<usize, Scan
             i += 1;
         }
     }
-    Err(ScanError {
-        message: "a string is opened here and never closed".into(),
-        at: quote_at,
-    })
+    Err(ScanError { message: "a string is opened here and never closed".into(), at: quote_at })
 }
 
 /// Whether the letters right before a quote make the literal raw: `r"`, `br"`, `rb"`, in any case.
@@ -108,10 +99,7 @@ fn is_raw(before: &[u8]) -> bool {
 }
 
 fn line_end(bytes: &[u8], from: usize) -> usize {
-    bytes[from..]
-        .iter()
-        .position(|b| *b == b'\n')
-        .map_or(bytes.len(), |n| from + n + 1)
+    bytes[from..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| from + n + 1)
 }
 
 /// A byte offset as an offset in characters, which is what editors and users count.

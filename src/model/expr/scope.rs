@@ -50,14 +50,7 @@ impl Scope {
     }
 
     fn set_root(&mut self, name: String, json: Arc<Value>, doubles: BTreeSet<String>) {
-        self.roots.insert(
-            name,
-            Arc::new(Root {
-                json,
-                doubles,
-                cel: OnceLock::new(),
-            }),
-        );
+        self.roots.insert(name, Arc::new(Root { json, doubles, cel: OnceLock::new() }));
     }
 
     /// The JSON under a root.
@@ -73,26 +66,20 @@ impl Scope {
     /// Whether a root was turned into CEL already.
     #[cfg(test)]
     pub(super) fn is_converted(&self, name: &str) -> bool {
-        self.roots
-            .get(name)
-            .is_some_and(|root| root.cel.get().is_some())
+        self.roots.get(name).is_some_and(|root| root.cel.get().is_some())
     }
 }
 
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.roots.iter().map(|(name, root)| (name, &root.json)))
-            .finish()
+        f.debug_map().entries(self.roots.iter().map(|(name, root)| (name, &root.json))).finish()
     }
 }
 
 impl VariableResolver for Scope {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let root = self.roots.get(variable)?;
-        Some(CowVal::Borrowed(
-            root.cel.get_or_init(|| root.convert()).as_ref(),
-        ))
+        Some(CowVal::Borrowed(root.cel.get_or_init(|| root.convert()).as_ref()))
     }
 }
 
@@ -118,15 +105,10 @@ fn convert(json: &Value, double: bool, depth: usize) -> Box<dyn Val> {
         Value::Number(n) => number(n, double),
         Value::String(s) => Box::new(CelString::from(s.clone())),
         Value::Array(items) => {
-            let items: Vec<Box<dyn Val>> = items
-                .iter()
-                .map(|item| convert(item, double, depth))
-                .collect();
+            let items: Vec<Box<dyn Val>> = items.iter().map(|item| convert(item, double, depth)).collect();
             Box::new(CelList::from(items))
         }
-        Value::Object(fields) => map(fields
-            .iter()
-            .map(|(key, value)| (key, convert(value, double, depth)))),
+        Value::Object(fields) => map(fields.iter().map(|(key, value)| (key, convert(value, double, depth)))),
     }
 }
 

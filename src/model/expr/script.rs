@@ -6,9 +6,7 @@ pub fn find_interpolation(script: &str, as_name: Option<&str>) -> Option<(usize,
     const ROOTS: [&str; 4] = ["params", "tasks", "run", "schedule"];
     script.match_indices("$(").find_map(|(at, _)| {
         let inside = script[at + 2..].trim_start();
-        let end = inside
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .unwrap_or(inside.len());
+        let end = inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len());
         let (word, after) = inside.split_at(end);
         let root = ROOTS.contains(&word) && after.starts_with(['.', '[']);
         let ours = root || (!word.is_empty() && as_name == Some(word));
@@ -53,13 +51,7 @@ struct Wrapper {
 }
 
 fn program(name: &str) -> Program {
-    let wrapper = |valued, operands, assignments| {
-        Program::Wrapper(Wrapper {
-            valued,
-            operands,
-            assignments,
-        })
-    };
+    let wrapper = |valued, operands, assignments| Program::Wrapper(Wrapper { valued, operands, assignments });
     match name {
         "sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "busybox-sh" => Program::Shell,
         "env" => wrapper(&["-u", "--unset", "-C", "--chdir"], 0, true),
@@ -74,8 +66,7 @@ fn program(name: &str) -> Program {
 }
 
 fn is_python(name: &str) -> bool {
-    name.strip_prefix("python")
-        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+    name.strip_prefix("python").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
 }
 
 impl Wrapper {
@@ -107,9 +98,8 @@ fn shell_script(argv: &[String], mut at: usize) -> Option<usize> {
             at += 2;
         } else if arg.starts_with("--") && arg.len() > 2 {
             at += 1;
-        } else if let Some(flags) = arg
-            .strip_prefix(['-', '+'])
-            .filter(|flags| *flags != "-" && !flags.is_empty())
+        } else if let Some(flags) =
+            arg.strip_prefix(['-', '+']).filter(|flags| *flags != "-" && !flags.is_empty())
         {
             if arg.starts_with('-') && flags.contains('c') {
                 return command_string(argv, at, flags);
@@ -129,11 +119,7 @@ fn command_string(argv: &[String], group: usize, flags: &str) -> Option<usize> {
         let arg = argv.get(at)?.as_str();
         match arg.strip_prefix(['-', '+']) {
             Some("-") | None => {
-                return if arg == "--" {
-                    argv.get(at + 1).map(|_| at + 1)
-                } else {
-                    Some(at)
-                };
+                return if arg == "--" { argv.get(at + 1).map(|_| at + 1) } else { Some(at) };
             }
             Some("") => return Some(at),
             Some(more) => at += if more.ends_with(['o', 'O']) { 2 } else { 1 },
@@ -153,12 +139,7 @@ struct Letters {
     last: &'static [char],
 }
 
-const PYTHON: Letters = Letters {
-    script: &['c'],
-    valued: &['W', 'X'],
-    attached: &[],
-    last: &['m'],
-};
+const PYTHON: Letters = Letters { script: &['c'], valued: &['W', 'X'], attached: &[], last: &['m'] };
 const PERL: Letters = Letters {
     script: &['e', 'E'],
     valued: &['I'],
@@ -173,17 +154,11 @@ fn letters_script(argv: &[String], mut at: usize, letters: &Letters) -> Option<u
             at += 1;
             continue;
         }
-        let flags = arg
-            .strip_prefix('-')
-            .filter(|flags| !flags.is_empty() && *flags != "-")?;
+        let flags = arg.strip_prefix('-').filter(|flags| !flags.is_empty() && *flags != "-")?;
         for (i, letter) in flags.char_indices() {
             let last = i + letter.len_utf8() == flags.len();
             if letters.script.contains(&letter) {
-                return if last {
-                    argv.get(at + 1).map(|_| at + 1)
-                } else {
-                    Some(at)
-                };
+                return if last { argv.get(at + 1).map(|_| at + 1) } else { Some(at) };
             }
             if letters.last.contains(&letter) {
                 return None;

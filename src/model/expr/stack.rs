@@ -13,9 +13,7 @@ pub fn with_room<T: Send>(depth: usize, work: impl FnOnce() -> T + Send) -> Opti
     }
     let bytes = STACK_BASE_BYTES + depth * STACK_BYTES_PER_LEVEL;
     thread::scope(|scope| {
-        let thread = thread::Builder::new()
-            .name("expression".into())
-            .stack_size(bytes);
+        let thread = thread::Builder::new().name("expression".into()).stack_size(bytes);
         thread.spawn_scoped(scope, work).ok()?.join().ok()
     })
 }

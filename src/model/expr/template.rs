@@ -27,10 +27,8 @@ impl Template {
     /// Finds and parses every `$( CEL )`. An offset in an error counts from the template's start.
     pub fn parse(source: &str) -> Result<Template, ExprError> {
         if source.len() > MAX_TEMPLATE_BYTES {
-            let message = format!(
-                "the text has {} bytes; at most {MAX_TEMPLATE_BYTES} are allowed",
-                source.len()
-            );
+            let message =
+                format!("the text has {} bytes; at most {MAX_TEMPLATE_BYTES} are allowed", source.len());
             return Err(ExprError { message, at: None });
         }
         let mut parts = Vec::new();
@@ -57,20 +55,14 @@ impl Template {
             }
             if expressions > MAX_TEMPLATE_EXPRS {
                 let message = format!("the text has more than {MAX_TEMPLATE_EXPRS} `$(...)`");
-                return Err(ExprError {
-                    message,
-                    at: Some(scan::chars_before(source, dollar)),
-                });
+                return Err(ExprError { message, at: Some(scan::chars_before(source, dollar)) });
             }
         }
         text.push_str(&source[at..]);
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
-        Ok(Template {
-            source: source.into(),
-            parts: parts.into(),
-        })
+        Ok(Template { source: source.into(), parts: parts.into() })
     }
 
     /// As the user wrote it.
@@ -133,19 +125,13 @@ impl Eq for Template {}
 /// The expression whose text starts at byte `start`, and the byte offset of its `)`.
 fn parse_at(source: &str, start: usize) -> Result<(Expr, usize), ExprError> {
     let ours = |message: String, at: usize| ExprError {
-        message: format!(
-            "{message} (`$(` begins an expression of Relay; a literal `$(` is written `$$(`)"
-        ),
+        message: format!("{message} (`$(` begins an expression of Relay; a literal `$(` is written `$$(`)"),
         at: Some(at),
     };
-    let end = scan::expression_end(source, start)
-        .map_err(|e| ours(e.message, scan::chars_before(source, e.at)))?;
-    let expr = Expr::parse(&source[start..end]).map_err(|e| {
-        ours(
-            e.message,
-            scan::chars_before(source, start) + e.at.unwrap_or(0),
-        )
-    })?;
+    let end =
+        scan::expression_end(source, start).map_err(|e| ours(e.message, scan::chars_before(source, e.at)))?;
+    let expr = Expr::parse(&source[start..end])
+        .map_err(|e| ours(e.message, scan::chars_before(source, start) + e.at.unwrap_or(0)))?;
     Ok((expr, end))
 }
 

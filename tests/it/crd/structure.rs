@@ -1,6 +1,9 @@
 //! Manifests of the wrong shape: the schema's refusals in plain words.
 
-use super::{findings, read, refused, tasks_refused, with_tasks};
+use relay::crd::compile;
+use relay::model::revision::Revision;
+
+use super::{COMPLETE, findings, read, refused, tasks_refused, with_tasks};
 
 #[test]
 fn unknown_fields_are_named_with_what_was_meant() {
@@ -136,4 +139,21 @@ fn a_revision_is_named_by_what_it_does() {
     assert_eq!(id(&text), id(&described));
     assert_eq!(id(&text), id(&reordered));
     assert_ne!(id(&text), id(&text.replace("[x]", "[y]")));
+}
+
+#[test]
+fn a_stored_revision_is_the_workflow_that_was_stored() {
+    let manifest = read(COMPLETE).expect("valid").workflows.remove(0);
+    let mut revision = Revision {
+        id: manifest.workflow.id.clone(),
+        namespace: manifest.workflow.namespace.clone(),
+        name: manifest.workflow.name.clone(),
+        definition: manifest.spec,
+        tasks: Vec::new(),
+    };
+    let compiled = compile(&revision).expect("valid");
+    assert_eq!(format!("{compiled:?}"), format!("{:?}", manifest.workflow));
+    revision.definition["pod"] = serde_json::json!({});
+    let error = compile(&revision).expect_err("refused").to_string();
+    assert!(error.starts_with(&format!("{}:1:1: spec.pod: unknown field", revision.id)), "{error}");
 }

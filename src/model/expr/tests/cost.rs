@@ -4,40 +4,24 @@ use std::thread;
 
 use serde_json::json;
 
-use super::super::*;
+use crate::model::expr::*;
 
 /// A worker thread's stack; everything here must fit, in a debug build too.
 fn on_a_small_stack(check: impl FnOnce() + Send + 'static) {
-    let thread = thread::Builder::new()
-        .stack_size(2 * 1024 * 1024)
-        .spawn(check);
-    thread
-        .expect("a thread")
-        .join()
-        .expect("no overflow and no failed check");
+    let thread = thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(check);
+    thread.expect("a thread").join().expect("no overflow and no failed check");
 }
 
 fn list_scope(items: usize) -> Scope {
     let mut scope = Scope::new();
     scope.set("l", json!((0..items).collect::<Vec<_>>()));
     scope.set("s", json!("x".repeat(items)));
-    scope.set(
-        "objects",
-        json!(
-            (0..items)
-                .map(|i| json!({"a": i, "b": [i]}))
-                .collect::<Vec<_>>()
-        ),
-    );
+    scope.set("objects", json!((0..items).map(|i| json!({"a": i, "b": [i]})).collect::<Vec<_>>()));
     scope
 }
 
 fn kind(source: &str, scope: &Scope) -> Option<EvalErrorKind> {
-    Expr::parse(source)
-        .expect(source)
-        .eval(scope)
-        .err()
-        .map(|e| e.kind)
+    Expr::parse(source).expect(source).eval(scope).err().map(|e| e.kind)
 }
 
 #[test]
@@ -87,17 +71,9 @@ fn deep_sources_are_refused_or_evaluated_never_fatal() {
 fn the_deepest_expression_allowed_is_evaluated() {
     on_a_small_stack(|| {
         let sum = vec!["1"; 40].join(" + ");
-        assert_eq!(
-            Expr::parse(&sum).expect("parses").eval(&Scope::new()),
-            Ok(json!(40))
-        );
+        assert_eq!(Expr::parse(&sum).expect("parses").eval(&Scope::new()), Ok(json!(40)));
         let loops = format!("{}1{}", "[1].map(x, ".repeat(12), ")".repeat(12));
-        assert!(
-            Expr::parse(&loops)
-                .expect("parses")
-                .eval(&Scope::new())
-                .is_ok()
-        );
+        assert!(Expr::parse(&loops).expect("parses").eval(&Scope::new()).is_ok());
     });
 }
 
@@ -115,8 +91,7 @@ fn loop_steps_have_a_bound() {
 #[test]
 fn a_for_each_of_full_size_can_be_gathered() {
     let scope = list_scope(100_000);
-    let gathered =
-        Expr::parse("objects.filter(o, o.a % 2 == 0).map(o, o.a).size()").expect("parses");
+    let gathered = Expr::parse("objects.filter(o, o.a % 2 == 0).map(o, o.a).size()").expect("parses");
     assert_eq!(gathered.eval(&scope), Ok(json!(50_000)));
 }
 
@@ -124,48 +99,19 @@ fn a_for_each_of_full_size_can_be_gathered() {
 fn growth_has_a_bound() {
     let scope = list_scope(1000);
     let doubling = |step: &str, n| format!("['xxxxxxxxxxxxxxxx']{}", step.repeat(n));
-    assert_eq!(
-        kind(&doubling(".map(x,x+x)", 25), &scope),
-        Some(EvalErrorKind::TooCostly)
-    );
-    assert_eq!(
-        kind(&doubling(".map(x,[x,x])", 25), &scope),
-        Some(EvalErrorKind::TooCostly)
-    );
-    assert_eq!(
-        kind(&doubling(".map(x,{1:x,2:x})", 25), &scope),
-        Some(EvalErrorKind::TooCostly)
-    );
-    assert_eq!(
-        kind("l.map(x, s + s).size()", &list_scope(100_000)),
-        Some(EvalErrorKind::TooCostly)
-    );
-    assert_eq!(
-        kind("l.map(x, l)", &list_scope(5000)),
-        Some(EvalErrorKind::TooCostly)
-    );
-    assert_eq!(
-        kind("l.map(x, l == objects)", &list_scope(5000)),
-        Some(EvalErrorKind::TooCostly)
-    );
-    assert_eq!(
-        kind("l.map(x, x in l)", &list_scope(5000)),
-        Some(EvalErrorKind::TooCostly)
-    );
+    assert_eq!(kind(&doubling(".map(x,x+x)", 25), &scope), Some(EvalErrorKind::TooCostly));
+    assert_eq!(kind(&doubling(".map(x,[x,x])", 25), &scope), Some(EvalErrorKind::TooCostly));
+    assert_eq!(kind(&doubling(".map(x,{1:x,2:x})", 25), &scope), Some(EvalErrorKind::TooCostly));
+    assert_eq!(kind("l.map(x, s + s).size()", &list_scope(100_000)), Some(EvalErrorKind::TooCostly));
+    assert_eq!(kind("l.map(x, l)", &list_scope(5000)), Some(EvalErrorKind::TooCostly));
+    assert_eq!(kind("l.map(x, l == objects)", &list_scope(5000)), Some(EvalErrorKind::TooCostly));
+    assert_eq!(kind("l.map(x, x in l)", &list_scope(5000)), Some(EvalErrorKind::TooCostly));
     assert_eq!(
         kind("l.map(x, l - 1)", &list_scope(5000)),
-        Some(EvalErrorKind::Failed(
-            "`-` does not work on a list and an integer (int)".into()
-        ))
+        Some(EvalErrorKind::Failed("`-` does not work on a list and an integer (int)".into()))
     );
-    assert_eq!(
-        kind("l.exists(x, l - 1 == 0)", &list_scope(5000)),
-        Some(EvalErrorKind::TooCostly)
-    );
-    assert_eq!(
-        kind("l.map(x, {'l': l}.?l.hasValue())", &list_scope(5000)),
-        Some(EvalErrorKind::TooCostly)
-    );
+    assert_eq!(kind("l.exists(x, l - 1 == 0)", &list_scope(5000)), Some(EvalErrorKind::TooCostly));
+    assert_eq!(kind("l.map(x, {'l': l}.?l.hasValue())", &list_scope(5000)), Some(EvalErrorKind::TooCostly));
 }
 
 #[test]
@@ -176,14 +122,8 @@ fn a_result_has_a_bound() {
         scope
     };
     assert_eq!(kind("s", &text(MAX_RESULT_BYTES - 2)), None);
-    assert_eq!(
-        kind("s", &text(MAX_RESULT_BYTES)),
-        Some(EvalErrorKind::TooLarge)
-    );
-    assert_eq!(
-        kind("objects", &list_scope(60_000)),
-        Some(EvalErrorKind::TooLarge)
-    );
+    assert_eq!(kind("s", &text(MAX_RESULT_BYTES)), Some(EvalErrorKind::TooLarge));
+    assert_eq!(kind("objects", &list_scope(60_000)), Some(EvalErrorKind::TooLarge));
     let twice = Template::parse("$(s)$(s)").expect("parses");
     let error = twice.render(&text(600_000)).expect_err("too large");
     assert_eq!(error.kind, EvalErrorKind::TooLarge);
@@ -193,16 +133,10 @@ fn a_result_has_a_bound() {
 fn regular_expressions_have_a_bound() {
     let scope = list_scope(100);
     assert_eq!(kind("l.all(x, s.matches('x+'))", &scope), None);
-    assert!(matches!(
-        kind("s.matches('(\\\\w{1000}){1000}')", &scope),
-        Some(EvalErrorKind::Failed(_))
-    ));
+    assert!(matches!(kind("s.matches('(\\\\w{1000}){1000}')", &scope), Some(EvalErrorKind::Failed(_))));
     let patterns = "l.map(x, s.matches(string(x)))";
     assert_eq!(kind(patterns, &scope), Some(EvalErrorKind::TooCostly));
-    assert_eq!(
-        kind("s.matches('(a*)*(a*)*(a*)*b')", &list_scope(100_000)),
-        None
-    );
+    assert_eq!(kind("s.matches('(a*)*(a*)*(a*)*b')", &list_scope(100_000)), None);
 }
 
 #[test]
@@ -216,10 +150,7 @@ fn long_sources_are_refused() {
 fn a_loop_over_a_map_goes_in_order() {
     let mut scope = Scope::new();
     let fields: Vec<_> = (0..50).map(|i| (format!("k{i:02}"), json!(i))).collect();
-    scope.set(
-        "m",
-        json!(fields.iter().cloned().collect::<serde_json::Map<_, _>>()),
-    );
+    scope.set("m", json!(fields.iter().cloned().collect::<serde_json::Map<_, _>>()));
     let keys = Expr::parse("m.map(k, m[k])").expect("parses").eval(&scope);
     assert_eq!(keys, Ok(json!((0..50).collect::<Vec<_>>())));
     let mixed = Expr::parse("{'b': 1, 'a': 2, 10: 3, 9: 4, true: 5}.map(k, k)").expect("parses");

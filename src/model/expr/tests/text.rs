@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::*;
 use super::a_scope;
+use crate::model::expr::*;
 
 fn render(source: &str) -> Result<String, String> {
     let template = Template::parse(source).map_err(|e| e.message)?;
@@ -11,10 +11,7 @@ fn render(source: &str) -> Result<String, String> {
 }
 
 fn render_value(source: &str) -> Value {
-    Template::parse(source)
-        .expect(source)
-        .render_value(&a_scope())
-        .expect(source)
+    Template::parse(source).expect(source).render_value(&a_scope()).expect(source)
 }
 
 #[test]
@@ -36,10 +33,7 @@ fn text_takes_values_as_a_user_would_write_them() {
     }
     assert_eq!(
         render("$(null)"),
-        Err(
-            "`null`: gives null, which cannot stand in a text; use orValue(...) or a condition"
-                .into()
-        )
+        Err("`null`: gives null, which cannot stand in a text; use orValue(...) or a condition".into())
     );
 }
 
@@ -67,10 +61,7 @@ fn a_broken_template_says_where() {
 #[test]
 fn a_template_knows_its_expressions() {
     let template = Template::parse("$(params.a) and $(tasks.b.status)").expect("parses");
-    let roots: Vec<_> = template
-        .exprs()
-        .flat_map(|e| e.refs().roots.iter().cloned())
-        .collect();
+    let roots: Vec<_> = template.exprs().flat_map(|e| e.refs().roots.iter().cloned()).collect();
     assert_eq!(roots, ["params", "tasks"]);
     assert!(!template.is_literal());
     assert!(Template::parse("$$(a)").expect("parses").is_literal());
@@ -80,17 +71,11 @@ fn a_template_knows_its_expressions() {
 #[test]
 fn in_a_script_only_what_can_only_be_ours_is_found() {
     let find = |script: &str| find_interpolation(script, Some("region"));
-    assert_eq!(
-        find("echo $(date) $(ls params.txt) $(parameters.x) $(tasks)"),
-        None
-    );
+    assert_eq!(find("echo $(date) $(ls params.txt) $(parameters.x) $(tasks)"), None);
     assert_eq!(find("echo ä $(params.x)"), Some((7, "params".into())));
     assert_eq!(find("$( tasks['a'].status)"), Some((0, "tasks".into())));
     assert_eq!(find("$( tasks.a.status)"), Some((0, "tasks".into())));
-    assert_eq!(
-        find("a $(run.status) $(schedule.date)"),
-        Some((2, "run".into()))
-    );
+    assert_eq!(find("a $(run.status) $(schedule.date)"), Some((2, "run".into())));
     assert_eq!(find("$(region)"), Some((0, "region".into())));
     assert_eq!(find("$(regional)"), None);
     assert_eq!(find_interpolation("$(region)", None), None);
@@ -125,19 +110,7 @@ fn the_script_in_a_command_is_found() {
         (&["env", "A=1", "-u", "B", "sh", "-c", "S"], Some(6)),
         (&["/usr/bin/env", "-i", "bash", "-c", "S"], Some(4)),
         (&["timeout", "-k", "5", "10s", "sh", "-c", "S"], Some(6)),
-        (
-            &[
-                "timeout",
-                "--signal=KILL",
-                "10",
-                "env",
-                "X=y",
-                "bash",
-                "-lc",
-                "S",
-            ],
-            Some(7),
-        ),
+        (&["timeout", "--signal=KILL", "10", "env", "X=y", "bash", "-lc", "S"], Some(7)),
         (&["env", "timeout", "5", "python3", "-c", "S"], Some(5)),
         (&["env", "A=1"], None),
         (&["timeout", "5"], None),

@@ -1,0 +1,180 @@
+//! The one write: a batch becomes columns, the columns one statement.
+
+use std::sync::Arc;
+
+use jiff_sqlx::{Timestamp as At, ToSqlx};
+use serde_json::Value;
+use sqlx::{Postgres, postgres::PgArguments, query::Query, types::Json};
+
+use crate::model::{
+    change::Batch,
+    ids::{RunId, TaskRunId},
+    run::RunRow,
+    status::{RunStatus, TaskStatus},
+    task_run::{ApprovalRow, TaskRow},
+};
+use crate::store::{
+    HistoryRow, StoreError,
+    postgres::{PostgresStore, lead, within},
+    prepare::{Prepared, TaskWrite, prepare},
+};
+
+type Sql<'q> = Query<'q, Postgres, PgArguments>;
+
+const COMMIT: &str = include_str!("commit.sql");
+
+pub(super) async fn commit(store: &PostgresStore, batch: &Batch) -> Result<(), StoreError> {
+    let prepared = prepare(batch)?;
+    let statement = statement(&prepared)?;
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    // `execute` reads to the end: an error of the commit itself comes after the statement's own answer.
+    within(bound, statement.execute(line.sql())).await.map_err(|failed| failed.of_commit(&prepared))?;
+    line.done();
+    Ok(())
+}
+
+fn statement(batch: &Prepared) -> Result<Sql<'_>, StoreError> {
+    let new_runs: Vec<&RunRow> =
+        batch.runs.iter().filter(|(expect, _)| expect.is_none()).map(|(_, row)| row).collect();
+    let old_runs: Vec<(RunStatus, &RunRow)> =
+        batch.runs.iter().filter_map(|(expect, row)| expect.map(|status| (status, row))).collect();
+    let new_tasks: Vec<&TaskWrite> = batch.tasks.iter().filter(|task| task.expect.is_none()).collect();
+    let old_tasks: Vec<(TaskStatus, u32, &TaskWrite)> = batch
+        .tasks
+        .iter()
+        .filter_map(|task| task.expect.map(|(status, attempt)| (status, attempt, task)))
+        .collect();
+    let sql = fences(sqlx::query(COMMIT), batch);
+    let sql = run_births(sql, &new_runs);
+    let sql = run_moves(sql, &old_runs);
+    let sql = task_births(sql, &new_tasks)?;
+    let sql = task_moves(sql, &old_tasks)?;
+    let sql = past(sql, &batch.history);
+    Ok(said(sql, &batch.approvals))
+}
+
+/// One column of some rows.
+fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// Numbers that `prepare` found to fit.
+fn int(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn at(when: Option<jiff::Timestamp>) -> Option<At> {
+    when.map(ToSqlx::to_sqlx)
+}
+
+fn json(value: &Option<Arc<Value>>) -> Option<Json<&Value>> {
+    value.as_deref().map(Json)
+}
+
+fn fences<'q>(sql: Sql<'q>, batch: &Prepared) -> Sql<'q> {
+    let all = &batch.fences;
+    sql.bind(column(all, |(fence, _)| lead::id(fence.shard)))
+        .bind(column(all, |(fence, _)| fence.epoch))
+        .bind(column(all, |(fence, _)| fence.seq))
+        .bind(column(all, |(_, next)| *next))
+}
+
+fn run_births<'q>(sql: Sql<'q>, rows: &[&'q RunRow]) -> Sql<'q> {
+    sql.bind(column(rows, |r| r.id.as_str()))
+        .bind(column(rows, |r| r.workflow.as_str()))
+        .bind(column(rows, |r| r.namespace.as_str()))
+        .bind(column(rows, |r| r.name.as_str()))
+        .bind(column(rows, |r| lead::id(r.shard())))
+        .bind(column(rows, |r| r.status.as_str()))
+        .bind(column(rows, |r| r.reason.map(|w| w.as_str())))
+        .bind(column(rows, |r| r.error.as_deref()))
+        .bind(column(rows, |r| Json(r.params.as_ref())))
+        .bind(column(rows, |r| json(&r.outputs)))
+        .bind(column(rows, |r| r.stop.as_ref().map(|s| s.reason.as_str())))
+        .bind(column(rows, |r| r.stop.as_ref().map(|s| s.finally)))
+        .bind(column(rows, |r| r.created_at.to_sqlx()))
+        .bind(column(rows, |r| r.started_at.to_sqlx()))
+        .bind(column(rows, |r| at(r.finally_at)))
+        .bind(column(rows, |r| at(r.finished_at)))
+}
+
+fn run_moves<'q>(sql: Sql<'q>, rows: &[(RunStatus, &'q RunRow)]) -> Sql<'q> {
+    sql.bind(column(rows, |(_, r)| r.id.as_str()))
+        .bind(column(rows, |(expected, _)| expected.as_str()))
+        .bind(column(rows, |(_, r)| r.status.as_str()))
+        .bind(column(rows, |(_, r)| r.reason.map(|w| w.as_str())))
+        .bind(column(rows, |(_, r)| r.error.as_deref()))
+        .bind(column(rows, |(_, r)| json(&r.outputs)))
+        .bind(column(rows, |(_, r)| r.stop.as_ref().map(|s| s.reason.as_str())))
+        .bind(column(rows, |(_, r)| r.stop.as_ref().map(|s| s.finally)))
+        .bind(column(rows, |(_, r)| r.started_at.to_sqlx()))
+        .bind(column(rows, |(_, r)| at(r.finally_at)))
+        .bind(column(rows, |(_, r)| at(r.finished_at)))
+}
+
+fn task_births<'q>(sql: Sql<'q>, rows: &[&'q TaskWrite]) -> Result<Sql<'q>, StoreError> {
+    let sql = sql
+        .bind(column(rows, |t| t.row.id(&t.run).to_string()))
+        .bind(column(rows, |t| t.run.as_str()))
+        .bind(column(rows, |t| t.workflow.as_ref().map(|w| w.as_str())))
+        .bind(column(rows, |t| int(t.row.key.task)))
+        .bind(column(rows, |t| t.row.key.item.map(int)))
+        .bind(column(rows, |t| int(t.row.key.round)));
+    let rows = column(rows, |t| &t.row);
+    Ok(task_columns(sql, &rows)?.bind(column(&rows, |r| r.created_at.to_sqlx())))
+}
+
+fn task_moves<'q>(sql: Sql<'q>, rows: &[(TaskStatus, u32, &'q TaskWrite)]) -> Result<Sql<'q>, StoreError> {
+    let sql = sql
+        .bind(column(rows, |(_, _, t)| t.row.id(&t.run).to_string()))
+        .bind(column(rows, |(expected, _, _)| expected.as_str()))
+        .bind(column(rows, |(_, attempt, _)| int(*attempt)));
+    task_columns(sql, &column(rows, |(_, _, t)| &t.row))
+}
+
+/// What births and moves have in common, in the statement's order.
+fn task_columns<'q>(sql: Sql<'q>, rows: &[&'q TaskRow]) -> Result<Sql<'q>, StoreError> {
+    let outputs = rows.iter().map(|r| r.output.as_deref().map(serde_json::to_string).transpose());
+    let outputs: Vec<Option<String>> = outputs
+        .collect::<Result<_, _>>()
+        .map_err(|e| StoreError::Refused(format!("an output is no JSON: {e}")))?;
+    Ok(sql
+        .bind(column(rows, |r| r.status.as_str()))
+        .bind(column(rows, |r| int(r.attempt)))
+        .bind(column(rows, |r| int(r.failures)))
+        .bind(column(rows, |r| int(r.losses)))
+        .bind(column(rows, |r| r.reason.map(|w| w.as_str())))
+        .bind(column(rows, |r| r.error.as_deref()))
+        .bind(column(rows, |r| r.exit_code))
+        .bind(column(rows, |r| json(&r.input)))
+        .bind(outputs)
+        .bind(column(rows, |r| r.worker.as_deref()))
+        .bind(column(rows, |r| at(r.ready_at)))
+        .bind(column(rows, |r| at(r.due_at)))
+        .bind(column(rows, |r| at(r.started_at)))
+        .bind(column(rows, |r| at(r.finished_at))))
+}
+
+fn past<'q>(sql: Sql<'q>, rows: &'q [HistoryRow]) -> Sql<'q> {
+    sql.bind(column(rows, |h| lead::id(h.shard)))
+        .bind(column(rows, |h| h.seq))
+        .bind(column(rows, |h| h.entity.kind()))
+        .bind(column(rows, |h| h.entity.id()))
+        .bind(column(rows, |h| h.old_state.as_deref()))
+        .bind(column(rows, |h| h.new_state.as_str()))
+        .bind(column(rows, |h| int(h.attempt)))
+        .bind(column(rows, |h| h.reason.map(|w| w.as_str())))
+        .bind(column(rows, |h| h.actor.as_str()))
+        .bind(column(rows, |h| h.changed_at.to_sqlx()))
+}
+
+fn said<'q>(sql: Sql<'q>, rows: &'q [(RunId, ApprovalRow)]) -> Sql<'q> {
+    let task = |run: &RunId, said: &ApprovalRow| TaskRunId { run: run.clone(), key: said.key }.to_string();
+    sql.bind(column(rows, |(run, _)| run.as_str()))
+        .bind(column(rows, |(run, said)| task(run, said)))
+        .bind(column(rows, |(_, said)| said.user.as_str()))
+        .bind(column(rows, |(_, said)| said.decision.as_str()))
+        .bind(column(rows, |(_, said)| said.note.as_deref()))
+        .bind(column(rows, |(_, said)| said.at.to_sqlx()))
+}

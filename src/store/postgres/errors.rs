@@ -1,0 +1,90 @@
+//! What a failure means: done, not done, or nobody knows.
+
+use std::time::Duration;
+
+use crate::model::ids::ShardId;
+use crate::store::{StoreError, prepare::Prepared};
+
+/// Raised by the commit statement when a fence does not hold; the message is the shard's number.
+const DEPOSED: &str = "RL001";
+/// Raised by the commit statement when rows are not as expected; the message is their number.
+const CONFLICT: &str = "RL002";
+
+/// A call that did not succeed.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It failed.
+    Sql(sqlx::Error),
+    /// No answer came in time.
+    Silent(Duration),
+}
+
+impl Failed {
+    /// Of a call that sent nothing, that only reads, or that does no harm when it is made twice.
+    pub(super) fn before(self) -> StoreError {
+        match self {
+            Failed::Silent(bound) => {
+                StoreError::Unavailable(format!("no answer within {} s", bound.as_secs()))
+            }
+            Failed::Sql(sqlx::Error::Database(e)) => by_code(e.as_ref()),
+            Failed::Sql(e @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))) => {
+                StoreError::Corrupt { table: "the database", why: e.to_string() }
+            }
+            Failed::Sql(sqlx::Error::PoolTimedOut) => {
+                StoreError::Unavailable("every connection is in use, or no new one can be made".into())
+            }
+            Failed::Sql(e @ (sqlx::Error::Encode(_) | sqlx::Error::Configuration(_))) => {
+                StoreError::Refused(e.to_string())
+            }
+            Failed::Sql(e) => StoreError::Unavailable(e.to_string()),
+        }
+    }
+
+    /// Of a commit that was under way.
+    pub(super) fn of_commit(self, batch: &Prepared) -> StoreError {
+        let Failed::Sql(sqlx::Error::Database(e)) = &self else {
+            return match self.before() {
+                // The connection broke: the server may have finished before it did.
+                StoreError::Unavailable(why) => StoreError::Unknown(why),
+                other => other,
+            };
+        };
+        match e.code().as_deref() {
+            Some(DEPOSED) => deposed(e.message(), batch),
+            Some(CONFLICT) => StoreError::Conflict { count: e.message().parse().unwrap_or(1) },
+            // The server was shut down, perhaps between its commit and its answer.
+            Some("57P01" | "57P02") => StoreError::Unknown(e.message().to_owned()),
+            Some(code) if code.starts_with("08") => StoreError::Unknown(e.message().to_owned()),
+            _ => by_code(e.as_ref()),
+        }
+    }
+}
+
+fn deposed(message: &str, batch: &Prepared) -> StoreError {
+    let shard = message.parse().ok().and_then(ShardId::new);
+    let fence = batch.fences.iter().map(|(fence, _)| fence).find(|fence| Some(fence.shard) == shard);
+    match fence {
+        Some(fence) => StoreError::Deposed { shard: fence.shard, epoch: fence.epoch },
+        None => StoreError::Refused(format!("the fence of shard `{message}` does not hold")),
+    }
+}
+
+/// Errors that the server itself reports: the statement was rolled back.
+fn by_code(e: &dyn sqlx::error::DatabaseError) -> StoreError {
+    let code = e.code().unwrap_or_default();
+    let passing = match code.as_ref() {
+        // A read-only standby after a failover; lock and statement timeouts; a lack of locks.
+        "25006" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" => true,
+        // Connection, rights of the connection, rollback (serialisation, deadlock), resources, the system's own I/O.
+        code => ["08", "28", "40", "53", "58"].iter().any(|class| code.starts_with(class)),
+    };
+    if passing {
+        return StoreError::Unavailable(format!("{} ({code})", e.message()));
+    }
+    let place = match (e.table(), e.constraint()) {
+        (Some(table), Some(constraint)) => format!(" in {table}, {constraint}"),
+        (Some(table), None) => format!(" in {table}"),
+        _ => String::new(),
+    };
+    StoreError::Refused(format!("{} ({code}{place})", e.message()))
+}

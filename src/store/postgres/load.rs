@@ -1,0 +1,179 @@
+//! What a leader reads when it takes over: the runs that are not final, and each of them whole.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::{Connection, Row, postgres::PgRow, types::Json};
+use std::sync::Arc;
+
+use crate::model::{
+    ids::{RunId, ShardId, TaskRunId, WorkflowId},
+    reason::Reason,
+    run::{RunRow, Stop},
+    status::{RunStatus, TaskStatus},
+    task_run::{ApprovalRow, Decision, TaskRow},
+};
+use crate::store::{
+    RunRecord, StoreError,
+    postgres::{PostgresStore, errors::Failed, lead, within},
+};
+
+const LIVE: &str = "
+    select id from runs where shard = $1 and status in ('QUEUED', 'RUNNING') order by created_at, id";
+
+const RUN: &str = "
+    select id, workflow_id, namespace, name, status, reason, error, input, outputs, stop_reason, stop_finally,
+        created_at, started_at, finally_at, finished_at
+    from runs where id = $1";
+
+const TASKS: &str = "
+    select id, status, attempt, failures, losses, reason, error, exit_code, input, output, worker, ready_at, due_at,
+        started_at, finished_at, created_at
+    from task_runs where run_id = $1";
+
+const APPROVALS: &str = "
+    select task_run_id, user_name, decision, note, decided_at from approvals where run_id = $1 order by id";
+
+pub(super) async fn live_runs(store: &PostgresStore, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let work = sqlx::query_scalar::<_, String>(LIVE).bind(lead::id(shard)).fetch_all(line.sql());
+    let ids = within(bound, work).await.map_err(Failed::before)?;
+    line.done();
+    ids.into_iter().map(|id| id.parse().map_err(|e| corrupt("runs", e))).collect()
+}
+
+pub(super) async fn run(store: &PostgresStore, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let work = async {
+        // One snapshot for the three: a commit in between would show a run that never was.
+        let mut tx = line.sql().begin_with("begin isolation level repeatable read read only").await?;
+        let run = sqlx::query(RUN).bind(id.as_str()).fetch_optional(&mut *tx).await?;
+        let Some(run) = run else { return tx.commit().await.map(|()| None) };
+        let tasks = sqlx::query(TASKS).bind(id.as_str()).fetch_all(&mut *tx).await?;
+        let approvals = sqlx::query(APPROVALS).bind(id.as_str()).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(Some((run, tasks, approvals)))
+    };
+    let found = within(bound, work).await.map_err(Failed::before)?;
+    line.done();
+    let Some((run, tasks, approvals)) = found else { return Ok(None) };
+    let mut tasks = tasks.iter().map(task_row).collect::<Result<Vec<_>, _>>()?;
+    tasks.sort_by_key(|row| row.key);
+    let approvals = approvals.iter().map(approval_row).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(RunRecord { run: run_row(&run)?, tasks, approvals }))
+}
+
+fn run_row(row: &PgRow) -> Result<RunRow, StoreError> {
+    let from = Columns { row, table: "runs" };
+    let stop = match (from.reason("stop_reason")?, from.get::<Option<bool>>("stop_finally")?) {
+        (Some(reason), Some(finally)) => Some(Stop { reason, finally }),
+        _ => None,
+    };
+    Ok(RunRow {
+        id: from.text("id")?.parse().map_err(|e| corrupt("runs", e))?,
+        workflow: WorkflowId::parse(from.text("workflow_id")?).map_err(|e| corrupt("runs", e))?,
+        namespace: from.text("namespace")?.to_owned(),
+        name: from.text("name")?.to_owned(),
+        status: from.word("status", RunStatus::parse)?,
+        reason: from.reason("reason")?,
+        error: from.get("error")?,
+        params: from.json("input")?.ok_or_else(|| corrupt("runs", "input is null"))?,
+        outputs: from.json("outputs")?,
+        stop,
+        created_at: from.at("created_at")?,
+        started_at: from.at("started_at")?,
+        finally_at: from.maybe_at("finally_at")?,
+        finished_at: from.maybe_at("finished_at")?,
+    })
+}
+
+fn task_row(row: &PgRow) -> Result<TaskRow, StoreError> {
+    let from = Columns { row, table: "task_runs" };
+    let output = from.get::<Option<&str>>("output")?.map(serde_json::from_str::<Value>).transpose();
+    Ok(TaskRow {
+        key: from.text("id")?.parse::<TaskRunId>()?.key,
+        status: from.word("status", TaskStatus::parse)?,
+        attempt: from.number("attempt")?,
+        failures: from.number("failures")?,
+        losses: from.number("losses")?,
+        reason: from.reason("reason")?,
+        error: from.get("error")?,
+        exit_code: from.get("exit_code")?,
+        input: from.json("input")?,
+        output: output.map_err(|e| corrupt("task_runs", format!("output: {e}")))?.map(Arc::new),
+        worker: from.get("worker")?,
+        ready_at: from.maybe_at("ready_at")?,
+        due_at: from.maybe_at("due_at")?,
+        started_at: from.maybe_at("started_at")?,
+        finished_at: from.maybe_at("finished_at")?,
+        created_at: from.at("created_at")?,
+    })
+}
+
+fn approval_row(row: &PgRow) -> Result<ApprovalRow, StoreError> {
+    let from = Columns { row, table: "approvals" };
+    Ok(ApprovalRow {
+        key: from.text("task_run_id")?.parse::<TaskRunId>()?.key,
+        user: from.text("user_name")?.to_owned(),
+        decision: from.word("decision", Decision::parse)?,
+        note: from.get("note")?,
+        at: from.at("decided_at")?,
+    })
+}
+
+/// A row, read with the name of its table at hand.
+pub(super) struct Columns<'r> {
+    pub row: &'r PgRow,
+    pub table: &'static str,
+}
+
+impl<'r> Columns<'r> {
+    pub(super) fn get<T>(&self, column: &'static str) -> Result<T, StoreError>
+    where
+        T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        self.row.try_get(column).map_err(|e| corrupt(self.table, e))
+    }
+
+    pub(super) fn text(&self, column: &'static str) -> Result<&'r str, StoreError> {
+        self.get(column)
+    }
+
+    pub(super) fn word<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let text = self.text(column)?;
+        parse(text).ok_or_else(|| corrupt(self.table, format!("{column} is `{text}`")))
+    }
+
+    pub(super) fn reason(&self, column: &'static str) -> Result<Option<Reason>, StoreError> {
+        match self.get::<Option<&str>>(column)? {
+            Some(_) => self.word(column, Reason::parse).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn number(&self, column: &'static str) -> Result<u32, StoreError> {
+        let n: i32 = self.get(column)?;
+        u32::try_from(n).map_err(|_| corrupt(self.table, format!("{column} is {n}")))
+    }
+
+    pub(super) fn at(&self, column: &'static str) -> Result<Timestamp, StoreError> {
+        self.get::<jiff_sqlx::Timestamp>(column).map(jiff_sqlx::Timestamp::to_jiff)
+    }
+
+    fn maybe_at(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.get::<Option<jiff_sqlx::Timestamp>>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
+    }
+
+    fn json(&self, column: &'static str) -> Result<Option<Arc<Value>>, StoreError> {
+        Ok(self.get::<Option<Json<Value>>>(column)?.map(|Json(value)| Arc::new(value)))
+    }
+}
+
+pub(super) fn corrupt(table: &'static str, why: impl ToString) -> StoreError {
+    StoreError::Corrupt { table, why: why.to_string() }
+}

@@ -1,0 +1,117 @@
+//! Why a database could not be migrated, said so that whoever reads it knows what to do.
+
+use sqlx::postgres::PgDatabaseError;
+
+use crate::store::postgres::migrate::TABLE;
+use crate::store::postgres::migrations::{NEWEST, Step};
+
+/// UNIQUE NULLS NOT DISTINCT came with it.
+pub(super) const OLDEST_SERVER: i32 = 15;
+
+/// Why a database could not be migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The URL is none.
+    #[error(
+        "the database URL cannot be read: {0}; it should look like postgres://user:password@host:5432/database"
+    )]
+    BadUrl(String),
+    /// Nobody answers there.
+    #[error("no connection to Postgres at {at}: {why}")]
+    Unreachable {
+        /// Host and port.
+        at: String,
+        /// What happened.
+        why: String,
+    },
+    /// The server is too old.
+    #[error("the server is Postgres {found}; Relay needs {OLDEST_SERVER} or newer")]
+    OldServer {
+        /// Its major version.
+        found: i32,
+    },
+    /// The role may not do it.
+    #[error("not permitted: {0}")]
+    NotPermitted(String),
+    /// A database that is neither empty nor the base schema.
+    #[error(
+        "the database holds a schema that is not Relay's base schema; nothing was changed. Differences:\n{}",
+        .0.iter().map(|d| format!("  - {d}")).collect::<Vec<_>>().join("\n")
+    )]
+    Altered(Vec<String>),
+    /// A database made from the base file alone has nothing to take back.
+    #[error(
+        "the database was made from the base file alone and is not under `relay migrate` yet: run `relay migrate up` first"
+    )]
+    NotAdopted,
+    /// A step was recorded as begun, and never as done.
+    #[error(
+        "migration {0} was begun and not finished. Bring the schema to the state after or before it by hand, then set \
+         success = true in its row of {TABLE}, or delete that row"
+    )]
+    HalfApplied(i64),
+    /// The record of steps has a hole.
+    #[error("{TABLE} has no row for migration {0}, and has later ones: the record was changed by hand")]
+    Gap(i64),
+    /// A step was applied that reads otherwise in this binary.
+    #[error(
+        "migration {0} was applied with another text than this binary's: the file was changed since, or {TABLE} is another program's"
+    )]
+    Changed(i64),
+    /// The database is ahead of this binary.
+    #[error("the database is at version {found}, and this binary knows {NEWEST}: use a newer relay")]
+    Newer {
+        /// Its version.
+        found: i64,
+    },
+    /// The database is behind this binary.
+    #[error("the database is at version {found}, and this binary needs {NEWEST}: run `relay migrate up`")]
+    Older {
+        /// Its version.
+        found: i64,
+    },
+    /// There is no such version.
+    #[error("there is no version {0}: versions go from 0 (empty) to {NEWEST}")]
+    NoSuchVersion(i64),
+    /// Somebody else holds a lock.
+    #[error("another session holds a lock for too long; nothing is half done, try again: {0}")]
+    Busy(String),
+    /// A step failed, and was rolled back.
+    #[error("migration {number} ({name}) failed and was rolled back: {why}")]
+    Failed {
+        /// Its number.
+        number: i64,
+        /// Its name.
+        name: &'static str,
+        /// What the server said.
+        why: String,
+    },
+    /// Something else went wrong.
+    #[error("the database failed: {0}")]
+    Database(String),
+}
+
+/// What a step's failure means.
+pub(super) fn failed(step: &Step, e: sqlx::migrate::MigrateError) -> MigrateError {
+    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+    let (Execute(sqlx::Error::Database(db)) | ExecuteMigration(sqlx::Error::Database(db), _)) = &e else {
+        return MigrateError::Database(e.to_string());
+    };
+    let hint = db.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::hint);
+    let why = hint.map_or(db.message().to_owned(), |hint| format!("{}. {hint}", db.message()));
+    match db.code().as_deref() {
+        Some("42501") => MigrateError::NotPermitted(why),
+        Some("55P03" | "40P01") => MigrateError::Busy(why),
+        _ => MigrateError::Failed { number: step.number, name: step.name, why },
+    }
+}
+
+/// What another failure means.
+pub(super) fn database(e: sqlx::Error) -> MigrateError {
+    match &e {
+        sqlx::Error::Database(d) if d.code().as_deref() == Some("42501") => {
+            MigrateError::NotPermitted(d.message().to_owned())
+        }
+        _ => MigrateError::Database(e.to_string()),
+    }
+}

@@ -1,0 +1,224 @@
+//! The store of record. One verb is one statement wherever it can be: no transaction stays open between two calls, so
+//! a frozen leader holds no lock.
+//!
+//! Every statement is written for one plan, an index look-up per row, and the sessions are told so: a plan is made once
+//! a connection and does not change its mind while the tables grow.
+
+pub mod catalog;
+mod commit;
+mod errors;
+mod history;
+mod lead;
+mod load;
+pub mod migrate;
+mod migrations;
+mod revisions;
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::{
+    Connection, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::model::{
+    change::{Batch, Fence},
+    ids::{RunId, ShardId, WorkflowId},
+};
+use crate::store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError};
+/// How to reach a database, and how hard to lean on it.
+#[derive(Clone)]
+pub struct PoolSettings {
+    /// `postgres://user:password@host:port/database?sslmode=...`
+    pub url: String,
+    /// Most connections at a time.
+    pub max_connections: u32,
+    /// Connections kept open while idle.
+    pub min_connections: u32,
+    /// After so long without use a connection beyond `min_connections` is closed.
+    pub idle_timeout: Duration,
+    /// After so long a connection is replaced.
+    pub max_lifetime: Duration,
+    /// Longest wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// Longest time that the server works on one statement.
+    pub statement_timeout: Duration,
+    /// Longest wait of a statement for a lock.
+    pub lock_timeout: Duration,
+    /// Longest wait for an answer, server and network together; longer than `statement_timeout`.
+    pub call_timeout: Duration,
+}
+
+impl PoolSettings {
+    /// The defaults, for this database.
+    pub fn new(url: &str) -> PoolSettings {
+        PoolSettings {
+            url: url.to_owned(),
+            max_connections: 25,
+            min_connections: 5,
+            idle_timeout: Duration::from_secs(5 * 60),
+            max_lifetime: Duration::from_secs(30 * 60),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(20),
+            lock_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Debug for PoolSettings {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolSettings")
+            .field("max_connections", &self.max_connections)
+            .field("min_connections", &self.min_connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A store in Postgres.
+pub struct PostgresStore {
+    pool: PgPool,
+    call_timeout: Duration,
+}
+
+/// Idle for longer, a connection is tried before it is used: the server may have been restarted since.
+const TRY_AFTER: Duration = Duration::from_secs(2);
+
+impl PostgresStore {
+    /// Connects, and makes sure that the database is migrated as far as this binary needs.
+    pub async fn connect(settings: &PoolSettings) -> Result<PostgresStore, StoreError> {
+        let target = connect_options(settings)?;
+        migrate::ready(&settings.url).await.map_err(|e| match e {
+            migrate::MigrateError::Unreachable { .. } => StoreError::Unavailable(e.to_string()),
+            other => StoreError::Refused(other.to_string()),
+        })?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .min_connections(settings.min_connections.min(settings.max_connections))
+            .idle_timeout(settings.idle_timeout)
+            .max_lifetime(settings.max_lifetime)
+            .acquire_timeout(settings.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|conn, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRY_AFTER {
+                        conn.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(target)
+            .await
+            .map_err(|e| errors::Failed::Sql(e).before())?;
+        Ok(PostgresStore { pool, call_timeout: settings.call_timeout })
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A connection for one verb.
+    async fn line(&self) -> Result<Line, StoreError> {
+        let conn = self.pool.acquire().await.map_err(|e| errors::Failed::Sql(e).before())?;
+        Ok(Line { conn, bound: self.call_timeout, done: false })
+    }
+}
+
+/// A connection in use. Unless the verb came to its end, it is closed instead of used again: an answer that was not
+/// waited for may still be under way on it.
+struct Line {
+    conn: PoolConnection<Postgres>,
+    bound: Duration,
+    done: bool,
+}
+
+impl Line {
+    fn sql(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+
+    fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.done {
+            self.conn.close_on_drop();
+        }
+    }
+}
+
+/// Waits for an answer, but not for ever.
+async fn within<T>(
+    bound: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, errors::Failed> {
+    match tokio::time::timeout(bound, answer).await {
+        Ok(answer) => answer.map_err(errors::Failed::Sql),
+        Err(_) => Err(errors::Failed::Silent(bound)),
+    }
+}
+
+fn connect_options(settings: &PoolSettings) -> Result<PgConnectOptions, StoreError> {
+    let options = migrate::options(&settings.url).map_err(|e| StoreError::Refused(e.to_string()))?;
+    let ms = |wait: Duration| format!("{}ms", wait.as_millis());
+    Ok(options.options([
+        ("statement_timeout", ms(settings.statement_timeout)),
+        ("lock_timeout", ms(settings.lock_timeout)),
+        ("idle_in_transaction_session_timeout", ms(settings.call_timeout)),
+        ("plan_cache_mode", "force_generic_plan".to_owned()),
+        ("enable_seqscan", "off".to_owned()),
+        ("enable_hashjoin", "off".to_owned()),
+        ("enable_mergejoin", "off".to_owned()),
+        ("jit", "off".to_owned()),
+    ]))
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn lead(&self, shard: ShardId, holder: &str) -> Result<Leadership, StoreError> {
+        lead::lead(self, shard, holder).await
+    }
+
+    async fn renew(&self, fence: &Fence) -> Result<(), StoreError> {
+        lead::renew(self, fence).await
+    }
+
+    async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
+        lead::release(self, fence).await
+    }
+
+    async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
+        lead::position(self, shard).await
+    }
+
+    async fn put_revision(&self, revision: &Revision) -> Result<(), StoreError> {
+        revisions::put(self, revision).await
+    }
+
+    async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError> {
+        revisions::load(self, id).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        commit::commit(self, batch).await
+    }
+
+    async fn live_runs(&self, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
+        load::live_runs(self, shard).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        load::run(self, id).await
+    }
+
+    async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
+        history::history(self, entity, limit).await
+    }
+}

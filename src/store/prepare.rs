@@ -1,0 +1,279 @@
+//! What both stores do to a batch before they write it: every value is brought into the form in which it can be kept,
+//! and the rows of history get their positions. What cannot be kept is refused here, by name, before anything is sent.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::model::{
+    change::{Batch, Fence, RunChange, Step, TaskChange},
+    ids::{RunId, ShardId, WorkflowId},
+    run::RunRow,
+    status::{RunStatus, TaskStatus},
+    task_run::{ApprovalRow, TaskRow},
+};
+use crate::store::{Entity, HistoryRow, Revision, StoreError};
+
+/// Deepest nesting of a value that can be read back: the parser stops at 128.
+const DEPTH_MAX: usize = 120;
+
+/// A task run to be written.
+pub(super) struct TaskWrite {
+    /// Its run.
+    pub run: RunId,
+    /// Its run's revision, when the batch says it.
+    pub workflow: Option<WorkflowId>,
+    /// Expected status and attempt; none for a new row.
+    pub expect: Option<(TaskStatus, u32)>,
+    /// The row.
+    pub row: TaskRow,
+}
+
+/// A batch, ready to be written.
+#[derive(Default)]
+pub(super) struct Prepared {
+    /// The fences, by shard, each with the shard's position afterwards.
+    pub fences: Vec<(Fence, i64)>,
+    /// The runs, by id, each with its expected status; none for a new row.
+    pub runs: Vec<(Option<RunStatus>, RunRow)>,
+    /// The task runs, by run and key.
+    pub tasks: Vec<TaskWrite>,
+    /// The new rows of history.
+    pub history: Vec<HistoryRow>,
+    /// The new words of people, in the order of their coming.
+    pub approvals: Vec<(RunId, ApprovalRow)>,
+}
+
+/// Brings a batch into the form in which it is kept.
+pub(super) fn prepare(batch: &Batch) -> Result<Prepared, StoreError> {
+    let mut out = Prepared::default();
+    let mut seqs: BTreeMap<ShardId, i64> =
+        batch.fences.iter().map(|(shard, fence)| (*shard, fence.seq)).collect();
+    for (id, changes) in &batch.runs {
+        let seq = seqs
+            .get_mut(&changes.shard)
+            .ok_or_else(|| refused(id, "its shard has no fence in this batch"))?;
+        let mut past = Past { shard: changes.shard, seq, rows: &mut out.history };
+        if let Some(change) = &changes.run {
+            out.runs.push(run_write(id, changes.shard, change)?);
+            past.add(&Entity::Run(id.clone()), &change.steps)?;
+        }
+        for change in changes.tasks.values() {
+            let task = change.row.id(id);
+            let workflow = changes.run.as_ref().map(|r| r.row.workflow.clone());
+            let (expect, row) = task_write(id, change)?;
+            out.tasks.push(TaskWrite { run: id.clone(), workflow, expect, row });
+            past.add(&Entity::TaskRun(task), &change.steps)?;
+        }
+        for said in &changes.approvals {
+            numbers(id, &[said.key.task, said.key.item.unwrap_or(0), said.key.round])?;
+            let said = ApprovalRow {
+                user: text(&said.user).into_owned(),
+                note: option(&said.note),
+                at: micros(said.at),
+                ..said.clone()
+            };
+            out.approvals.push((id.clone(), said));
+        }
+    }
+    for (shard, fence) in &batch.fences {
+        if *shard != fence.shard {
+            return Err(StoreError::Refused(format!(
+                "a fence of shard {} stands under {}",
+                fence.shard.number(),
+                shard.number()
+            )));
+        }
+        out.fences.push((*fence, seqs.get(shard).copied().unwrap_or(fence.seq)));
+    }
+    Ok(out)
+}
+
+/// The history of one shard, as it grows.
+struct Past<'a> {
+    shard: ShardId,
+    seq: &'a mut i64,
+    rows: &'a mut Vec<HistoryRow>,
+}
+
+impl Past<'_> {
+    fn add<S: Copy + std::fmt::Display>(
+        &mut self,
+        entity: &Entity,
+        steps: &[Step<S>],
+    ) -> Result<(), StoreError> {
+        for step in steps {
+            numbers(entity, &[step.attempt])?;
+            *self.seq += 1;
+            self.rows.push(HistoryRow {
+                shard: self.shard,
+                seq: *self.seq,
+                entity: entity.clone(),
+                old_state: step.from.map(|s| s.to_string()),
+                new_state: step.to.to_string(),
+                attempt: step.attempt,
+                reason: step.reason,
+                actor: step.actor,
+                changed_at: micros(step.at),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn run_write(
+    id: &RunId,
+    shard: ShardId,
+    change: &RunChange,
+) -> Result<(Option<RunStatus>, RunRow), StoreError> {
+    let row = &change.row;
+    if row.id != *id {
+        return Err(refused(id, "the row under it is another run's"));
+    }
+    if row.shard() != shard {
+        return Err(refused(id, "its namespace is in another shard"));
+    }
+    let row = RunRow {
+        namespace: text(&row.namespace).into_owned(),
+        name: text(&row.name).into_owned(),
+        error: option(&row.error),
+        params: value(id, &row.params)?,
+        outputs: row.outputs.as_ref().map(|v| value(id, v)).transpose()?,
+        created_at: micros(row.created_at),
+        started_at: micros(row.started_at),
+        finally_at: row.finally_at.map(micros),
+        finished_at: row.finished_at.map(micros),
+        ..row.clone()
+    };
+    Ok((change.expect, row))
+}
+
+type Expected = Option<(TaskStatus, u32)>;
+
+fn task_write(run: &RunId, change: &TaskChange) -> Result<(Expected, TaskRow), StoreError> {
+    let row = &change.row;
+    let id = row.id(run);
+    if change.expect.is_some_and(|(status, _)| status.is_final()) {
+        return Err(refused(&id, "a final row never changes"));
+    }
+    let key = row.key;
+    numbers(&id, &[key.task, key.item.unwrap_or(0), key.round, row.attempt, row.failures, row.losses])?;
+    numbers(&id, &[change.expect.map_or(0, |(_, attempt)| attempt)])?;
+    let row = TaskRow {
+        error: option(&row.error),
+        input: row.input.as_ref().map(|v| value(&id, v)).transpose()?,
+        output: row.output.as_ref().map(|v| value(&id, v)).transpose()?,
+        worker: option(&row.worker),
+        ready_at: row.ready_at.map(micros),
+        due_at: row.due_at.map(micros),
+        started_at: row.started_at.map(micros),
+        finished_at: row.finished_at.map(micros),
+        created_at: micros(row.created_at),
+        ..row.clone()
+    };
+    Ok((change.expect, row))
+}
+
+/// Brings a revision into the form in which it is kept; refuses one that contradicts itself.
+pub(super) fn fit_revision(given: &Revision) -> Result<Revision, StoreError> {
+    let id = &given.id;
+    let names: BTreeSet<&str> = given.tasks.iter().map(|t| t.name.as_str()).collect();
+    if names.len() < given.tasks.len() {
+        return Err(refused(id, "two of its tasks have the same name"));
+    }
+    let mut fitted = given.clone();
+    fitted.definition = value(id, &Arc::new(fitted.definition))?.as_ref().clone();
+    for task in &mut fitted.tasks {
+        task.config = value(id, &Arc::new(task.config.take()))?.as_ref().clone();
+        let upstreams: BTreeSet<&str> = task.depends_on.iter().map(String::as_str).collect();
+        if upstreams.len() < task.depends_on.len() {
+            return Err(refused(id, &format!("`{}` names an upstream task twice", task.name)));
+        }
+        if let Some(unknown) = upstreams.iter().find(|name| !names.contains(*name)) {
+            return Err(refused(id, &format!("`{}` depends on `{unknown}`, which is not there", task.name)));
+        }
+    }
+    Ok(fitted)
+}
+
+fn refused(what: &dyn std::fmt::Display, why: &str) -> StoreError {
+    StoreError::Refused(format!("{what}: {why}"))
+}
+
+/// Columns are of 31 bits.
+fn numbers(what: &dyn std::fmt::Display, all: &[u32]) -> Result<(), StoreError> {
+    match all.iter().find(|n| i32::try_from(**n).is_err()) {
+        Some(n) => Err(refused(what, &format!("{n} is too large a number"))),
+        None => Ok(()),
+    }
+}
+
+/// A store's clock has microseconds.
+pub(super) fn micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+/// A database keeps no NUL in a text. The worker replaced those of outputs and errors at the door; this is for the rest.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+fn option(given: &Option<String>) -> Option<String> {
+    given.as_deref().map(|t| text(t).into_owned())
+}
+
+/// A value as it can be kept: the same one, unless there is a NUL in it.
+pub(super) fn value(what: &dyn std::fmt::Display, given: &Arc<Value>) -> Result<Arc<Value>, StoreError> {
+    match nul_or_depth(given, DEPTH_MAX) {
+        Found::Nothing => Ok(given.clone()),
+        Found::Nul => Ok(Arc::new(without_nul(given))),
+        Found::Depth => Err(refused(what, &format!("a value is nested deeper than {DEPTH_MAX}"))),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Found {
+    Nothing,
+    Nul,
+    Depth,
+}
+
+fn nul_or_depth(value: &Value, depth: usize) -> Found {
+    let text = |text: &str| if text.contains('\0') { Found::Nul } else { Found::Nothing };
+    if depth == 0 && (value.is_array() || value.is_object()) {
+        return Found::Depth;
+    }
+    match value {
+        Value::String(s) => text(s),
+        Value::Array(list) => list.iter().map(|v| nul_or_depth(v, depth - 1)).max().unwrap_or(Found::Nothing),
+        Value::Object(map) => {
+            map.iter().map(|(k, v)| text(k).max(nul_or_depth(v, depth - 1))).max().unwrap_or(Found::Nothing)
+        }
+        _ => Found::Nothing,
+    }
+}
+
+fn without_nul(value: &Value) -> Value {
+    match value {
+        Value::String(s) => Value::String(text(s).into_owned()),
+        Value::Array(list) => Value::Array(list.iter().map(without_nul).collect()),
+        Value::Object(map) => Value::Object(
+            map.iter().map(|(k, v)| (text(k).into_owned(), without_nul(v))).collect::<Map<_, _>>(),
+        ),
+        other => other.clone(),
+    }
+}
+
+impl std::fmt::Display for Entity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Entity::Run(id) => id.fmt(f),
+            Entity::TaskRun(id) => id.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The worker: it claims jobs, runs them, streams what they write, tells how they ended. It knows jobs, never runs.
+//!
+//! One future is the whole worker, its processes included: whoever drops it leaves no process behind. Nothing in it
+//! depends on threads or on the machine's clock, so the simulation runs it with an executor of its own.
+
+mod attempt;
+mod group;
+mod lines;
+pub mod log;
+pub mod outputs;
+pub mod process;
+mod pump;
+mod scratch;
+mod shift;
+mod spawn;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::feed::Feed;
+use crate::model::job::{Job, Outcome};
+use crate::queue::{Jobs, Pools};
+use crate::worker::log::LogSink;
+
+/// Makes one attempt of a job.
+#[async_trait]
+pub trait Executor: Send + Sync {
+    /// Runs the job to its end and tells how it ended. Once `cancel` is cancelled it stops it, and says `Cancelled`
+    /// if it was that which ended it. Dropping the future stops it at once.
+    async fn execute(&self, job: &Job, cancel: CancellationToken, log: LogSink) -> Outcome;
+}
+
+/// What one worker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Its name, of no other worker at any time.
+    pub id: String,
+    /// Whose jobs it takes.
+    pub pools: Pools,
+    /// How many jobs it runs at a time.
+    pub slots: usize,
+    /// Its bounds in time.
+    pub limits: Limits,
+}
+
+/// The bounds of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// It beats so often.
+    pub beat: Duration,
+    /// Once told to drain it waits so long for what runs.
+    pub drain: Duration,
+    /// What the queue did not take is said again after so long; twice as long after each further time, ...
+    pub retry_first: Duration,
+    /// ... up to so long.
+    pub retry_longest: Duration,
+    /// It waits so long for the queue to take its good-bye.
+    pub farewell: Duration,
+    /// Bytes of log that an attempt may write; the rest is dropped behind a visible mark.
+    pub log: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            beat: Duration::from_secs(5),
+            drain: Duration::from_secs(3600),
+            retry_first: Duration::from_millis(50),
+            retry_longest: Duration::from_secs(5),
+            farewell: Duration::from_secs(2),
+            log: 10 << 20,
+        }
+    }
+}
+
+/// What a worker talks to.
+#[derive(Clone)]
+pub struct Links {
+    /// Where its jobs come from and its reports go.
+    pub jobs: Arc<dyn Jobs>,
+    /// Where its log lines go.
+    pub feed: Arc<dyn Feed>,
+    /// What runs its jobs.
+    pub executor: Arc<dyn Executor>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// How a worker is told to end.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    /// Claim nothing more, wait for what runs (at most `Limits::drain`), then end.
+    pub drain: CancellationToken,
+    /// End now: kill what runs, and report nothing of it.
+    pub kill: CancellationToken,
+}
+
+/// A worker.
+pub struct Worker {
+    params: Params,
+    links: Links,
+}
+
+impl Worker {
+    /// A worker that does nothing until it is `run`.
+    pub fn new(params: Params, links: Links) -> Worker {
+        Worker { params, links }
+    }
+
+    /// Works until it is told to end.
+    pub async fn run(self, shutdown: Shutdown) {
+        shift::Shift::new(self.params, self.links).work(shutdown).await;
+    }
+}

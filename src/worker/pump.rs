@@ -1,0 +1,90 @@
+//! From a pipe into the log, until nobody writes to it any more.
+
+use std::{collections::VecDeque, io, pin::pin, time::Duration};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::feed::Stream;
+use crate::worker::{
+    lines::Splitter,
+    log::{Line, LogSink},
+};
+
+/// Once the task has ended, the pipe is read for so long if a process that left the group still holds it.
+const LINGER: Duration = Duration::from_secs(1);
+/// And so much is read at most, in bytes: what a pipe can hold.
+const LEFT_IN_PIPE: usize = 1 << 20;
+/// Bytes of one read.
+const READ: usize = 32 << 10;
+
+/// The last lines that say something.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    lines: VecDeque<String>,
+}
+
+impl Tail {
+    /// So many lines.
+    const LINES: usize = 3;
+    /// So many characters of each.
+    const WIDTH: usize = 300;
+
+    fn see(&mut self, lines: &[Line]) {
+        let telling = lines.iter().rev().map(|l| l.text.trim()).filter(|text| !text.is_empty());
+        let new: Vec<String> =
+            telling.take(Tail::LINES).map(|text| text.chars().take(Tail::WIDTH).collect()).collect();
+        self.lines.extend(new.into_iter().rev());
+        while self.lines.len() > Tail::LINES {
+            self.lines.pop_front();
+        }
+    }
+
+    /// The lines in one, if there are any.
+    pub(super) fn text(&self) -> Option<String> {
+        let lines: Vec<&str> = self.lines.iter().map(String::as_str).collect();
+        if lines.is_empty() { None } else { Some(lines.join(" | ")) }
+    }
+}
+
+/// Reads a pipe to its end, or for a bounded time and amount after the task has `ended`.
+pub(super) async fn pump<R>(pipe: Option<R>, stream: Stream, log: &LogSink, ended: &CancellationToken) -> Tail
+where
+    R: AsyncRead + Unpin,
+{
+    let (mut splitter, mut tail) = (Splitter::default(), Tail::default());
+    let Some(mut pipe) = pipe else { return tail };
+    let mut too_long = pin!(async {
+        ended.cancelled().await;
+        tokio::time::sleep(LINGER).await;
+    });
+    let mut buffer = vec![0; READ];
+    let mut left = LEFT_IN_PIPE;
+    loop {
+        // The pipe first: time that the log made us wait is not held against what is still in it.
+        let read = tokio::select! {
+            biased;
+            read = pipe.read(&mut buffer) => read,
+            () = &mut too_long => break,
+        };
+        let bytes = match read {
+            Ok(0) => break,
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        let lines = splitter.take(&buffer[..bytes]);
+        tail.see(&lines);
+        log.lines(stream, lines).await;
+        if ended.is_cancelled() {
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    }
+    let rest: Vec<Line> = splitter.rest().into_iter().collect();
+    tail.see(&rest);
+    log.lines(stream, rest).await;
+    tail
+}

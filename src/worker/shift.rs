@@ -1,0 +1,223 @@
+//! The worker's loops: claim, run, beat. They share a table of what the worker holds, and nothing else.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{
+    job::{Job, JobId},
+    task::Retry,
+};
+use crate::queue::{Claim, Orders};
+use crate::worker::{Limits, Links, Params, Shutdown};
+
+/// A worker at work.
+pub(super) struct Shift {
+    pub(super) params: Params,
+    pub(super) links: Links,
+    held: Mutex<BTreeMap<JobId, Orderly>>,
+    slots: Arc<Semaphore>,
+    /// The queue has heard of this worker: only then may it hold jobs, for the jobs of an unknown worker are lost.
+    known: CancellationToken,
+}
+
+/// How a job that is held is told what became of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Orderly {
+    /// It should stop.
+    pub(super) cancel: CancellationToken,
+    /// Nobody waits for news of it.
+    pub(super) abandoned: CancellationToken,
+}
+
+/// A job on its way from the claim to its attempt, with the slot that it takes up.
+pub(super) struct Claimed {
+    pub(super) job: Job,
+    pub(super) orders: Orderly,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Shift {
+    pub(super) fn new(params: Params, links: Links) -> Shift {
+        let slots = Arc::new(Semaphore::new(params.slots.min(Semaphore::MAX_PERMITS)));
+        Shift { params, links, held: Mutex::default(), slots, known: CancellationToken::new() }
+    }
+
+    pub(super) async fn work(&self, shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.kill.cancelled() => {}
+            () = self.until_drained(&shutdown.drain) => {}
+        }
+        let bye =
+            tokio::time::timeout(self.params.limits.farewell, self.links.jobs.leave(&self.params.id)).await;
+        if !matches!(bye, Ok(Ok(()))) {
+            tracing::warn!(worker.id = %self.params.id, "The queue did not hear the worker's good-bye");
+        }
+    }
+
+    async fn until_drained(&self, drain: &CancellationToken) {
+        // Room for a job a slot: sending never waits, so no job is dropped between the claim and its attempt.
+        let (found, jobs) = mpsc::channel(self.params.slots.max(1));
+        let claims = async {
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {}
+                () = self.claims(&found) => {}
+            }
+            drop(found);
+        };
+        let too_long = async {
+            drain.cancelled().await;
+            self.links.clock.sleep(self.params.limits.drain).await;
+        };
+        tokio::select! {
+            biased;
+            _ = async { tokio::join!(claims, self.attempts(jobs)) } => {}
+            () = self.beats() => {}
+            () = too_long => {
+                let open = self.held().len();
+                tracing::warn!(worker.id = %self.params.id, jobs = open, "The time to drain is over: {open} jobs are killed");
+            }
+        }
+    }
+
+    /// Claims as many jobs as there are free slots, for ever.
+    async fn claims(&self, found: &mpsc::Sender<Claimed>) {
+        self.known.cancelled().await;
+        let mut failures = 0;
+        loop {
+            let Ok(first) = self.slots.clone().acquire_owned().await else { return };
+            let free = 1 + self.slots.available_permits();
+            let Params { id, pools, .. } = &self.params;
+            let claim =
+                Claim { worker: id.clone(), pools: pools.clone(), slots: free, holding: self.holding() };
+            let jobs = match self.links.jobs.claim(&claim).await {
+                Ok(jobs) => jobs,
+                Err(error) => {
+                    drop(first);
+                    failures += 1;
+                    self.back_off("claim", failures, &error).await;
+                    continue;
+                }
+            };
+            failures = 0;
+            let mut first = Some(first);
+            for job in jobs {
+                let slot = first.take().or_else(|| self.slots.clone().try_acquire_owned().ok());
+                let Some(slot) = slot else { break };
+                self.take_on(job, slot, found);
+            }
+        }
+    }
+
+    fn take_on(&self, job: Job, slot: OwnedSemaphorePermit, found: &mpsc::Sender<Claimed>) {
+        let orders = Orderly::default();
+        let mut held = self.held();
+        if held.contains_key(&job.id) {
+            return;
+        }
+        held.insert(job.id.clone(), orders.clone());
+        if let Err(lost) = found.try_send(Claimed { job, orders, _slot: slot }) {
+            // Cannot happen while there is a place a slot; if it did, the next claim would give the job again.
+            let (mpsc::error::TrySendError::Full(claimed) | mpsc::error::TrySendError::Closed(claimed)) =
+                lost;
+            held.remove(&claimed.job.id);
+        }
+    }
+
+    /// Runs what was claimed, until nothing more comes and everything has ended.
+    async fn attempts(&self, mut jobs: mpsc::Receiver<Claimed>) {
+        let mut running = FuturesUnordered::new();
+        let mut open = true;
+        while open || !running.is_empty() {
+            tokio::select! {
+                biased;
+                Some(()) = running.next() => {}
+                job = jobs.recv(), if open => match job {
+                    Some(claimed) => running.push(self.attempt(claimed)),
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    async fn attempt(&self, claimed: Claimed) {
+        self.make(&claimed.job, &claimed.orders).await;
+        self.held().remove(&claimed.job.id);
+    }
+
+    /// Says that the worker lives, every few seconds and when it is called, and does as it is told; for ever.
+    async fn beats(&self) {
+        let mut failures = 0;
+        loop {
+            let (worker, now) = (&self.params.id, self.links.clock.now());
+            match self.links.jobs.beat(worker, &self.holding(), now).await {
+                Ok(orders) => {
+                    failures = 0;
+                    self.known.cancel();
+                    self.obey(orders);
+                    let called = self.links.jobs.called(worker);
+                    // A call that cannot be heard is as good as none: the next beat comes anyway.
+                    let _ = tokio::time::timeout(self.params.limits.beat, never_failing(called)).await;
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.back_off("beat", failures, &error).await;
+                }
+            }
+        }
+    }
+
+    fn obey(&self, orders: Orders) {
+        let held = self.held();
+        for order in orders.cancel.iter().filter_map(|job| held.get(job)) {
+            order.cancel.cancel();
+        }
+        for order in orders.abandoned.iter().filter_map(|job| held.get(job)) {
+            order.abandoned.cancel();
+            order.cancel.cancel();
+        }
+    }
+
+    /// Waits before the queue is asked again. Only the first failure of a row is worth a line in the log.
+    pub(super) async fn back_off(&self, verb: &str, failures: u32, error: &crate::queue::QueueError) {
+        let worker = &self.params.id;
+        if failures == 1 {
+            tracing::warn!(worker.id = %worker, error.kind = error.label(), "{verb}: {error}; trying again");
+        }
+        self.links.clock.sleep(wait(&self.params.limits, failures, worker)).await;
+    }
+
+    fn holding(&self) -> Vec<JobId> {
+        self.held().keys().cloned().collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<JobId, Orderly>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for good news only.
+async fn never_failing<E>(news: impl Future<Output = Result<(), E>>) {
+    if news.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Grows with each failure, and is not the same for two workers.
+fn wait(limits: &Limits, failures: u32, seed: &str) -> Duration {
+    let growing = Retry {
+        delay: limits.retry_first,
+        factor: 2.0,
+        max_delay: Some(limits.retry_longest),
+        ..Retry::default()
+    };
+    growing.wait(failures, seed)
+}
