@@ -2,6 +2,7 @@
 
 mod bed;
 mod conformance;
+mod crd;
 mod feed;
 mod generated;
 mod infra;
