@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{
-    engine::{LOSSES_MAX, Refused, Run},
-    model::{ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later},
+use crate::engine::{LOSSES_MAX, Refused, Run};
+use crate::model::{
+    ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later,
 };
 
 impl Run {
@@ -57,7 +57,12 @@ impl Run {
                     FailureKind::Timeout => Reason::Timeout,
                     FailureKind::ExitCode => Reason::ExitCode,
                 };
-                self.attempt_failed(key, kind, reason, exit_code, &message);
+                self.vacate(key);
+                let row = self.touch(key);
+                row.failures += 1;
+                row.exit_code = exit_code;
+                row.error = Some(super::advance::bounded(&message));
+                self.attempt_failed(key, kind, reason);
             }
             // Nobody asked for it: the worker went away in order, and took its job along.
             Outcome::Cancelled => self.lost(key, attempt)?,
@@ -65,24 +70,14 @@ impl Run {
         Ok(())
     }
 
-    fn attempt_failed(
-        &mut self,
-        key: TaskKey,
-        kind: FailureKind,
-        reason: Reason,
-        exit_code: Option<i32>,
-        message: &str,
-    ) {
-        self.vacate(key);
+    /// Again, as `retry` says, or FAILED for good.
+    fn attempt_failed(&mut self, key: TaskKey, kind: FailureKind, reason: Reason) {
         let workflow = self.workflow.clone();
         let task = workflow.at(key.task);
         let stopped = self.stopped(key).is_some();
         let seed = format!("{}.{}.{:?}", self.row.id, key.task, key.item);
         let row = self.touch(key);
-        row.failures += 1;
-        row.exit_code = exit_code;
-        row.error = Some(super::advance::bounded(message));
-        let failures = row.failures;
+        let (failures, exit_code) = (row.failures, row.exit_code);
         if stopped || failures > task.retry.limit || !task.retry.covers(kind, exit_code) {
             return self.end(key, TaskStatus::Failed, Some(reason));
         }
@@ -108,8 +103,8 @@ impl Run {
         row.losses += 1;
         let (losses, worker) = (row.losses, row.worker.clone());
         if losses > LOSSES_MAX {
-            let worker = worker.unwrap_or_default();
-            let why = format!("{losses} workers were lost while they ran it, the last was {worker}");
+            let last = worker.map(|w| format!(", the last was {w}")).unwrap_or_default();
+            let why = format!("{losses} workers were lost while they had it{last}");
             self.touch(key).error = Some(why);
             self.end(key, TaskStatus::Failed, Some(Reason::WorkerLost));
             return Ok(());
@@ -132,7 +127,8 @@ impl Run {
         match self.stopped(key) {
             Some(reason) => self.end(key, TaskStatus::Cancelled, Some(reason)),
             None => {
-                self.step(key, TaskStatus::Ready, None);
+                // Nobody has seen this attempt: its number is used again.
+                self.step(key, TaskStatus::Ready, None).attempt = attempt - 1;
                 self.ready(key);
             }
         }
