@@ -25,13 +25,17 @@ pub(super) async fn take(
     for shard in shards {
         let mut seen: Option<(String, u64)> = None;
         let mut waited = Duration::ZERO;
-        while let Leadership::Held { holder: other, renewed_ms_ago } = parts.store.lead(*shard, holder).await? {
+        while let Leadership::Held { holder: other, renewed_ms_ago } =
+            parts.store.lead(*shard, holder).await?
+        {
             let lives = seen.as_ref().is_some_and(|(name, ago)| *name != other || renewed_ms_ago < *ago);
             if lives || waited > PATIENCE {
                 return Err(LocalError::Held { holder: other, renewed_ms_ago });
             }
             if seen.is_none() {
-                screen.say(&format!("note: {other} had this namespace {renewed_ms_ago} ms ago; waiting until it is free"));
+                screen.say(&format!(
+                    "note: {other} had this namespace {renewed_ms_ago} ms ago; waiting until it is free"
+                ));
             }
             seen = Some((other, renewed_ms_ago));
             tokio::select! {

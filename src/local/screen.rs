@@ -241,10 +241,7 @@ mod tests {
     fn times_are_told_in_the_unit_that_people_would_use() {
         let told = |millis| lasted(Duration::from_millis(millis));
         let times = [0, 7, 999, 1_000, 59_990, 60_000, 3_599_999, 3_600_000, 90_000_000].map(told);
-        assert_eq!(
-            times,
-            ["<1ms", "7ms", "999ms", "1.00s", "59.99s", "1m00s", "59m59s", "1h00m", "25h00m"]
-        );
+        assert_eq!(times, ["<1ms", "7ms", "999ms", "1.00s", "59.99s", "1m00s", "59m59s", "1h00m", "25h00m"]);
     }
 
     #[test]

@@ -83,7 +83,8 @@ pub async fn run(
     let mut watched = BTreeMap::new();
     for (row, workflow) in runs {
         screen.add(&row.id, &row.name, workflow.clone(), row.started_at);
-        watched.insert(row.id.clone(), Watched { name: row.name.clone(), workflow, ended: false, aside: None });
+        watched
+            .insert(row.id.clone(), Watched { name: row.name.clone(), workflow, ended: false, aside: None });
     }
     let holder = format!("relay-run-{}-{}", std::process::id(), uuid::Uuid::now_v7().simple());
     if !lead::take(&parts, (&holder, &shards), &mut screen, &mut signals).await? {

@@ -2,12 +2,7 @@
 
 use crate::local::screen::{Screen, lasted, told_why};
 use crate::model::{
-    reason::Reason,
-    status::TaskStatus,
-    task::Task,
-    task_run::TaskRow,
-    time::between,
-    workflow::Workflow,
+    reason::Reason, status::TaskStatus, task::Task, task_run::TaskRow, time::between, workflow::Workflow,
 };
 use crate::store::RunRecord;
 
