@@ -4,4 +4,6 @@ mod bed;
 mod conformance;
 mod generated;
 mod infra;
+mod migrate;
+mod store;
 mod support;

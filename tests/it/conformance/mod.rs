@@ -1,3 +1,3 @@
 //! One suite a trait: every implementation passes the same cases.
 
-mod store;
+pub mod store;

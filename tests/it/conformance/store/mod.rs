@@ -5,7 +5,7 @@ mod history;
 mod lead;
 mod refuse;
 mod round_trip;
-mod rows;
+pub mod rows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

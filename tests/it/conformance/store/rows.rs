@@ -181,7 +181,7 @@ fn a_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..6).prop_map(Value::from),
-            btree_map(a_text(), inner, 0..6).prop_map(|map| Value::from_iter(map)),
+            btree_map(a_text(), inner, 0..6).prop_map(Value::from_iter),
         ]
     })
 }
