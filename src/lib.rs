@@ -6,9 +6,13 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "full")]
 pub mod conductor;
+#[cfg(feature = "full")]
+pub mod crd;
 pub mod engine;
 #[cfg(feature = "full")]
 pub mod feed;
+#[cfg(feature = "full")]
+pub mod local;
 pub mod model;
 #[cfg(feature = "full")]
 pub mod queue;

@@ -2,8 +2,12 @@
 
 mod bed;
 mod conformance;
+mod crd;
+mod feed;
 mod generated;
 mod infra;
 mod migrate;
+mod queue;
 mod store;
 mod support;
+mod worker;
