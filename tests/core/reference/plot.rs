@@ -79,13 +79,19 @@ impl Plot {
         push(self.fail_fast, "failFast".to_owned());
         push(self.max_parallel > 0, format!("maxParallel={}", self.max_parallel));
         push(self.timeout.is_some(), format!("timeout={}s", self.timeout.unwrap_or(0)));
-        push(self.finally_timeout.is_some(), format!("finallyTimeout={}s", self.finally_timeout.unwrap_or(0)));
+        push(
+            self.finally_timeout.is_some(),
+            format!("finallyTimeout={}s", self.finally_timeout.unwrap_or(0)),
+        );
         parts.push(format!("! {}", options.join(" ")));
         parts.join("; ")
     }
 }
 
-fn rarely<T: Clone + std::fmt::Debug + 'static>(often: T, seldom: impl Strategy<Value = T> + 'static) -> BoxedStrategy<T> {
+fn rarely<T: Clone + std::fmt::Debug + 'static>(
+    often: T,
+    seldom: impl Strategy<Value = T> + 'static,
+) -> BoxedStrategy<T> {
     prop_oneof![4 => Just(often), 1 => seldom].boxed()
 }
 
@@ -96,7 +102,15 @@ fn task() -> impl Strategy<Value = (PlotTask, u16)> {
     let tries = (0u32..=2, prop_oneof![Just(0u64), Just(10)]);
     let ask = (rarely(0, 1u32..=2), prop_oneof![Just(None), Just(Some(60u64))], any::<bool>());
     (any::<u16>(), rarely(false, Just(true)), when, each, tries, ask, rarely(false, Just(true))).prop_map(
-        |(ups, gate, when, (items, item_max, item_fail_fast), (retry, delay), (ask, within, else_skip), carry_on)| {
+        |(
+            ups,
+            gate,
+            when,
+            (items, item_max, item_fail_fast),
+            (retry, delay),
+            (ask, within, else_skip),
+            carry_on,
+        )| {
             let item_fail_fast = item_fail_fast && items.is_some();
             let within = within.filter(|_| ask > 0);
             let task = PlotTask {

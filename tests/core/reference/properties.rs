@@ -105,11 +105,14 @@ fn answer_all(world: &mut World) {
         if world.run.row().status.is_final() {
             return;
         }
-        let row = world.rows_in(&[TaskStatus::Queued, TaskStatus::Running]).first().map(|r| (r.key, r.attempt));
+        let row =
+            world.rows_in(&[TaskStatus::Queued, TaskStatus::Running]).first().map(|r| (r.key, r.attempt));
         let asked = world.rows_in(&[TaskStatus::Blocked]).first().map(|r| r.key.task);
         let event = match (world.offered.first().copied(), row, asked) {
             (Some(key), _, _) => Event::Dispatched(key),
-            (_, Some((key, attempt)), _) => ended(key, attempt, Outcome::Success { outputs: BTreeMap::new() }),
+            (_, Some((key, attempt)), _) => {
+                ended(key, attempt, Outcome::Success { outputs: BTreeMap::new() })
+            }
             (_, _, Some(task)) => {
                 let user = format!("late-{}", world.past.len());
                 Event::Decided { task, asking: 1, user, decision: Decision::Approved, note: None }

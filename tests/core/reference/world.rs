@@ -1,10 +1,6 @@
 //! A run, its rows, its model and its restored twin, side by side: each event goes to all, and all must agree.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use relay::{
@@ -67,7 +63,9 @@ impl World {
     /// Rows in one of these states that have, or may get, a job.
     pub fn rows_in(&self, wanted: &[TaskStatus]) -> Vec<&TaskRow> {
         let group = |key: &TaskKey| key.item.is_none() && self.plot.tasks[key.task as usize].items.is_some();
-        let fits = |row: &&TaskRow| wanted.contains(&row.status) && (!group(&row.key) || row.status == TaskStatus::Blocked);
+        let fits = |row: &&TaskRow| {
+            wanted.contains(&row.status) && (!group(&row.key) || row.status == TaskStatus::Blocked)
+        };
         self.book.tasks.values().filter(fits).collect()
     }
 
@@ -87,7 +85,8 @@ impl World {
             }
         }
         for (key, change) in &plan.changes.tasks {
-            let left = change.steps.iter().any(|s| (s.from, s.to) == (Some(TaskStatus::Pending), TaskStatus::Ready));
+            let left =
+                change.steps.iter().any(|s| (s.from, s.to) == (Some(TaskStatus::Pending), TaskStatus::Ready));
             if left {
                 self.may_start(*key);
             }
@@ -98,7 +97,10 @@ impl World {
         for up in &self.plot.tasks[key.task as usize].ups {
             let status = self.book.tasks[&TaskKey::of_task(*up as u32)].status;
             let forgiven = status == TaskStatus::Failed && self.plot.tasks[*up].carry_on;
-            assert!(status == TaskStatus::Success || forgiven, "{key:?} starts after t{up}, which is {status}");
+            assert!(
+                status == TaskStatus::Success || forgiven,
+                "{key:?} starts after t{up}, which is {status}"
+            );
         }
     }
 
@@ -148,14 +150,19 @@ impl World {
         let (twin, plan) = self.book.restore(&self.run, self.now);
         assert!(plan.changes.is_empty(), "a restart writes {:#?}", plan.changes);
         assert_eq!(twin.next_due(), due, "a restart forgets or invents a timer");
-        let of = |wanted: fn(&Effect) -> Option<TaskKey>| plan.effects.iter().filter_map(wanted).collect::<BTreeSet<_>>();
+        let of = |wanted: fn(&Effect) -> Option<TaskKey>| {
+            plan.effects.iter().filter_map(wanted).collect::<BTreeSet<_>>()
+        };
         let offers = of(|e| if let Effect::Offer(key) = e { Some(*key) } else { None });
         assert_eq!(offers, self.offered, "a restart offers something else");
-        let stops: Vec<&Effect> = plan.effects.iter().filter(|e| matches!(e, Effect::Remove { .. })).collect();
+        let stops: Vec<&Effect> =
+            plan.effects.iter().filter(|e| matches!(e, Effect::Remove { .. })).collect();
         assert_eq!(stops, self.run.to_stop().iter().collect::<Vec<_>>(), "a restart stops something else");
         let published = of(|e| if let Effect::Publish(key) = e { Some(*key) } else { None });
-        let stopped: BTreeSet<TaskKey> =
-            stops.iter().filter_map(|e| if let Effect::Remove { key, .. } = e { Some(*key) } else { None }).collect();
+        let stopped: BTreeSet<TaskKey> = stops
+            .iter()
+            .filter_map(|e| if let Effect::Remove { key, .. } = e { Some(*key) } else { None })
+            .collect();
         let queued: BTreeSet<TaskKey> = self.rows_in(&[TaskStatus::Queued]).iter().map(|r| r.key).collect();
         assert_eq!(published, &queued - &stopped, "a restart publishes what is queued and shall run");
         self.twin = Some(twin);
