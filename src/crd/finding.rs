@@ -18,7 +18,7 @@ const QUOTED_CHARS: usize = 80;
 /// One thing wrong in an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file as the user named it, or another source (`-p date`).
+    /// The file as the user named it, or another source (`-p date`); empty when there is none.
     pub file: String,
     /// Line, from 1; 0 when the source has no lines (a flag).
     pub line: u32,
@@ -36,14 +36,15 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
         if self.line > 0 {
-            write!(f, ":{}:{}", self.line, self.column)?;
+            write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        } else if !self.file.is_empty() {
+            write!(f, "{}: ", self.file)?;
         }
         if !self.path.is_empty() {
-            write!(f, ": {}", self.path)?;
+            write!(f, "{}: ", self.path)?;
         }
-        write!(f, ": {}", self.reason)?;
+        f.write_str(&self.reason)?;
         match &self.fix {
             Some(fix) => write!(f, "; {fix}"),
             None => Ok(()),
@@ -51,8 +52,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything wrong in one input, in the order of its lines; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Everything wrong in one input, in the order of its lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// At most [`FINDINGS_MAX`], sorted by place.
     pub list: Vec<Finding>,

@@ -6,16 +6,18 @@
 
 mod check;
 mod convert;
+mod documents;
 mod duration;
+mod file;
 pub mod finding;
 mod foreign;
+mod kinds;
 pub mod limits;
 mod load;
 mod near;
 mod params;
+mod places;
 pub mod pool;
-#[cfg(test)]
-mod probe;
 mod revision;
 pub mod run;
 mod scalar;
@@ -26,6 +28,7 @@ mod words;
 pub mod workflow;
 mod yaml;
 
+pub use file::read;
 pub use finding::{Finding, Findings};
-pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, load};
+pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, compile, load};
 pub use params::{Overrides, resolve};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::crd::convert::param::{article, fits, whole};
+use crate::crd::convert::param::{article, fits, quotes, whole};
 use crate::crd::finding::{Finding, Findings, Remark, Remarks, quoted};
 use crate::crd::tree::{Cursor, Entry, Node, Pos, Value};
 use crate::crd::{load, near, yaml};
@@ -109,7 +109,8 @@ pub fn resolve(declared: &[Param], overrides: &Overrides) -> Result<BTreeMap<Str
     wrong.extend(strangers(&[declared], overrides));
     // What a Run would lack is here for the flags to give.
     for remark in remarks.into_list() {
-        wrong.push(flag_finding("params", remark.reason, remark.fix));
+        let fix = remark.fix.map(|fix| fix.replace("give it here, or with", "give it with"));
+        wrong.push(Finding { file: String::new(), ..flag_finding("", remark.reason, fix) });
     }
     match Findings::of(wrong) {
         Some(findings) => Err(findings),
@@ -137,15 +138,15 @@ pub(super) fn of_run(
         let at = given.field(&param.name);
         // Every source is judged, also one that another hides: it is wrong all the same.
         let of_run = at.node.and_then(|node| {
-            judged(param, node.to_json()).map_err(|reason| remarks.at(&at, reason, None)).ok()
+            let json = node.to_json();
+            let fix = quotes(param.kind, &json);
+            judged(param, json).map_err(|reason| remarks.at(&at, reason, fix)).ok()
         });
         let of_file = overrides.in_file(&param.name).and_then(|entry| {
-            let value = judged(param, entry.node.to_json());
-            value
-                .map_err(|reason| {
-                    wrong.extend(in_file(overrides, entry.node.at, (&param.name, reason, None)))
-                })
-                .ok()
+            let json = entry.node.to_json();
+            let fix = quotes(param.kind, &json);
+            let refuse = |reason| wrong.extend(in_file(overrides, entry.node.at, (&param.name, reason, fix)));
+            judged(param, json).map_err(refuse).ok()
         });
         let of_flag = overrides.flag(&param.name).and_then(|text| {
             let value = from_flag(param, text);

@@ -19,10 +19,12 @@ pub(super) const BY_THE_SERVER: &str = "Written by the server.";
 
 /// A kind of Relay's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum Kind {
+    /// A definition.
     Workflow,
+    /// An execution.
     Run,
+    /// Warm workers.
     WorkerPool,
 }
 

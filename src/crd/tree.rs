@@ -13,6 +13,9 @@ pub struct Pos {
     pub column: u32,
 }
 
+/// The beginning of a file.
+pub(super) const START: Pos = Pos { line: 1, column: 1 };
+
 /// One value with its place.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -99,9 +102,31 @@ pub(super) enum TextAt {
     Start,
 }
 
+impl Entry {
+    fn from_json((key, json): (&String, &Json)) -> Self {
+        Self { key: key.clone(), key_at: START, node: Node::from_json(json), merged: false }
+    }
+}
+
 impl Node {
     pub(super) fn new(value: Value, at: Pos) -> Self {
         Self { value, at, text_at: TextAt::Start, lost: Vec::new() }
+    }
+
+    /// A tree of JSON that never was a file: every place is its beginning.
+    pub(super) fn from_json(json: &Json) -> Self {
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(b) => Value::Bool(*b),
+            Json::Number(n) => Value::Number(n.clone()),
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => {
+                let items = items.iter().enumerate();
+                Value::List(items.map(|(place, item)| Item { place, node: Self::from_json(item) }).collect())
+            }
+            Json::Object(fields) => Value::Map(fields.iter().map(Entry::from_json).collect()),
+        };
+        Self::new(value, START)
     }
 
     /// The field `key` of a map.
@@ -225,7 +250,7 @@ impl<'a> Cursor<'a> {
         self.node.is_some_and(|node| node.lost.iter().any(may))
     }
 
-    /// Whether an earlier check took anything out of this list.
+    /// Whether an earlier check took anything out of this list or object.
     pub(super) fn lost_any(&self) -> bool {
         self.node.is_some_and(|node| !node.lost.is_empty())
     }

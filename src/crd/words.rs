@@ -50,7 +50,10 @@ pub(super) fn explain(
         kind => {
             let (reason, fix) = refused(kind, cursor, around)
                 .unwrap_or_else(|| (format!("refused by {}", kind.keyword()), None));
-            remarks.at(cursor, reason, fix);
+            // Nothing has no place of its own: the field's name shows where it is missing.
+            let nothing = cursor.node.is_some_and(|node| matches!(node.value, Value::Null));
+            let at = if nothing { cursor.key_at } else { cursor.at };
+            remarks.push(Remark { at, path: cursor.path.clone(), reason, fix });
         }
     }
 }
@@ -137,6 +140,9 @@ fn wrong_type(cursor: &Cursor<'_>, around: &Json) -> Words {
     let fix = match (wanted, value) {
         ("string", Some(Value::Number(_) | Value::Bool(_))) => {
             Some(format!("put it in quotes: \"{}\"", shown(cursor)))
+        }
+        ("string", Some(Value::List(_))) if cursor.path.ends_with(".from") => {
+            Some("from is CEL: write '[\"a\", \"b\"]', or params.x for a list that a Run gives".to_string())
         }
         ("array", Some(Value::Text(_))) if cursor.path.ends_with(".command") => Some(
             "command is a list of arguments without a shell: write [program, argument], or use script"

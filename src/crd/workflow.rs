@@ -84,7 +84,6 @@ pub struct ParamSpec {
 /// A type of JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum ValueType {
     String,
     Integer,
@@ -236,7 +235,6 @@ pub struct ApprovalSpec {
 
 /// What happens to a task when nobody approved in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
 pub enum OnTimeout {
     Fail,
     Skip,
@@ -244,7 +242,6 @@ pub enum OnTimeout {
 
 /// Whether a failed task fails what comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
 pub enum OnError {
     Fail,
     Continue,
@@ -282,7 +279,6 @@ pub struct RetrySpec {
 
 /// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
 pub enum RetryOn {
     Error,
     Timeout,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use crate::crd::finding::{Remark, Remarks, lines, quoted};
+use crate::crd::places::{place, text_at};
 use crate::crd::scalar;
 use crate::crd::tree::{Entry, Item, Lost, Node, Pos, TextAt, Value};
 
@@ -197,7 +198,7 @@ impl<'a> Builder<'a> {
             }
         };
         let mut node = Node::new(value, at);
-        node.text_at = self.text_at(text, style, span);
+        node.text_at = text_at(self.text, text, style, span);
         if anchor > 0 {
             self.spend(0, text.len(), at)?;
             self.anchors.insert(anchor, Anchored { node: node.clone(), values: 1, bytes: text.len() });
@@ -209,22 +210,6 @@ impl<'a> Builder<'a> {
             self.place_value(node, 1);
         }
         Ok(())
-    }
-
-    /// Whether offsets in the value can be told in the file: only when it stands there letter for letter.
-    fn text_at(&self, text: &str, style: ScalarStyle, span: Span) -> TextAt {
-        let start = place(span.start.line(), span.start.col());
-        let raw = span.slice(self.text).unwrap_or("");
-        match style {
-            ScalarStyle::Plain if raw == text => TextAt::Line(start),
-            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted
-                if raw.get(1..raw.len().max(2) - 1) == Some(text) =>
-            {
-                TextAt::Line(Pos { column: start.column.saturating_add(1), ..start })
-            }
-            ScalarStyle::Literal => block_start(self.text, text, span).unwrap_or(TextAt::Start),
-            _ => TextAt::Start,
-        }
     }
 
     fn open(&mut self, value: Value, at: Pos, anchor: usize, tag: Option<&Tag>) -> Result<(), Exhausted> {
@@ -290,7 +275,8 @@ impl<'a> Builder<'a> {
 
     fn set_key(&mut self, name: Option<String>, at: Pos, merge: bool) {
         if name.is_none() {
-            self.remark(at, "a field's name must be text", None);
+            let fix = "if {{ }} is Helm's, render the template first (helm template)";
+            self.remark(at, "a field's name must be text", Some(fix));
         }
         if let Some(open) = self.stack.last_mut() {
             open.key = Some(Key { name, at, merge });
@@ -385,25 +371,4 @@ fn text_bytes(node: &Node) -> usize {
         Value::Map(entries) => entries.iter().map(|entry| entry.key.len() + text_bytes(&entry.node)).sum(),
         _ => 0,
     }
-}
-
-fn place(line: usize, column: usize) -> Pos {
-    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX - 1);
-    Pos { line: small(line.max(1)), column: small(column).saturating_add(1) }
-}
-
-/// Where a literal block's text begins: in the line of its header or the next, whichever holds its first line.
-fn block_start(file: &str, text: &str, span: Span) -> Option<TextAt> {
-    let first = text.lines().next().filter(|line| !line.is_empty())?;
-    let offset = span.start.byte_offset()?;
-    let line_start = file.get(..offset)?.rfind('\n').map_or(0, |end| end + 1);
-    let first_number = place(span.start.line(), 0).line;
-    for (line, number) in file[line_start..].lines().take(2).zip(first_number..) {
-        if let Some(before) = line.strip_suffix(first)
-            && before.chars().all(|c| c == ' ')
-        {
-            return Some(TextAt::Block { first_line: number, indent: u32::try_from(before.len()).ok()? });
-        }
-    }
-    None
 }

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::{
-    engine::{ERROR_CHARS, Group, Run},
-    model::{
-        ids::TaskKey,
-        job::Inputs,
-        reason::Reason,
-        status::TaskStatus,
-        task::{Action, Task, TaskNo},
-        time::later,
-        workflow::limits,
-    },
+use crate::engine::{ERROR_CHARS, Group, Run};
+use crate::model::{
+    ids::TaskKey,
+    job::Inputs,
+    reason::Reason,
+    status::TaskStatus,
+    task::{Action, Task, TaskNo},
+    time::later,
+    workflow::limits,
 };
 
 /// A text for a row: bounded.

@@ -4,15 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
-use crate::{
-    engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, view},
-    model::{
-        ids::TaskKey,
-        reason::Reason,
-        status::TaskStatus,
-        task::{Task, TaskNo},
-        task_run::TaskRow,
-    },
+use crate::engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, view};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    status::TaskStatus,
+    task::{Task, TaskNo},
+    task_run::TaskRow,
 };
 
 impl Group {

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{
-    engine::{Effect, Node, Run, Timer},
-    model::{
-        ids::TaskKey,
-        reason::Reason,
-        status::{RunStatus, TaskStatus},
-        task::{OnError, TaskNo},
-        time::later,
-    },
+use crate::engine::{Effect, Node, Run, Timer};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    status::{RunStatus, TaskStatus},
+    task::{OnError, TaskNo},
+    time::later,
 };
 
 impl Node {

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    engine::{Run, scope},
-    model::{
-        ids::{TaskKey, TaskRunId},
-        job::{Inputs, Job, JobId, PROTOCOL, Program},
-        task::Action,
-    },
+use crate::engine::{Run, scope};
+use crate::model::{
+    ids::{TaskKey, TaskRunId},
+    job::{Inputs, Job, JobId, PROTOCOL, Program},
+    task::Action,
 };
 
 impl Run {

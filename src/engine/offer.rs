@@ -6,10 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::{
-    engine::{Effect, Refused, Run},
-    model::{ids::TaskKey, status::TaskStatus, task::TaskNo},
-};
+use crate::engine::{Effect, Refused, Run};
+use crate::model::{ids::TaskKey, status::TaskStatus, task::TaskNo};
 
 /// The places of a run.
 #[derive(Clone, Debug, Default)]

@@ -2,15 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    engine::{Node, Run},
-    model::{
-        expr::{Refs, Scope, WHOLE},
-        status::TaskStatus,
-        task::Task,
-        task_run::TaskRow,
-        workflow::{Param, ValueType},
-    },
+use crate::engine::{Node, Run};
+use crate::model::{
+    expr::{Refs, Scope, WHOLE},
+    status::TaskStatus,
+    task::Task,
+    task_run::TaskRow,
+    workflow::{Param, ValueType},
 };
 
 /// Adds what `more` names to `refs`.

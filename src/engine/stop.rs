@@ -1,15 +1,13 @@
 //! What stops a run or keeps tasks from starting: a cancel, the timeouts, failFast.
 
-use crate::{
-    engine::{Effect, Run, Timer},
-    model::{
-        ids::TaskKey,
-        reason::Reason,
-        run::Stop,
-        status::TaskStatus,
-        task::{OnTimeout, TaskNo},
-        time::later,
-    },
+use crate::engine::{Effect, Run, Timer};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    run::Stop,
+    status::TaskStatus,
+    task::{OnTimeout, TaskNo},
+    time::later,
 };
 
 impl Run {
@@ -20,10 +18,9 @@ impl Run {
 
     /// The same of all tasks in finally, or of all outside it.
     pub(super) fn part_halted(&self, finally: bool) -> Option<Reason> {
-        if let Some(stop) = &self.row.stop {
-            if !finally || (stop.reason == Reason::Cancelled && !stop.finally) {
-                return Some(stop.reason);
-            }
+        let stops = |stop: &&Stop| !finally || (stop.reason == Reason::Cancelled && !stop.finally);
+        if let Some(stop) = self.row.stop.as_ref().filter(stops) {
+            return Some(stop.reason);
         }
         if finally {
             return self.finally_over().then_some(Reason::FinallyTimeout);

@@ -4,11 +4,9 @@ use std::{collections::VecDeque, io, sync::Arc};
 
 use tokio::sync::mpsc;
 
-use crate::{
-    conductor::Verdict,
-    local::Request,
-    model::{ids::RunId, task::Task, task_run::Decision, workflow::Workflow},
-};
+use crate::conductor::Verdict;
+use crate::local::Request;
+use crate::model::{ids::RunId, task::Task, task_run::Decision, workflow::Workflow};
 
 /// A task that waits for an answer.
 struct Question {

@@ -11,16 +11,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
-    conductor::Submission,
-    crd::{self, Manifests, Overrides, RunName, WorkflowManifest},
-    local::{LocalError, Request},
-    model::{
-        ids::RunId,
-        run::RunRow,
-        status::RunStatus,
-        workflow::{Workflow, limits},
-    },
+use crate::conductor::Submission;
+use crate::crd::{self, Manifests, Overrides, RunName, WorkflowManifest};
+use crate::local::{LocalError, Request};
+use crate::model::{
+    ids::RunId,
+    run::RunRow,
+    status::RunStatus,
+    workflow::{Workflow, limits},
 };
 
 /// What a file comes to.

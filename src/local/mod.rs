@@ -19,15 +19,13 @@ mod summary;
 
 use std::{io, sync::Arc};
 
-use crate::{
-    clock::Clock,
-    conductor::ConductorError,
-    crd::Findings,
-    feed::Feed,
-    model::{ids::RunId, status::RunStatus},
-    queue::{Jobs, Queue},
-    store::{Store, StoreError},
-};
+use crate::clock::Clock;
+use crate::conductor::ConductorError;
+use crate::crd::Findings;
+use crate::feed::Feed;
+use crate::model::{ids::RunId, status::RunStatus};
+use crate::queue::{Jobs, Queue};
+use crate::store::{Store, StoreError};
 
 pub use request::{Approve, Request, Source};
 pub use session::run;

@@ -2,10 +2,8 @@
 
 use serde_json::Value;
 
-use crate::{
-    crd::WorkflowManifest,
-    model::revision::{Revision, TaskRecord},
-};
+use crate::crd::WorkflowManifest;
+use crate::model::revision::{Revision, TaskRecord};
 
 /// The revision of a Workflow: its spec as written, and its DAG as rows.
 pub(super) fn revision(manifest: &WorkflowManifest) -> Revision {

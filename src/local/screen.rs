@@ -4,15 +4,13 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 
 use jiff::Timestamp;
 
-use crate::{
-    feed::{Edge, Event, LogLine},
-    model::{
-        ids::{RunId, TaskKey},
-        reason::Reason,
-        status::{RunStatus, TaskStatus},
-        time::between,
-        workflow::Workflow,
-    },
+use crate::feed::{Edge, Event, LogLine};
+use crate::model::{
+    ids::{RunId, TaskKey},
+    reason::Reason,
+    status::{RunStatus, TaskStatus},
+    time::between,
+    workflow::Workflow,
 };
 
 /// Labels are padded to at most so many characters.

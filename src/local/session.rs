@@ -5,31 +5,29 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    conductor::{
-        Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits, Submission,
-    },
-    feed::{Edge, Event, Item, Reader},
-    local::{
-        Exit, LocalError, Parts, Request, Source,
-        approvals::{Approvals, Asked},
-        choose::choose,
-        screen::Screen,
-        signals::Signals,
-        summary::summarize,
-    },
-    model::{
-        ids::{RunId, ShardId, TaskKey},
-        run::RunRow,
-        status::TaskStatus,
-        workflow::Workflow,
-    },
-    queue::Pools,
-    store::RunRecord,
-    worker::{
-        self, Links, Shutdown, Worker,
-        process::{self, Processes},
-    },
+use crate::conductor::{
+    Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits, Submission,
+};
+use crate::feed::{Edge, Event, Item, Reader};
+use crate::local::{
+    Exit, LocalError, Parts, Request, Source,
+    approvals::{Approvals, Asked},
+    choose::choose,
+    screen::Screen,
+    signals::Signals,
+    summary::summarize,
+};
+use crate::model::{
+    ids::{RunId, ShardId, TaskKey},
+    run::RunRow,
+    status::TaskStatus,
+    workflow::Workflow,
+};
+use crate::queue::Pools;
+use crate::store::RunRecord;
+use crate::worker::{
+    self, Links, Shutdown, Worker,
+    process::{self, Processes},
 };
 
 /// A run that this session brings to its end.

@@ -1,10 +1,8 @@
 //! What it came to: which tasks ran, how long, how often, and why something did not.
 
-use crate::{
-    local::screen::Screen,
-    model::{status::TaskStatus, task_run::TaskRow, time::between, workflow::Workflow},
-    store::RunRecord,
-};
+use crate::local::screen::Screen;
+use crate::model::{status::TaskStatus, task_run::TaskRow, time::between, workflow::Workflow};
+use crate::store::RunRecord;
 
 /// Items of a forEach that did not succeed are listed up to so many.
 const ITEMS_LISTED: usize = 20;

@@ -35,7 +35,7 @@ struct SourceTask<'a> {
 
 /// What became of a spec; the params stand alone, so that Runs can be checked against them whatever else is wrong.
 pub(super) struct Converted {
-    /// The declared params; None when one of them was taken out.
+    /// The declared params; None when something is wrong with one of them.
     pub params: Option<Vec<model::Param>>,
     /// The workflow; None when it left remarks.
     pub workflow: Option<Workflow>,
@@ -52,8 +52,8 @@ pub(super) fn workflow(
     let source = Source { spec, tasks: tasks_of(spec, &spec_at), spec_at };
     let before = remarks.len();
     let params_at = source.spec_at.field("params");
-    let params_lost = source.spec_at.lost("params") || params_at.lost_any();
     let params = param::declared(&spec.params, &params_at, remarks);
+    let params_sound = remarks.len() == before && !source.lost_in_params();
     if let Some(retry) = spec.defaults.as_ref().and_then(|defaults| defaults.retry.as_ref()) {
         // Also when no task uses it; said twice, it is shown once.
         bounds::retry(retry, &source.spec_at.field("defaults").field("retry"), remarks);
@@ -74,7 +74,7 @@ pub(super) fn workflow(
         params: params.clone(),
     };
     let workflow = if remarks.len() == before { built(parts, &source, remarks) } else { None };
-    Converted { params: (!params_lost).then_some(params), workflow }
+    Converted { params: params_sound.then_some(params), workflow }
 }
 
 /// Which revision a spec is.
@@ -107,6 +107,13 @@ impl Source<'_> {
             let list = self.spec_at.field(key);
             self.spec_at.lost(key) || list.lost_element(name) || list.lost_element(&name.replace('_', "-"))
         })
+    }
+
+    /// Whether an earlier finding took anything out of the declared params.
+    fn lost_in_params(&self) -> bool {
+        let list = self.spec_at.field("params");
+        let damaged = |place: usize| list.item(place).lost_any();
+        self.spec_at.lost("params") || list.lost_any() || (0..self.spec.params.len()).any(damaged)
     }
 
     /// Whether an earlier finding took a param out that may have been called `name`.

@@ -76,18 +76,24 @@ fn one(param: &spec::ParamSpec, at: &Cursor<'_>, remarks: &mut Remarks) -> Param
     if remarks.len() == before && !at.lost("type") {
         for (place, value) in param.allowed.iter().flatten().enumerate() {
             if let Err(reason) = fits(&Param { allowed: None, ..built.clone() }, value) {
-                remarks.at(&at.field("enum").item(place), reason, None);
+                remarks.at(&at.field("enum").item(place), reason, quotes(kind, value));
             }
         }
         if let Some(value) = &param.default
             && let Err(reason) = fits(&built, value)
         {
-            remarks.at(&at.field("default"), reason, None);
+            remarks.at(&at.field("default"), reason, quotes(kind, value));
         }
     }
     built.default = built.default.map(|value| whole(kind, value));
     built.allowed = built.allowed.map(|values| values.into_iter().map(|value| whole(kind, value)).collect());
     built
+}
+
+/// How to write a number or boolean where text is declared.
+pub(in crate::crd) fn quotes(kind: ValueType, value: &Value) -> Option<String> {
+    let bare = kind == ValueType::String && (value.is_number() || value.is_boolean());
+    bare.then(|| format!("put it in quotes: \"{value}\""))
 }
 
 /// Whether a value may stand for a param; the error says why not.
@@ -101,7 +107,7 @@ pub(in crate::crd) fn fits(param: &Param, value: &Value) -> Result<(), String> {
         ));
     }
     if let (Some(pattern), Value::String(text)) = (&param.pattern, value)
-        && !compiled(pattern).is_ok_and(|pattern| pattern.is_match(text))
+        && compiled(pattern).is_ok_and(|pattern| !pattern.is_match(text))
     {
         return Err(format!(
             "{} does not match the pattern {pattern} of {}",
