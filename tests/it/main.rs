@@ -7,6 +7,8 @@ mod examples;
 mod feed;
 mod generated;
 mod infra;
+mod migrate;
 mod queue;
+mod store;
 mod support;
 mod worker;
