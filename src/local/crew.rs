@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::conductor::{Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits};
+use crate::conductor::{Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits};
 use crate::local::{LocalError, Parts, Request};
 use crate::model::ids::{RunId, ShardId};
 use crate::queue::Pools;
@@ -14,7 +14,7 @@ use crate::worker::{
     process::{self, Processes},
 };
 
-/// How long a conductor may take to give its shards up when everything is killed.
+/// How long a conductor may take for each of its last steps when everything is killed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What they are to do.
@@ -100,11 +100,15 @@ impl Crew {
         while self.conductor.join_next().await.is_some() {}
     }
 
-    /// Ends at once; every process is killed. The shards are given up, so that a resumed run need not wait.
-    pub(super) async fn kill(mut self) {
-        self.stop.cancel();
+    /// Ends at once; every process is killed. What was asked of the conductor is taken still, and the shards are
+    /// given up, so that a resumed run need not wait.
+    pub(super) async fn kill(mut self, asked: &mut JoinSet<Result<(), DecideError>>) {
         self.shutdown.kill.cancel();
         while self.worker.join_next().await.is_some() {}
+        let taken = async { while asked.join_next().await.is_some() {} };
+        // In time or not: then it was not.
+        let _ = tokio::time::timeout(FAREWELL, taken).await;
+        self.stop.cancel();
         let farewell = async { while self.conductor.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             self.conductor.abort_all();

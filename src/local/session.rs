@@ -86,7 +86,9 @@ pub async fn run(
         watched
             .insert(row.id.clone(), Watched { name: row.name.clone(), workflow, ended: false, aside: None });
     }
-    let holder = format!("relay-run-{}-{}", std::process::id(), uuid::Uuid::now_v7().simple());
+    // The process for people, the rest against a namesake on another machine.
+    let holder =
+        format!("relay-run-{}-{}", std::process::id(), &uuid::Uuid::now_v7().simple().to_string()[20..]);
     if !lead::take(&parts, (&holder, &shards), &mut screen, &mut signals).await? {
         return Ok(Exit::Cancelled);
     }
@@ -154,7 +156,7 @@ impl Session {
                 () = signals.next() => {
                     if std::mem::replace(&mut self.interrupted, true) {
                         self.screen.say("killed");
-                        crew.kill().await;
+                        crew.kill(&mut self.asked).await;
                         self.say_how_to_resume();
                         return Ok(Exit::Cancelled);
                     }
@@ -176,7 +178,7 @@ impl Session {
             self.put_question();
         }
         if let Some(error) = failure {
-            crew.kill().await;
+            crew.kill(&mut self.asked).await;
             return Err(error);
         }
         crew.end().await;

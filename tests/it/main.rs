@@ -9,6 +9,8 @@ mod generated;
 mod infra;
 mod migrate;
 mod queue;
+mod refusals;
+mod run;
 mod store;
 mod support;
 mod worker;

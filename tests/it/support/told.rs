@@ -66,6 +66,22 @@ impl Told {
     }
 }
 
+/// Reads on until a line begins like this, and gives the lines before it and itself.
+#[track_caller]
+pub fn until(program: &Program, beginning: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    while !lines.last().is_some_and(|line: &String| line.starts_with(beginning)) {
+        lines.push(plain(&program.line(LIMIT)));
+    }
+    lines
+}
+
+/// The end of a program that was started.
+#[track_caller]
+pub fn end(program: Program) -> Told {
+    Told::from(program.finish(LIMIT))
+}
+
 impl From<Finished> for Told {
     fn from(finished: Finished) -> Told {
         Told {
