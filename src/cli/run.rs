@@ -5,49 +5,64 @@ use std::path::PathBuf;
 use crate::cli::connections::Connections;
 use crate::model::ids::RunId;
 
-/// Run the Runs (or the Workflow) of a file here and now: no cluster, Postgres or Redis needed
+/// Run the workflows of a file on this machine: no cluster, Postgres or Redis needed
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Exit status: 0 every run ended in SUCCESS, 1 a run FAILED, 2 the input was refused and nothing ran, 130 cancelled.
-The first Ctrl-C cancels (finally tasks still run), the second kills.
+Exit status:
+  0    every run ended in SUCCESS
+  1    a run ended in FAILED
+  2    the input was refused, and nothing ran
+  130  a run was cancelled
+
+The first Ctrl-C cancels: what runs is stopped, finally tasks still run. The second kills.
+
+A task sees PATH, HOME, LANG and TMPDIR of this shell, what --env adds, and its own variables.
+RELAY_LOG=debug tells more on standard error; NO_COLOR=1 takes the colours away.
 
 Examples:
   relay run examples/hello.yaml
   relay run examples/params.yaml -p date=2026-11-20 -p 'regions=[\"eu\"]'
-  relay run examples/approval.yaml --approve=publish")]
+  relay run examples/approval.yaml --approve=publish
+  relay run examples/hello.yaml --database-url postgres://localhost/relay --migrate")]
 pub struct Args {
-    /// The manifests: all Runs in the file are run at once, else its one Workflow; `-` is standard input
+    /// Manifests. All Runs in the file are run at once; without a Run, its one Workflow. `-` is standard input
     #[arg(value_name = "FILE", required_unless_present = "resume")]
     pub file: Option<PathBuf>,
-    /// Which Workflow of the file to run
+    /// Run this Workflow of the file, and not its Runs
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub workflow: Option<String>,
-    /// A param, read by its declared type; wins over --params, the Run and the default
+    /// Give a param, read by its declared type; it wins over --params, the Run and the default
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", conflicts_with = "resume")]
     pub param: Vec<String>,
-    /// Params from a YAML or JSON file
+    /// Give params from a YAML or JSON file
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub params: Option<PathBuf>,
-    /// Approve this task beforehand; without a name: every task
+    /// Approve these tasks beforehand, separated by commas; without a name: every task
     #[arg(long, value_name = "TASK", num_args = 0..=1, require_equals = true, default_missing_value = "", value_delimiter = ',')]
     pub approve: Vec<String>,
-    /// Tasks at a time [default: the number of cores]
+    /// How many tasks run at a time [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub slots: Option<u16>,
-    /// Hand an environment variable of this shell to every task, or set one
+    /// Hand a variable of this shell to every task, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
-    /// Seconds between SIGTERM and SIGKILL of a task
+    /// How long a task that is stopped has between SIGTERM and SIGKILL, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub grace: u64,
-    /// Keep the runs in this Postgres (postgres://user:password@host/database), so that they survive this process
-    #[arg(long, value_name = "URL", hide_env_values = true)]
+    /// Keep runs in this Postgres, so that they survive this process: postgres://user:password@host:5432/database
+    #[arg(long, value_name = "URL", help_heading = "Runs that are kept")]
     pub database_url: Option<String>,
-    /// Bring that database's schema up to date first
-    #[arg(long, requires = "database_url")]
+    /// Bring the database's schema up to date first
+    #[arg(long, help_heading = "Runs that are kept", requires = "database_url")]
     pub migrate: bool,
-    /// Go on with a run of that database that was cut off
-    #[arg(long, value_name = "RUN ID", requires = "database_url", conflicts_with = "file")]
+    /// Go on with a run that was cut off; what had ended is not run again
+    #[arg(
+        long,
+        value_name = "RUN-ID",
+        help_heading = "Runs that are kept",
+        requires = "database_url",
+        conflicts_with = "file"
+    )]
     pub resume: Option<RunId>,
     /// The connections to that database.
     #[command(flatten)]

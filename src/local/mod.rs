@@ -88,13 +88,13 @@ impl Exit {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// The file, or what was given beside it, is not right. Nothing was written.
-    #[error("{0}")]
+    #[error("{}", counted(.0))]
     Findings(Findings),
     /// The same, of one sentence.
     #[error("{0}")]
     Refused(String),
     /// A file could not be read.
-    #[error("{path}: {why}")]
+    #[error("{path}: {}", unreadable(.why))]
     Unreadable {
         /// Which.
         path: String,
@@ -158,5 +158,22 @@ impl LocalError {
             | LocalError::SetAside { .. }
             | LocalError::Machine { .. } => 1,
         }
+    }
+}
+
+/// Of several findings it is said at their end how many they are.
+fn counted(findings: &Findings) -> String {
+    match findings.list.len() + findings.more {
+        0 | 1 => findings.to_string(),
+        several => format!("{findings}\n{several} findings; nothing was run"),
+    }
+}
+
+fn unreadable(why: &io::Error) -> String {
+    match why.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::IsADirectory => "this is a directory; name a file in it".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        _ => why.to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! From the choice to the summary: parts started, runs submitted, events shown, questions asked, signals obeyed.
 
-use std::{collections::BTreeMap, io::Write, sync::Arc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::{io::Write, sync::Arc};
 
 use tokio::task::JoinSet;
 
@@ -74,18 +75,7 @@ pub async fn run(
             live => Some(live),
         },
     };
-    let mut runs: Vec<(&RunRow, Arc<Workflow>)> =
-        chosen.submissions.iter().map(|s| (&s.run, s.workflow.clone())).collect();
-    runs.extend(resumed.iter().map(|(workflow, record)| (&record.run, workflow.clone())));
-    let mut shards: Vec<ShardId> = runs.iter().map(|(row, _)| row.shard()).collect();
-    shards.sort();
-    shards.dedup();
-    let mut watched = BTreeMap::new();
-    for (row, workflow) in runs {
-        screen.add(&row.id, &row.name, workflow.clone(), row.started_at);
-        watched
-            .insert(row.id.clone(), Watched { name: row.name.clone(), workflow, ended: false, aside: None });
-    }
+    let (runs, shards) = watch(&mut screen, &chosen, resumed.as_ref());
     // The process for people, the rest against a namesake on another machine.
     let holder =
         format!("relay-run-{}-{}", std::process::id(), &uuid::Uuid::now_v7().simple().to_string()[20..]);
@@ -107,12 +97,31 @@ pub async fn run(
         handle: crew.handle.clone(),
         asked: JoinSet::new(),
         interrupted: false,
-        runs: watched,
+        runs,
         request,
         parts,
         screen,
     };
     session.go(crew, feed, (chosen.submissions, resumed.map(|(_, record)| record)), &mut signals).await
+}
+
+/// The runs to be shown, and the shards that they are in.
+fn watch(
+    screen: &mut Screen,
+    chosen: &Chosen,
+    resumed: Option<&(Arc<Workflow>, RunRecord)>,
+) -> (BTreeMap<RunId, Watched>, Vec<ShardId>) {
+    let new = chosen.submissions.iter().map(|s| (&s.run, &s.workflow));
+    let all: Vec<(&RunRow, &Arc<Workflow>)> =
+        new.chain(resumed.map(|(workflow, record)| (&record.run, workflow))).collect();
+    let mut runs = BTreeMap::new();
+    for (row, workflow) in &all {
+        screen.add(&row.id, &row.name, Arc::clone(workflow), row.started_at);
+        let (name, workflow) = (row.name.clone(), Arc::clone(workflow));
+        runs.insert(row.id.clone(), Watched { name, workflow, ended: false, aside: None });
+    }
+    let shards: BTreeSet<ShardId> = all.iter().map(|(row, _)| row.shard()).collect();
+    (runs, shards.into_iter().collect())
 }
 
 /// A stored run and what it runs.

@@ -1,6 +1,8 @@
 //! Files that are printed by code or copied from another, compared with their source. `make generate` runs these
 //! tests with RELAY_GENERATE=1, and then they write the files.
 
+mod cli;
+
 use crate::support::{committed, read};
 
 /// The base schema stands twice: as the first migration, and where Postgres' image looks for it.

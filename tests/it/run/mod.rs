@@ -16,12 +16,12 @@ use tempfile::TempDir;
 use crate::support::{Told, relay};
 
 /// A folder with a manifest. Tasks leave marks there: `echo text >> "$MARKS"`.
-struct Desk {
+pub(super) struct Desk {
     folder: TempDir,
 }
 
 impl Desk {
-    fn new(manifest: &str) -> Desk {
+    pub(super) fn new(manifest: &str) -> Desk {
         let desk = Desk { folder: tempfile::tempdir().expect("a folder") };
         desk.write("flow.yaml", manifest);
         desk
@@ -32,12 +32,12 @@ impl Desk {
         Desk::new(&flow("flow", spec))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A further file; gives its path.
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(super) fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path(name), text).expect("written");
         self.path(name).to_str().expect("a path of text").to_owned()
     }
@@ -50,7 +50,7 @@ impl Desk {
     }
 
     /// `relay run`, whose tasks know where marks go.
-    fn relay_without_file(&self) -> Command {
+    pub(super) fn relay_without_file(&self) -> Command {
         let mut command = relay();
         command.args(["run", "--env"]).arg(format!("MARKS={}", self.path("marks").display()));
         command
@@ -62,7 +62,7 @@ impl Desk {
     }
 
     /// What tasks wrote down, in order.
-    fn marks(&self) -> Vec<String> {
+    pub(super) fn marks(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("marks")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
