@@ -15,7 +15,7 @@ use relay::cli::{self, migrate::show};
 use relay::clock::Clock;
 use relay::conductor::Compile;
 use relay::feed::memory::MemoryFeed;
-use relay::local::{self, Approve, Parts, Request, Source};
+use relay::local::{self, Approve, Asks, Parts, Request, Source};
 use relay::queue::memory::MemoryQueue;
 use relay::store::Store;
 use relay::store::memory::MemoryStore;
@@ -109,7 +109,11 @@ fn request(args: &cli::run::Args) -> Result<Request, String> {
         env: args.environment(of_shell)?,
         grace: Duration::from_secs(args.grace),
         user: of_shell("USER").or_else(|| of_shell("LOGNAME")).unwrap_or_else(|| "local".to_owned()),
-        interactive: io::stdin().is_terminal(),
+        asks: match (io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()) {
+            (true, true, _) => Asks::OnOutput,
+            (true, false, true) => Asks::OnErrorToo,
+            _ => Asks::Nowhere,
+        },
         colour: io::stdout().is_terminal() && of_shell("NO_COLOR").is_none_or(|v| v.is_empty()),
     })
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::conductor::Submission;
 use crate::crd::{self, Manifests, Overrides, RunName, WorkflowManifest};
-use crate::local::{LocalError, Request, Source};
+use crate::local::{Asks, LocalError, Request, Source};
 use crate::model::{
     ids::RunId,
     run::RunRow,
@@ -170,7 +170,7 @@ pub(super) fn refuse_unanswerable<'a>(
         return Err(LocalError::Refused(why));
     }
     let open = asking.into_iter().find(|(_, task)| !request.approve.covers(task));
-    match open.filter(|_| !request.interactive) {
+    match open.filter(|_| request.asks == Asks::Nowhere) {
         None => Ok(()),
         Some((workflow, task)) => Err(LocalError::Refused(format!(
             "task `{task}` of Workflow {workflow} needs an approval, and there is no terminal to ask at; \

@@ -33,7 +33,7 @@ use crate::queue::{Jobs, Queue};
 use crate::store::{Store, StoreError};
 
 pub use choose::{Chosen, choose};
-pub use request::{Approve, Request, Source};
+pub use request::{Approve, Asks, Request, Source};
 pub use session::run;
 
 /// The parts that `main` picks.

@@ -34,6 +34,17 @@ impl Approve {
     }
 }
 
+/// Where questions go. Answers come from standard input, which is a terminal then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Nobody is there.
+    Nowhere,
+    /// Among all other lines, which go to a terminal.
+    OnOutput,
+    /// On standard error too, for the other lines go into a file or another program.
+    OnErrorToo,
+}
+
 /// A request to run something here and now.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -53,8 +64,8 @@ pub struct Request {
     pub grace: Duration,
     /// Who approves and rejects.
     pub user: String,
-    /// May the user be asked?
-    pub interactive: bool,
+    /// Where the user can be asked.
+    pub asks: Asks,
     /// Colours?
     pub colour: bool,
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::conductor::{Compile, DecideError, Handle, Submission, SubmitError, Verdict};
 use crate::feed::{Edge, Event, Item, Reader, Subscription};
 use crate::local::{
-    Exit, LocalError, Parts, Request, Source,
+    Asks, Exit, LocalError, Parts, Request, Source,
     approvals::{Approvals, Asking},
     choose::{Chosen, refuse_unanswerable},
     crew::{Crew, Orders},
@@ -288,6 +288,9 @@ impl Session {
             if let Some(text) = &first {
                 self.approvals.listen();
                 self.screen.say(text);
+                if self.request.asks == Asks::OnErrorToo {
+                    eprintln!("{text}");
+                }
             }
             self.question = first;
         }

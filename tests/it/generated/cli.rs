@@ -1,6 +1,6 @@
 //! The help texts, as files: what a change does to them is seen in its review.
 
-use crate::support::{Told, committed, relay};
+use crate::support::{committed, relay};
 
 #[test]
 fn help_texts() {
@@ -19,21 +19,5 @@ fn help_texts() {
             ),
             &text,
         );
-    }
-}
-
-#[test]
-fn usage_that_is_wrong_is_refused_with_what_would_be_right() {
-    let cases: [(&[&str], &str); 5] = [
-        (&[], "<FILE>"),
-        (&["a.yaml", "--resume", "x", "--database-url", "x"], "cannot be used with"),
-        (&["a.yaml", "--migrate"], "--database-url <URL>"),
-        (&["a.yaml", "--slots", "0"], "1..=1000"),
-        (&["a.yaml", "--parms", "x"], "--params"),
-    ];
-    for (arguments, hint) in cases {
-        let told = Told::run(arguments);
-        assert_eq!((told.code, told.lines.len()), (Some(2), 0), "{arguments:?}");
-        assert!(told.errors.starts_with("error: ") && told.errors.contains(hint), "{}", told.errors);
     }
 }

@@ -123,3 +123,19 @@ fn pools_are_named_once_and_what_needs_a_cluster_is_refused() {
     assert_eq!((told.code, desk.marks().len(), told.lines.len()), (Some(2), 0, 0));
     assert!(told.errors.contains("pod"), "{}", told.errors);
 }
+
+#[test]
+fn usage_that_is_wrong_is_refused_with_what_would_be_right() {
+    let cases: [(&[&str], &str); 5] = [
+        (&[], "<FILE>"),
+        (&["a.yaml", "--resume", "x", "--database-url", "x"], "cannot be used with"),
+        (&["a.yaml", "--migrate"], "--database-url <URL>"),
+        (&["a.yaml", "--slots", "0"], "1..=1000"),
+        (&["a.yaml", "--parms", "x"], "--params"),
+    ];
+    for (arguments, hint) in cases {
+        let told = Told::run(arguments);
+        assert_eq!((told.code, told.lines.len()), (Some(2), 0), "{arguments:?}");
+        assert!(told.errors.starts_with("error: ") && told.errors.contains(hint), "{}", told.errors);
+    }
+}

@@ -142,3 +142,17 @@ fn questions_come_one_at_a_time_and_one_that_is_over_is_not_asked() {
     user.sees("two SUCCESS");
     assert_eq!((user.leaves(), desk.marks()), (Some(1), vec!["two".to_owned()]));
 }
+
+#[test]
+fn the_question_is_seen_where_other_lines_go_elsewhere() {
+    let desk = Desk::flow(ONE);
+    let mut shell = Command::new("sh");
+    let line = "\"$0\" run \"$1\" --env \"MARKS=$2\" > \"$2.out\"";
+    shell.args(["-c", line, env!("CARGO_BIN_EXE_relay")]).arg(desk.path("flow.yaml")).arg(desk.path("marks"));
+    let mut user = User::starts(&mut shell);
+    user.sees("? approve `publish`");
+    user.types("y\n");
+    assert_eq!((user.leaves(), desk.marks().len()), (Some(0), 1));
+    let out = std::fs::read_to_string(desk.path("marks.out")).expect("the other lines");
+    assert!(out.contains("publish   SUCCESS"), "{out}");
+}
