@@ -3,6 +3,7 @@
 mod reference;
 mod stories;
 mod support;
+mod tables;
 
 #[test]
 fn it_builds_without_the_heavy_crates() {
