@@ -60,7 +60,7 @@ impl Run {
         for expr in message.exprs() {
             super::scope::union(&mut refs, expr.refs());
         }
-        let scope = self.scope(task, &refs, None);
+        let scope = self.run_scope(&refs, task.finally);
         Some(message.render(&scope).unwrap_or_else(|e| format!("{} ({e})", message.source())))
     }
 
