@@ -31,8 +31,8 @@ fn argv_of(task: &Task) -> &[Template] {
     }
 }
 
-/// Evaluates argv and environment: `Inputs`, as a row holds them.
-pub(super) fn inputs(task: &Task, scope: &Scope) -> Result<Value, String> {
+/// Evaluates argv and environment.
+pub(super) fn inputs(task: &Task, scope: &Scope) -> Result<Inputs, String> {
     let mut inputs = Inputs::default();
     for (n, template) in argv_of(task).iter().enumerate() {
         let arg = template.render(scope).map_err(|e| format!("command[{n}]: {e}"))?;
@@ -42,7 +42,7 @@ pub(super) fn inputs(task: &Task, scope: &Scope) -> Result<Value, String> {
         let value = template.render(scope).map_err(|e| format!("env {name}: {e}"))?;
         inputs.env.push((name.clone(), value));
     }
-    serde_json::to_value(inputs).map_err(|e| e.to_string())
+    Ok(inputs)
 }
 
 impl Run {
@@ -90,9 +90,12 @@ impl Run {
     /// Evaluates all that a task's row holds: the list of a forEach, or the argv and environment. Of a forEach gives the list.
     fn evaluate(&mut self, task: &Task) -> Result<Option<Arc<Vec<Value>>>, (Reason, String)> {
         let key = TaskKey { round: self.node(task.no).row.key.round, ..TaskKey::of_task(task.no) };
+        let question = self.ask(task).map_err(|why| (Reason::ExpressionError, why))?;
         let Some(for_each) = &task.for_each else {
-            let stored =
+            let mut inputs =
                 inputs(task, &self.input_scope(task)).map_err(|why| (Reason::ExpressionError, why))?;
+            inputs.question = question;
+            let stored = inputs.to_json().map_err(|why| (Reason::ExpressionError, why))?;
             self.touch(key).input = Some(Arc::new(stored));
             return Ok(None);
         };
@@ -109,9 +112,22 @@ impl Run {
         let list = Arc::new(list);
         self.rows += list.len();
         if !list.is_empty() {
-            self.touch(key).input = Some(Arc::new(json!({ "items": *list })));
+            let mut stored = json!({ "items": *list });
+            if let Some(question) = question {
+                stored["question"] = question.into();
+            }
+            self.touch(key).input = Some(Arc::new(stored));
         }
         Ok(Some(list))
+    }
+
+    /// What a person will be asked, if the task asks with a message.
+    fn ask(&self, task: &Task) -> Result<Option<String>, String> {
+        let Some(message) = task.approval.as_ref().and_then(|a| a.message.as_ref()) else { return Ok(None) };
+        let mut refs = Refs::default();
+        message.exprs().for_each(|expr| super::scope::union(&mut refs, expr.refs()));
+        let text = message.render(&self.run_scope(&refs, task.finally));
+        text.map(|text| Some(bounded(&text))).map_err(|e| format!("approval.message: {e}"))
     }
 
     /// PENDING -> READY, and on from there.

@@ -87,7 +87,8 @@ impl Run {
         let Some(element) = list.get(index) else { return false };
         let key = group_key.with_item(index as u32);
         let mut row = TaskRow::new(key, self.sheet.now);
-        match advance::inputs(task, &scope::with_item(base, for_each, index, element)) {
+        let inputs = advance::inputs(task, &scope::with_item(base, for_each, index, element));
+        match inputs.and_then(|inputs| inputs.to_json()) {
             Ok(inputs) => {
                 row.status = TaskStatus::Ready;
                 row.ready_at = Some(self.sheet.now);

@@ -45,6 +45,16 @@ pub struct Inputs {
     /// Environment variables, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<(String, String)>,
+    /// What a person is asked first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+}
+
+impl Inputs {
+    /// As a row holds them.
+    pub fn to_json(&self) -> Result<Value, String> {
+        serde_json::to_value(self).map_err(|e| e.to_string())
+    }
 }
 
 /// A job: everything that a worker needs to make one attempt.

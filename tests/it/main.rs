@@ -6,6 +6,8 @@ mod crd;
 mod feed;
 mod generated;
 mod infra;
+mod migrate;
 mod queue;
+mod store;
 mod support;
 mod worker;
