@@ -66,7 +66,11 @@ impl Shift {
         // Room for a job a slot: sending never waits, so no job is dropped between the claim and its attempt.
         let (found, jobs) = mpsc::channel(self.params.slots.max(1));
         let claims = async {
-            drain.run_until_cancelled(self.claims(&found)).await;
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {}
+                () = self.claims(&found) => {}
+            }
             drop(found);
         };
         let too_long = async {

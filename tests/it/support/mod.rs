@@ -2,6 +2,7 @@
 
 mod committed;
 mod database;
+pub mod jobs;
 mod program;
 
 pub use committed::committed;

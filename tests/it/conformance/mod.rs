@@ -1,0 +1,3 @@
+//! What every implementation of a seam must do: one suite a seam, run over each of them.
+
+mod queue;

@@ -1,0 +1,94 @@
+//! Orders and presence: what a worker is told, and who is there.
+
+use relay::queue::{Orders, PRESENCE_TTL, Position};
+
+use super::{Ends, over_every_queue, soon, still_waits};
+use crate::support::jobs::{job, job_id, report, second, success};
+
+over_every_queue! {
+    a_cancel_calls_the_worker, a_cancel_that_nobody_holds_is_forgotten, a_job_that_has_ended_is_not_cancelled,
+    a_job_settled_under_a_worker_is_abandoned, a_settled_end_calls_nobody,
+    a_worker_is_present_while_it_beats, a_worker_that_leaves_is_gone_and_its_leases_are_not,
+}
+
+async fn beat(ends: &Ends, worker: &str, holding: &[u32]) -> Orders {
+    let holding: Vec<_> = holding.iter().map(|n| job_id(*n)).collect();
+    ends.jobs.beat(worker, &holding, second(0)).await.expect("a beat")
+}
+
+/// A queue in which worker `w` is known, and holds two jobs.
+async fn held(ends: &Ends) {
+    beat(ends, "w", &[]).await;
+    ends.queue.publish(&[job(0), job(1)]).await.expect("published");
+    assert_eq!(ends.claim("w", 2).await.len(), 2);
+}
+
+async fn a_cancel_calls_the_worker(ends: Ends) {
+    held(&ends).await;
+    beat(&ends, "v", &[]).await;
+    let (mut called, mut other) = (ends.jobs.called("w"), ends.jobs.called("v"));
+    still_waits(&mut called).await;
+    ends.queue.cancel(&job_id(1)).await.expect("cancelled");
+    soon(called).await.expect("a call");
+    still_waits(&mut other).await;
+    soon(ends.jobs.called("w")).await.expect("a call, until the beat has answered it");
+    let orders = Orders { cancel: vec![job_id(1)], abandoned: vec![] };
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, orders);
+    still_waits(&mut ends.jobs.called("w")).await;
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, orders, "said at each beat, for an answer may be lost");
+}
+
+async fn a_cancel_that_nobody_holds_is_forgotten(ends: Ends) {
+    ends.queue.cancel(&job_id(0)).await.expect("no error");
+    held(&ends).await;
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, Orders::default());
+}
+
+async fn a_job_that_has_ended_is_not_cancelled(ends: Ends) {
+    held(&ends).await;
+    ends.jobs.report(report("w", &job_id(0), success())).await.expect("reported");
+    ends.queue.cancel(&job_id(0)).await.expect("no error");
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, Orders::default());
+}
+
+async fn a_job_settled_under_a_worker_is_abandoned(ends: Ends) {
+    held(&ends).await;
+    let mut called = ends.jobs.called("w");
+    still_waits(&mut called).await;
+    ends.queue.settle(Position::START, &[job_id(0)]).await.expect("settled");
+    soon(called).await.expect("a call");
+    let orders = Orders { cancel: vec![], abandoned: vec![job_id(0)] };
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, orders);
+    assert_eq!(beat(&ends, "w", &[1]).await, Orders::default());
+}
+
+async fn a_settled_end_calls_nobody(ends: Ends) {
+    held(&ends).await;
+    ends.jobs.report(report("w", &job_id(0), success())).await.expect("reported");
+    let end = soon(ends.queue.reports(Position::START, 9)).await.expect("reports")[0].0;
+    ends.queue.settle(end, &[job_id(0)]).await.expect("settled");
+    still_waits(&mut ends.jobs.called("w")).await;
+}
+
+async fn a_worker_is_present_while_it_beats(ends: Ends) {
+    let present = async |at| ends.queue.census(second(at)).await.expect("a census").present;
+    assert_eq!(present(0).await, [""; 0]);
+    ends.jobs.beat("a", &[], second(0)).await.expect("a beat");
+    ends.jobs.beat("b", &[], second(20)).await.expect("a beat");
+    let ttl = PRESENCE_TTL.as_secs() as i64;
+    assert_eq!(present(20).await, ["a", "b"]);
+    assert_eq!(present(ttl + 1).await, ["b"]);
+    ends.jobs.beat("a", &[], second(ttl + 1)).await.expect("a beat");
+    assert_eq!(present(ttl + 1).await, ["a", "b"], "it is back");
+}
+
+async fn a_worker_that_leaves_is_gone_and_its_leases_are_not(ends: Ends) {
+    held(&ends).await;
+    ends.jobs.leave("w").await.expect("a good-bye");
+    let census = ends.queue.census(second(0)).await.expect("a census");
+    assert_eq!(census.present, [""; 0]);
+    let leases: Vec<_> = census.leases.into_iter().map(|l| (l.job, l.worker)).collect();
+    assert_eq!(leases, [(job_id(0), "w".to_owned()), (job_id(1), "w".to_owned())]);
+    ends.queue.settle(Position::START, &[job_id(0), job_id(1)]).await.expect("settled");
+    assert_eq!(ends.books().await, (vec![], vec![]));
+}

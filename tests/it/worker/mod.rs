@@ -1,0 +1,9 @@
+//! The worker: its loops on a paused clock, and its executor on real processes.
+
+mod bench;
+mod ending;
+mod outputs;
+mod processes;
+mod scripted;
+mod shift;
+mod trouble;
