@@ -1,3 +1,129 @@
 //! The command line and the wiring: the one place that picks Postgres, Redis or memory.
 
-fn main() {}
+use std::{
+    collections::BTreeSet,
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use relay::cli::{self, migrate::show};
+use relay::clock::Clock;
+use relay::conductor::Compile;
+use relay::feed::memory::MemoryFeed;
+use relay::local::{self, Approve, Parts, Request, Source};
+use relay::queue::memory::MemoryQueue;
+use relay::store::Store;
+use relay::store::memory::MemoryStore;
+use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
+use relay::{crd, feed, queue};
+
+/// The exit status for input that was refused.
+const REFUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let relay = cli::Relay::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("RELAY_LOG").unwrap_or_else(|_| "warn".into()),
+        )
+        .with_writer(io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no threads can be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        match relay.verb {
+            cli::Verb::Run(args) => run(*args).await,
+            cli::Verb::Migrate(verb) => run_migrate(verb).await,
+        }
+    })
+}
+
+async fn run_migrate(verb: cli::migrate::Verb) -> ExitCode {
+    use cli::migrate::Verb;
+    match verb {
+        Verb::Up { database, to } => show(migrate::up(&database.url, to).await),
+        Verb::Down { database, to } => show(migrate::down(&database.url, to).await),
+        Verb::Version { database } => show(migrate::version(&database.url).await),
+    }
+}
+
+async fn run(args: cli::run::Args) -> ExitCode {
+    let request = match request(&args) {
+        Ok(request) => request,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(REFUSED);
+        }
+    };
+    let parts = match parts(&args).await {
+        Ok(parts) => parts,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(REFUSED);
+        }
+    };
+    match local::run(request, parts, compile(), Box::new(io::stdout())).await {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn request(args: &cli::run::Args) -> Result<Request, String> {
+    let source = match (&args.resume, &args.file) {
+        (Some(id), _) => Source::Resume(id.clone()),
+        (None, Some(path)) => Source::File { path: path.clone(), workflow: args.workflow.clone() },
+        (None, None) => return Err("a FILE or --resume is needed".to_owned()),
+    };
+    let tasks: BTreeSet<String> = args.approve.iter().filter(|task| !task.is_empty()).cloned().collect();
+    let of_shell = |name: &str| std::env::var(name).ok();
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    Ok(Request {
+        source,
+        params: args.param.clone(),
+        params_file: args.params.clone(),
+        approve: Approve { all: args.approve.iter().any(String::is_empty), tasks },
+        slots: args.slots.map_or(cores, usize::from),
+        env: args.environment(of_shell)?,
+        grace: Duration::from_secs(args.grace),
+        user: of_shell("USER").or_else(|| of_shell("LOGNAME")).unwrap_or_else(|| "local".to_owned()),
+        interactive: io::stdin().is_terminal(),
+        colour: io::stdout().is_terminal() && of_shell("NO_COLOR").is_none_or(|v| v.is_empty()),
+    })
+}
+
+async fn parts(args: &cli::run::Args) -> anyhow::Result<Parts> {
+    let clock = Clock::system();
+    let store: Arc<dyn Store> = match &args.database_url {
+        None => {
+            let clock = clock.clone();
+            Arc::new(MemoryStore::new(Arc::new(move || clock.now())))
+        }
+        Some(url) => {
+            if args.migrate {
+                migrate::up(url, None).await.context("the database could not be migrated")?;
+            }
+            Arc::new(PostgresStore::connect(&PoolSettings::new(url)).await?)
+        }
+    };
+    let queue = Arc::new(MemoryQueue::new(queue::memory::Limits::default()));
+    let feed = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
+    Ok(Parts { store, queue: queue.clone(), jobs: queue, feed, clock, durable: args.database_url.is_some() })
+}
+
+/// Stored revisions become what the engine runs by the same way as manifests.
+fn compile() -> Compile {
+    Arc::new(|revision| crd::compile(revision).map_err(|findings| findings.to_string()))
+}

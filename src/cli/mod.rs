@@ -1,3 +1,22 @@
 //! What people type and what they read. One file a verb.
 
 pub mod migrate;
+pub mod run;
+
+/// Workflows as Kubernetes objects, on warm workers, with every state change in Postgres.
+#[derive(clap::Parser, Debug)]
+#[command(name = "relay", version)]
+pub struct Relay {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(clap::Subcommand, Debug)]
+pub enum Verb {
+    Run(Box<run::Args>),
+    /// Bring a database to the schema that this relay needs, or back
+    #[command(subcommand)]
+    Migrate(migrate::Verb),
+}

@@ -2,21 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{
-    conductor::{
-        Conductor, ConductorError,
-        cycle::Input,
-        inbox::{DecideError, Message, SubmitError},
-    },
-    engine::{Effect, Event, Plan, Refused, Run},
-    model::{
-        change::{Batch, Changes},
-        ids::RunId,
-        job::JobId,
-    },
-    queue::Position,
-    store::{Leadership, StoreError},
+use crate::conductor::{
+    Conductor, ConductorError,
+    cycle::Input,
+    inbox::{DecideError, Message, SubmitError},
 };
+use crate::engine::{Effect, Event, Plan, Refused, Run};
+use crate::model::{
+    change::{Batch, Changes},
+    ids::RunId,
+    job::JobId,
+};
+use crate::queue::Position;
+use crate::store::{Leadership, StoreError};
 
 /// What a message is answered once the draft is committed.
 pub(super) enum Answer {

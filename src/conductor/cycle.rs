@@ -4,21 +4,19 @@ use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    conductor::{
-        Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY,
-        commit::{Committed, Draft, backoff},
-        inbox::Message,
-    },
-    engine::Plan,
-    model::{
-        ids::{RunId, TaskKey},
-        job::{JobId, Report},
-        time::later,
-    },
-    queue::{Census, Position},
-    store::StoreError,
+use crate::conductor::{
+    Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY,
+    commit::{Committed, Draft, backoff},
+    inbox::Message,
 };
+use crate::engine::Plan;
+use crate::model::{
+    ids::{RunId, TaskKey},
+    job::{JobId, Report},
+    time::later,
+};
+use crate::queue::{Census, Position};
+use crate::store::StoreError;
 
 /// Something to be taken into the next commit.
 pub(super) enum Input {

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    conductor::{Conductor, commit::Draft},
-    engine::Event,
-    model::ids::{RunId, TaskKey},
-};
+use crate::conductor::{Conductor, commit::Draft};
+use crate::engine::Event;
+use crate::model::ids::{RunId, TaskKey};
 
 type Place = (i64, RunId, TaskKey);
 

@@ -2,18 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    conductor::{Conductor, cycle::Input},
-    engine::{Effect, Run},
-    feed::events_of,
-    model::{
-        change::{Batch, Changes},
-        ids::{RunId, TaskKey, TaskRunId},
-        job::JobId,
-        status::TaskStatus,
-    },
-    queue::{Position, QueueError, Removal},
+use crate::conductor::{Conductor, cycle::Input};
+use crate::engine::{Effect, Run};
+use crate::feed::events_of;
+use crate::model::{
+    change::{Batch, Changes},
+    ids::{RunId, TaskKey, TaskRunId},
+    job::JobId,
+    status::TaskStatus,
 };
+use crate::queue::{Position, QueueError, Removal};
 
 /// What is to be said to the queue, and what is known of it.
 #[derive(Default)]

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    engine::Refused,
-    model::{ids::RunId, run::RunRow, task_run::Decision, workflow::Workflow},
-    store::Revision,
-};
+use crate::engine::Refused;
+use crate::model::{ids::RunId, run::RunRow, task_run::Decision, workflow::Workflow};
+use crate::store::Revision;
 
 /// A run to be made.
 #[derive(Clone, Debug)]

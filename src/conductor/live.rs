@@ -7,17 +7,15 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::{
-    conductor::{
-        Adopt, Conductor, ConductorError,
-        commit::{Draft, backoff},
-        cycle::Input,
-    },
-    engine::{Effect, Run},
-    feed::{Edge, Event},
-    model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, workflow::Workflow},
-    store::{Leadership, StoreError},
+use crate::conductor::{
+    Adopt, Conductor, ConductorError,
+    commit::{Draft, backoff},
+    cycle::Input,
 };
+use crate::engine::{Effect, Run};
+use crate::feed::{Edge, Event};
+use crate::model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, workflow::Workflow};
+use crate::store::{Leadership, StoreError};
 
 /// When each run wants its next tick.
 #[derive(Default)]

@@ -25,17 +25,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    clock::Clock,
-    feed::Feed,
-    model::{
-        change::Fence,
-        ids::{RunId, ShardId, WorkflowId},
-        workflow::Workflow,
-    },
-    queue::{Queue, QueueError},
-    store::{Revision, Store, StoreError},
+use crate::clock::Clock;
+use crate::feed::Feed;
+use crate::model::{
+    change::Fence,
+    ids::{RunId, ShardId, WorkflowId},
+    workflow::Workflow,
 };
+use crate::queue::{Queue, QueueError};
+use crate::store::{Revision, Store, StoreError};
 
 pub use inbox::{DecideError, Handle, Submission, SubmitError, Verdict};
 

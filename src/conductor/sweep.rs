@@ -6,12 +6,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::{
-    conductor::{Conductor, cycle::Input, live::live_jobs},
-    engine::Effect,
-    model::{ids::RunId, job::JobId, status::TaskStatus, time::later},
-    queue::{Census, Position},
-};
+use crate::conductor::{Conductor, cycle::Input, live::live_jobs};
+use crate::engine::Effect;
+use crate::model::{ids::RunId, job::JobId, status::TaskStatus, time::later};
+use crate::queue::{Census, Position};
 
 /// When the next look is due, and the one that waits for reports to be read.
 pub(super) struct Sweep {

@@ -1,17 +1,15 @@
 //! Inputs, one by one, into the draft of the next commit.
 
-use crate::{
-    conductor::{
-        Conductor,
-        commit::{Answer, Draft},
-        cycle::Input,
-        inbox::{DecideError, Message, Submission, SubmitError, Verdict},
-    },
-    engine::{Event, Refused, Run},
-    model::{
-        ids::{RunId, TaskKey},
-        job::{JobId, News, Report},
-    },
+use crate::conductor::{
+    Conductor,
+    commit::{Answer, Draft},
+    cycle::Input,
+    inbox::{DecideError, Message, Submission, SubmitError, Verdict},
+};
+use crate::engine::{Event, Refused, Run};
+use crate::model::{
+    ids::{RunId, TaskKey},
+    job::{JobId, News, Report},
 };
 
 impl Conductor {

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::{
-    engine::{ERROR_CHARS, Group, Run},
-    model::{
-        ids::TaskKey,
-        job::Inputs,
-        reason::Reason,
-        status::TaskStatus,
-        task::{Action, Task, TaskNo},
-        time::later,
-        workflow::limits,
-    },
+use crate::engine::{ERROR_CHARS, Group, Run};
+use crate::model::{
+    ids::TaskKey,
+    job::Inputs,
+    reason::Reason,
+    status::TaskStatus,
+    task::{Action, Task, TaskNo},
+    time::later,
+    workflow::limits,
 };
 
 /// A text for a row: bounded.
@@ -34,6 +32,9 @@ impl Run {
         }
         let key = node.row.key;
         let (open, failed, skipped) = (node.open, node.failed, node.skipped);
+        if failed > 0 {
+            return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
+        }
         if let Some(reason) = self.halted(no) {
             return self.end(key, TaskStatus::Cancelled, Some(reason));
         }
@@ -41,9 +42,6 @@ impl Run {
         let task = workflow.at(no);
         if task.finally && self.row.finally_at.is_none() {
             return;
-        }
-        if failed > 0 {
-            return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
         }
         if open > 0 {
             return;

@@ -1,13 +1,11 @@
 //! What people say of a task that waits for them.
 
-use crate::{
-    engine::{Refused, Run},
-    model::{
-        reason::Reason,
-        status::TaskStatus,
-        task::TaskNo,
-        task_run::{ApprovalRow, Decision},
-    },
+use crate::engine::{Refused, Run};
+use crate::model::{
+    reason::Reason,
+    status::TaskStatus,
+    task::TaskNo,
+    task_run::{ApprovalRow, Decision},
 };
 
 impl Run {

@@ -4,15 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
-use crate::{
-    engine::{EXPAND_CHUNK, Effect, Group, Run, view},
-    model::{
-        ids::TaskKey,
-        reason::Reason,
-        status::TaskStatus,
-        task::{Task, TaskNo},
-        task_run::TaskRow,
-    },
+use crate::engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, view};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    status::TaskStatus,
+    task::{Task, TaskNo},
+    task_run::TaskRow,
 };
 
 impl Group {
@@ -41,6 +39,13 @@ impl Group {
 }
 
 impl Run {
+    /// Goes on with a group whose last items are committed.
+    pub(super) fn expand_further(&mut self, key: TaskKey) -> Result<(), Refused> {
+        self.row_of(key).filter(|row| row.key.item.is_none()).ok_or(Refused::Unknown(key))?;
+        self.expand(key.task);
+        Ok(())
+    }
+
     /// Bears the next items of a group, or ends the group when there is nothing more to come.
     pub(super) fn expand(&mut self, no: TaskNo) {
         let workflow = self.workflow.clone();
@@ -109,9 +114,10 @@ impl Run {
         true
     }
 
-    /// An item failed: with `forEach.failFast` nothing more of this group starts.
+    /// An item failed: with `forEach.failFast` nothing more of this group starts. The first failure says it for all.
     pub(super) fn after_item_failed(&mut self, task: &Task) {
-        if task.for_each.as_ref().is_some_and(|f| f.fail_fast) {
+        let first = self.node(task.no).group.as_ref().is_some_and(|g| g.failed == 1);
+        if first && task.for_each.as_ref().is_some_and(|f| f.fail_fast) {
             self.halt_items(task.no, Reason::FailFast, false);
         }
     }
@@ -124,7 +130,9 @@ impl Run {
             return;
         }
         let key = node.row.key;
-        let status = view::aggregate(group.failed, group.cancelled, group.success);
+        // What was stopped before its last item was born is not a success.
+        let unborn = group.list.len() - group.items.len().min(group.list.len());
+        let status = view::aggregate(group.failed, group.cancelled + unborn, group.success);
         let reason = match status {
             TaskStatus::Failed => Some(Reason::ItemFailed),
             TaskStatus::Cancelled => self.halted(task.no).or(Some(Reason::FailFast)),
@@ -134,10 +142,6 @@ impl Run {
         if status == TaskStatus::Failed {
             self.touch(key).error = Some(format!("{failed} of {of} items failed"));
         }
-        // A group that was stopped before its first item was born is cancelled, not skipped.
-        match (status, self.halted(task.no)) {
-            (TaskStatus::Skipped, Some(reason)) => self.end(key, TaskStatus::Cancelled, Some(reason)),
-            _ => self.end(key, status, reason),
-        }
+        self.end(key, status, reason);
     }
 }

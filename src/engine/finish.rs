@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{
-    engine::{Effect, Node, Run, Timer},
-    model::{
-        ids::TaskKey,
-        reason::Reason,
-        status::{RunStatus, TaskStatus},
-        task::{OnError, TaskNo},
-        time::later,
-    },
+use crate::engine::{Effect, Node, Run, Timer};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    status::{RunStatus, TaskStatus},
+    task::{OnError, TaskNo},
+    time::later,
 };
 
 impl Node {
@@ -50,8 +48,18 @@ impl Run {
 
     /// Tells every ended task's dependents, and so on until nothing follows any more.
     pub(super) fn drain(&mut self) {
+        let failed_before = self.main_failed;
+        self.tell_dependents();
+        // After the failure's own consequences: those are UPSTREAM_FAILED, failFast or not.
+        if self.workflow.fail_fast && self.main_failed && !failed_before {
+            self.halt(false, Reason::FailFast, false);
+            self.tell_dependents();
+        }
+    }
+
+    fn tell_dependents(&mut self) {
+        let workflow = self.workflow.clone();
         while let Some(no) = self.ended.pop_front() {
-            let workflow = self.workflow.clone();
             let task = workflow.at(no);
             let status = self.node(no).row.status;
             let forgiven = task.on_error == OnError::Continue && status == TaskStatus::Failed;
@@ -60,7 +68,10 @@ impl Run {
                 false => self.open_main = self.open_main.saturating_sub(1),
             }
             if status == TaskStatus::Failed && !forgiven {
-                self.failed_for_good(task.finally);
+                match task.finally {
+                    true => self.finally_failed = true,
+                    false => self.main_failed = true,
+                }
             }
             for down in &task.dependents {
                 self.nodes[*down as usize].upstream_ended(status, forgiven);
@@ -69,26 +80,25 @@ impl Run {
         }
     }
 
-    fn failed_for_good(&mut self, finally: bool) {
-        if finally {
-            self.finally_failed = true;
-            return;
-        }
-        let first = !std::mem::replace(&mut self.main_failed, true);
-        if first && self.workflow.fail_fast {
-            self.halt(false, Reason::FailFast, false);
-        }
-    }
-
-    /// The status and reason that the run will have, as far as its tasks have come.
+    /// The status and reason that the run will have if finally goes well: what finally sees, whatever the order of its tasks.
     pub(super) fn coming_status(&self) -> (RunStatus, Option<Reason>) {
         match &self.row.stop {
             Some(stop) if stop.reason == Reason::Cancelled => (RunStatus::Cancelled, Some(Reason::Cancelled)),
             Some(stop) => (RunStatus::Failed, Some(stop.reason)),
             None if self.main_failed => (RunStatus::Failed, Some(Reason::TaskFailed)),
-            None if self.finally_timed_out() => (RunStatus::Failed, Some(Reason::FinallyTimeout)),
-            None if self.finally_failed => (RunStatus::Failed, Some(Reason::FinallyFailed)),
             None => (RunStatus::Success, None),
+        }
+    }
+
+    fn end_status(&self) -> (RunStatus, Option<Reason>) {
+        match self.coming_status() {
+            (RunStatus::Success, _) if self.finally_timed_out() => {
+                (RunStatus::Failed, Some(Reason::FinallyTimeout))
+            }
+            (RunStatus::Success, _) if self.finally_failed => {
+                (RunStatus::Failed, Some(Reason::FinallyFailed))
+            }
+            coming => coming,
         }
     }
 
@@ -109,7 +119,7 @@ impl Run {
         if self.open_finally > 0 {
             return;
         }
-        let (mut status, mut reason) = self.coming_status();
+        let (mut status, mut reason) = self.end_status();
         if status == RunStatus::Success {
             match self.run_outputs() {
                 Ok(outputs) => self.touch_run().outputs = outputs.map(Arc::new),

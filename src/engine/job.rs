@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    engine::{Run, scope},
-    model::{
-        ids::{TaskKey, TaskRunId},
-        job::{Inputs, Job, JobId, PROTOCOL, Program},
-        task::Action,
-    },
+use crate::engine::{Run, scope};
+use crate::model::{
+    ids::{TaskKey, TaskRunId},
+    job::{Inputs, Job, JobId, PROTOCOL, Program},
+    task::Action,
 };
 
 impl Run {
@@ -43,9 +41,9 @@ impl Run {
     fn document(&self, key: TaskKey) -> Value {
         let task = self.workflow.at(key.task);
         let upstream = |no: &u32| {
-            let node = self.node(*no);
-            let value = json!({ "status": node.row.status.as_str(), "outputs": scope::outputs(node) });
-            (self.workflow.at(*no).name.clone(), value)
+            let (task, node) = (self.workflow.at(*no), self.node(*no));
+            let value = json!({ "status": node.row.status.as_str(), "outputs": scope::outputs(task, node) });
+            (task.name.clone(), value)
         };
         let tasks: Map<String, Value> = task.depends_on.iter().map(upstream).collect();
         let element =

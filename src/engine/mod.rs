@@ -211,8 +211,8 @@ struct Group {
     cancelled: usize,
     /// Places taken of `forEach.maxParallel`.
     used: u32,
-    /// READY items that wait for such a place.
-    waiting: BTreeSet<u32>,
+    /// READY items that wait for such a place, by the time they became READY.
+    waiting: BTreeSet<(Timestamp, u32)>,
 }
 
 /// A task in its newest round.
@@ -290,7 +290,7 @@ impl Run {
                     ApprovalRow { key: TaskKey::of_task(task), user, decision, note, at: now },
                 )?;
             }
-            Event::Expand(key) => self.expand(key.task),
+            Event::Expand(key) => self.expand_further(key)?,
             Event::Tick => self.tick(),
             Event::Cancel { finally } => self.cancel(finally),
         }

@@ -6,10 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::{
-    engine::{Effect, Refused, Run},
-    model::{ids::TaskKey, status::TaskStatus},
-};
+use crate::engine::{Effect, Refused, Run};
+use crate::model::{ids::TaskKey, status::TaskStatus, task::TaskNo};
 
 /// The places of a run.
 #[derive(Clone, Debug, Default)]
@@ -20,33 +18,47 @@ pub(super) struct Offers {
     offered: BTreeMap<TaskKey, Timestamp>,
     /// Places taken: offered, QUEUED and RUNNING.
     used: usize,
+    /// Tasks whose forEach may have both a free place and an item that waits for it.
+    loose: BTreeSet<TaskNo>,
 }
 
 impl Run {
     /// A task run became READY and needs a worker.
     pub(super) fn ready(&mut self, key: TaskKey) {
         let at = self.row_of(key).and_then(|r| r.ready_at).unwrap_or(self.sheet.now);
-        if let Some(item) = key.item {
-            let bound = self.workflow.task(key.task).and_then(|t| t.for_each.as_ref()?.max_parallel);
-            if let Some(group) = &mut self.nodes[key.task as usize].group {
-                if bound.is_some_and(|max| group.used >= max) {
-                    group.waiting.insert(item);
-                    return;
-                }
-                group.used += 1;
+        match (key.item, &mut self.nodes[key.task as usize].group) {
+            (Some(item), Some(group)) => {
+                group.waiting.insert((at, item));
+                self.offers.loose.insert(key.task);
             }
+            _ => drop(self.offers.eligible.insert((at, key))),
         }
-        self.offers.eligible.insert((at, key));
     }
 
-    /// Offers as many as the run's bound allows.
+    /// Offers as many as the bounds allow: once an event, by the time they became READY, so that a restart offers the same.
     pub(super) fn offer_waiting(&mut self) {
-        let bound = self.workflow.max_parallel.map_or(usize::MAX, |max| max as usize);
+        while let Some(no) = self.offers.loose.pop_first() {
+            self.admit_items(no);
+        }
+        let bound = self.workflow.max_parallel.map_or(usize::MAX, |max| max.max(1) as usize);
         while self.offers.used < bound {
             let Some((at, key)) = self.offers.eligible.pop_first() else { return };
             self.offers.used += 1;
             self.offers.offered.insert(key, at);
             self.sheet.effect(Effect::Offer(key));
+        }
+    }
+
+    /// Items of a forEach get its free places.
+    fn admit_items(&mut self, no: TaskNo) {
+        let bound = self.workflow.task(no).and_then(|t| t.for_each.as_ref()?.max_parallel);
+        let bound = bound.map_or(u32::MAX, |max| max.max(1));
+        let group_key = self.node(no).row.key;
+        let Some(group) = &mut self.nodes[no as usize].group else { return };
+        while group.used < bound {
+            let Some((at, item)) = group.waiting.pop_first() else { return };
+            group.used += 1;
+            self.offers.eligible.insert((at, group_key.with_item(item)));
         }
     }
 
@@ -76,7 +88,6 @@ impl Run {
     /// A task run gives its place back: called before it leaves READY otherwise than by dispatch, QUEUED or RUNNING.
     pub(super) fn vacate(&mut self, key: TaskKey) {
         let Some((status, at)) = self.row_of(key).map(|r| (r.status, r.ready_at)) else { return };
-        let in_group = key.item.is_some();
         if status == TaskStatus::Ready {
             let at = at.unwrap_or(self.sheet.now);
             if self.offers.offered.remove(&key).is_some() {
@@ -84,25 +95,16 @@ impl Run {
                 self.sheet.effect(Effect::Withdraw(key));
             } else if !self.offers.eligible.remove(&(at, key)) {
                 if let (Some(item), Some(group)) = (key.item, &mut self.nodes[key.task as usize].group) {
-                    group.waiting.remove(&item);
+                    group.waiting.remove(&(at, item));
                 }
                 return;
             }
         } else {
             self.offers.used = self.offers.used.saturating_sub(1);
         }
-        if in_group {
-            self.next_item(key.task);
-        }
-    }
-
-    /// A place of a forEach is free: its next item gets it.
-    fn next_item(&mut self, no: u32) {
-        let round = self.node(no).row.key;
-        let Some(group) = &mut self.nodes[no as usize].group else { return };
-        group.used = group.used.saturating_sub(1);
-        if let Some(item) = group.waiting.pop_first() {
-            self.ready(round.with_item(item));
+        if let (Some(_), Some(group)) = (key.item, &mut self.nodes[key.task as usize].group) {
+            group.used = group.used.saturating_sub(1);
+            self.offers.loose.insert(key.task);
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{
-    engine::{LOSSES_MAX, Refused, Run},
-    model::{ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later},
+use crate::engine::{LOSSES_MAX, Refused, Run};
+use crate::model::{
+    ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later,
 };
 
 impl Run {
@@ -108,8 +108,8 @@ impl Run {
         row.losses += 1;
         let (losses, worker) = (row.losses, row.worker.clone());
         if losses > LOSSES_MAX {
-            let worker = worker.unwrap_or_default();
-            let why = format!("{losses} workers were lost while they ran it, the last was {worker}");
+            let last = worker.map(|w| format!(", the last was {w}")).unwrap_or_default();
+            let why = format!("{losses} workers were lost while they had it{last}");
             self.touch(key).error = Some(why);
             self.end(key, TaskStatus::Failed, Some(Reason::WorkerLost));
             return Ok(());
@@ -132,7 +132,8 @@ impl Run {
         match self.stopped(key) {
             Some(reason) => self.end(key, TaskStatus::Cancelled, Some(reason)),
             None => {
-                self.step(key, TaskStatus::Ready, None);
+                // Nobody has seen this attempt: its number is used again.
+                self.step(key, TaskStatus::Ready, None).attempt = attempt - 1;
                 self.ready(key);
             }
         }

@@ -5,16 +5,15 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{
-    engine::{Effect, Group, Node, Plan, Refused, Run, Timer, offer::Offers, sheet::Sheet},
-    model::{
-        ids::TaskKey,
-        run::{Actor, RunRow},
-        status::TaskStatus,
-        task::{OnError, TaskNo},
-        task_run::{ApprovalRow, TaskRow},
-        workflow::Workflow,
-    },
+use crate::engine::{Effect, Group, Node, Plan, Refused, Run, Timer, offer::Offers, sheet::Sheet};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    run::{Actor, RunRow},
+    status::TaskStatus,
+    task::{OnError, TaskNo},
+    task_run::{ApprovalRow, TaskRow},
+    workflow::Workflow,
 };
 
 impl Run {
@@ -69,6 +68,7 @@ impl Run {
             return run.take_plan().map(|plan| (run, plan));
         }
         run.arm();
+        run.stop_again();
         for no in 0..run.nodes.len() {
             run.settle(no as TaskNo);
         }
@@ -132,7 +132,8 @@ impl Run {
     /// Timers, places and effects, as the rows ask for them.
     fn arm(&mut self) {
         self.arm_run_timer();
-        if let (Some(began), Some(timeout)) = (self.row.finally_at, self.workflow.timeouts.finally) {
+        let finally = (self.row.finally_at, self.workflow.timeouts.finally);
+        if let ((Some(began), Some(timeout)), false) = (finally, self.finally_over()) {
             self.timers.insert((crate::model::time::later(began, timeout), Timer::Finally));
         }
         let keys: Vec<TaskKey> = self.task_runs().map(|r| r.key).collect();
@@ -164,29 +165,25 @@ impl Run {
 
     fn arm_live(&mut self, key: TaskKey) {
         self.occupy(key);
-        if self.row_of(key).is_some_and(|r| r.status == TaskStatus::Queued) {
+        let queued = self.row_of(key).is_some_and(|r| r.status == TaskStatus::Queued);
+        if queued && self.stopped(key).is_none() {
             self.sheet.effect(Effect::Publish(key));
         }
-        if let Some(effect) = self.stop_of(key) {
-            self.sheet.effect(effect);
-        }
     }
 
-    /// The jobs that should be stopped or taken back: said again until they are gone.
-    pub fn to_stop(&self) -> Vec<Effect> {
-        let each = self.workflow.tasks.iter().any(|t| t.for_each.as_ref().is_some_and(|f| f.fail_fast));
-        if self.row.stop.is_none() && self.row.finally_at.is_none() && !self.workflow.fail_fast && !each {
-            return Vec::new();
+    /// Asks again for what was asked when the run, a part of it or a forEach was stopped.
+    fn stop_again(&mut self) {
+        for finally in [false, true] {
+            if let Some(reason) = self.part_halted(finally) {
+                self.halt(finally, reason, Run::kills(reason));
+            }
         }
-        self.task_runs().filter_map(|row| self.stop_of(row.key)).collect()
-    }
-
-    fn stop_of(&self, key: TaskKey) -> Option<Effect> {
-        let row = self.row_of(key).filter(|r| r.attempt > 0)?;
-        let kill = Run::kills(self.stopped(key)?);
-        let queued = row.status == TaskStatus::Queued;
-        let concerned = queued || (kill && row.status == TaskStatus::Running);
-        concerned.then_some(Effect::Remove { key, attempt: row.attempt, kill })
+        let workflow = self.workflow.clone();
+        for task in &workflow.tasks {
+            if self.part_halted(task.finally).is_none() && self.sealed(task) {
+                self.halt_items(task.no, Reason::FailFast, false);
+            }
+        }
     }
 }
 

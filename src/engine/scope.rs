@@ -2,15 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    engine::{Node, Run},
-    model::{
-        expr::{Refs, Scope},
-        status::TaskStatus,
-        task::Task,
-        task_run::TaskRow,
-        workflow::ValueType,
-    },
+use crate::engine::{Node, Run};
+use crate::model::{
+    expr::{Refs, Scope, WHOLE},
+    status::TaskStatus,
+    task::Task,
+    task_run::TaskRow,
+    workflow::{Param, ValueType},
 };
 
 /// Adds what `more` names to `refs`.
@@ -33,9 +31,11 @@ pub(super) fn outputs_of(row: &TaskRow) -> Value {
     }
 }
 
-/// The outputs of a task: of a forEach a list in index order, null where an item has none.
-pub(super) fn outputs(node: &Node) -> Value {
-    let Some(group) = &node.group else { return outputs_of(&node.row) };
+/// The outputs of a task: of a forEach always a list, in index order, null where an item has none.
+pub(super) fn outputs(task: &Task, node: &Node) -> Value {
+    let Some(group) = &node.group else {
+        return if task.for_each.is_some() { json!([]) } else { outputs_of(&node.row) };
+    };
     let item = |n: usize| match group.items.get(n) {
         Some(row) if row.status == TaskStatus::Success => outputs_of(row),
         _ => Value::Null,
@@ -58,9 +58,9 @@ impl Run {
     pub(super) fn run_scope(&self, refs: &Refs, finally: bool) -> Scope {
         let mut scope = Scope::new();
         if refs.roots.contains("params") {
-            let number = |p: &&crate::model::workflow::Param| p.kind == ValueType::Number;
-            let doubles = self.workflow.params.iter().filter(number).map(|p| p.name.clone()).collect();
-            scope.set_params(self.row.params.clone(), doubles);
+            let number = |p: &&Param| p.kind == ValueType::Number;
+            let doubles = self.workflow.params.iter().filter(number).map(|p| p.name.clone());
+            scope.set_params(self.row.params.clone(), doubles.collect());
         }
         if refs.roots.contains("run") {
             let status = if finally { self.coming_status().0 } else { self.row.status };
@@ -71,8 +71,8 @@ impl Run {
             for name in &refs.tasks {
                 if let Some(named) = self.workflow.task_in_cel(name) {
                     let fields = refs.task_fields.get(name);
-                    let wants = |field: &str| fields.is_none_or(|f| f.contains(field));
-                    tasks.insert(name.clone(), self.task_value(self.node(named.no), wants));
+                    let wants = |field: &str| fields.is_none_or(|f| f.contains(field) || f.contains(WHOLE));
+                    tasks.insert(name.clone(), self.task_value(named, wants));
                 }
             }
             scope.set("tasks", Value::Object(tasks));
@@ -90,7 +90,8 @@ impl Run {
         })
     }
 
-    fn task_value(&self, node: &Node, wants: impl Fn(&str) -> bool) -> Value {
+    fn task_value(&self, task: &Task, wants: impl Fn(&str) -> bool) -> Value {
+        let node = self.node(task.no);
         let row = &node.row;
         let mut value = json!({
             "status": row.status.as_str(),
@@ -98,7 +99,7 @@ impl Run {
             "attempt": row.attempt,
         });
         if wants("outputs") {
-            value["outputs"] = outputs(node);
+            value["outputs"] = outputs(task, node);
         }
         if let (true, Some(group)) = (wants("items"), &node.group) {
             let item = |row: &TaskRow| {

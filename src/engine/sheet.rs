@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::{
-    engine::{Effect, Node, Plan, Refused, Run, Timer},
-    model::{
-        change::{Changes, RunChange, Step, TaskChange},
-        ids::TaskKey,
-        reason::Reason,
-        run::Actor,
-        status::{RunStatus, TaskStatus},
-        task_run::TaskRow,
-    },
+use crate::engine::{Effect, Node, Plan, Refused, Run, Timer};
+use crate::model::{
+    change::{Changes, RunChange, Step, TaskChange},
+    ids::TaskKey,
+    reason::Reason,
+    run::Actor,
+    status::{RunStatus, TaskStatus},
+    task_run::TaskRow,
 };
 
 #[derive(Clone, Debug, Default)]

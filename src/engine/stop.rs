@@ -1,21 +1,23 @@
 //! What stops a run or keeps tasks from starting: a cancel, the timeouts, failFast.
 
-use crate::{
-    engine::{Effect, Run, Timer},
-    model::{
-        ids::TaskKey,
-        reason::Reason,
-        run::Stop,
-        status::TaskStatus,
-        task::{OnTimeout, TaskNo},
-        time::later,
-    },
+use crate::engine::{Effect, Run, Timer};
+use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
+    run::Stop,
+    status::TaskStatus,
+    task::{OnTimeout, TaskNo},
+    time::later,
 };
 
 impl Run {
     /// Why nothing of this task may start any more, if so. Follows from rows alone, so a restart finds it again.
     pub(super) fn halted(&self, no: TaskNo) -> Option<Reason> {
-        let finally = self.workflow.tasks[no as usize].finally;
+        self.part_halted(self.workflow.at(no).finally)
+    }
+
+    /// The same of all tasks in finally, or of all outside it.
+    pub(super) fn part_halted(&self, finally: bool) -> Option<Reason> {
         if let Some(stop) = &self.row.stop {
             if !finally || (stop.reason == Reason::Cancelled && !stop.finally) {
                 return Some(stop.reason);
@@ -41,7 +43,8 @@ impl Run {
     }
 
     pub(super) fn arm_run_timer(&mut self) {
-        if let (Some(timeout), None) = (self.workflow.timeouts.run, self.row.finally_at) {
+        if let (Some(timeout), None, None) = (self.workflow.timeouts.run, self.row.finally_at, &self.row.stop)
+        {
             self.timers.insert((later(self.row.started_at, timeout), Timer::Run));
         }
     }
@@ -55,6 +58,7 @@ impl Run {
             }
         }
         self.touch_run().stop = Some(Stop { reason: Reason::Cancelled, finally });
+        self.timers.retain(|(_, timer)| *timer != Timer::Run);
         self.halt(false, Reason::Cancelled, true);
         if !finally {
             self.halt(true, Reason::Cancelled, true);
@@ -82,6 +86,7 @@ impl Run {
                 Timer::Task(key) => self.task_due(key),
             }
             self.drain();
+            self.check_end();
         }
     }
 
@@ -111,8 +116,7 @@ impl Run {
             if self.node(no).group.is_some() && self.node(no).row.status == TaskStatus::Running {
                 self.halt_items(no, reason, kill);
                 let workflow = self.workflow.clone();
-                let task = workflow.at(no);
-                self.end_group_if_done(task);
+                self.end_group_if_done(workflow.at(no));
             } else {
                 self.halt_row(self.node(no).row.key, reason, kill);
             }
@@ -144,5 +148,22 @@ impl Run {
         if self.row_of(key).is_some_and(|r| r.status == TaskStatus::Ready) {
             self.vacate(key);
         }
+    }
+
+    /// The jobs that should be stopped or taken back: said again until they are gone.
+    pub fn to_stop(&self) -> Vec<Effect> {
+        let each = self.workflow.tasks.iter().any(|t| t.for_each.as_ref().is_some_and(|f| f.fail_fast));
+        if self.row.stop.is_none() && self.row.finally_at.is_none() && !self.workflow.fail_fast && !each {
+            return Vec::new();
+        }
+        self.task_runs().filter_map(|row| self.stop_of(row.key)).collect()
+    }
+
+    fn stop_of(&self, key: TaskKey) -> Option<Effect> {
+        let row = self.row_of(key).filter(|r| r.attempt > 0)?;
+        let kill = Run::kills(self.stopped(key)?);
+        let queued = row.status == TaskStatus::Queued;
+        let concerned = queued || (kill && row.status == TaskStatus::Running);
+        concerned.then_some(Effect::Remove { key, attempt: row.attempt, kill })
     }
 }

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{
-    engine::{Node, Run},
-    model::{
-        ids::TaskKey,
-        run::RunRow,
-        status::TaskStatus,
-        task_run::{ApprovalRow, TaskRow},
-        workflow::Workflow,
-    },
+use crate::engine::{Node, Run};
+use crate::model::{
+    ids::TaskKey,
+    run::RunRow,
+    status::TaskStatus,
+    task_run::{ApprovalRow, TaskRow},
+    workflow::Workflow,
 };
 
 /// What a forEach is in the eyes of a rule, from the counts of its final items.

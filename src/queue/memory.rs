@@ -71,7 +71,10 @@ struct Held {
 #[derive(Debug, Default)]
 struct Known {
     beat: Option<Timestamp>,
-    leases: BTreeSet<JobId>,
+    /// Leases of jobs whose end it has not reported.
+    open: BTreeSet<JobId>,
+    /// Leases of jobs that wait to be settled.
+    ended: BTreeSet<JobId>,
     called: bool,
 }
 
@@ -153,7 +156,7 @@ impl Queue for MemoryQueue {
 
     async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
         let mut books = self.books();
-        books.workers.retain(|_, w| w.present(now) || !w.leases.is_empty());
+        books.workers.retain(|_, w| w.present(now) || w.holds_some());
         let lease = |(job, held): (&JobId, &Held)| Lease { job: job.clone(), worker: held.worker.clone() };
         Ok(Census {
             reported: books.reported,
@@ -181,10 +184,14 @@ impl Jobs for MemoryQueue {
         {
             let mut books = self.books();
             let full = books.reports.len() >= self.limits.reports;
-            match books.leases.get_mut(&report.job).filter(|h| h.worker == report.worker) {
-                None => return Ok(()),
-                Some(_) if full => return Err(QueueError::Full("reports that are not settled")),
-                Some(held) => held.ended |= matches!(report.news, News::Ended(_)),
+            if books.leases.get(&report.job).is_none_or(|h| h.worker != report.worker) {
+                return Ok(());
+            }
+            if full {
+                return Err(QueueError::Full("reports that are not settled"));
+            }
+            if matches!(report.news, News::Ended(_)) {
+                books.end(&report.job);
             }
             books.reported.0 += 1;
             let position = books.reported;
@@ -202,8 +209,7 @@ impl Jobs for MemoryQueue {
         let known = books.workers.entry(worker.to_owned()).or_default();
         known.beat = Some(now);
         known.called = false;
-        let (held, abandoned): (Vec<&JobId>, Vec<&JobId>) =
-            holding.iter().partition(|j| known.leases.contains(*j));
+        let (held, abandoned): (Vec<&JobId>, Vec<&JobId>) = holding.iter().partition(|j| known.holds(j));
         let cancel = held.into_iter().filter(|j| books.leases.get(*j).is_some_and(|h| h.cancel && !h.ended));
         Ok(Orders { cancel: cancel.cloned().collect(), abandoned: abandoned.into_iter().cloned().collect() })
     }
@@ -222,7 +228,7 @@ impl Jobs for MemoryQueue {
         let mut books = self.books();
         if let Some(known) = books.workers.get_mut(worker) {
             known.beat = None;
-            if known.leases.is_empty() {
+            if !known.holds_some() {
                 books.workers.remove(worker);
             }
         }
@@ -259,7 +265,7 @@ impl Books {
             let Some(id) = self.head(&claim.pools) else { break };
             let Some(job) = self.withdraw(&id) else { break };
             let held = Held { worker: claim.worker.clone(), job: job.clone(), cancel: false, ended: false };
-            self.workers.entry(claim.worker.clone()).or_default().leases.insert(id.clone());
+            self.workers.entry(claim.worker.clone()).or_default().open.insert(id.clone());
             self.leases.insert(id, held);
             jobs.push(job);
         }
@@ -268,10 +274,9 @@ impl Books {
 
     /// What the worker holds, without knowing it.
     fn lost_answers(&self, claim: &Claim) -> Vec<Job> {
-        let leases = self.workers.get(&claim.worker).into_iter().flat_map(|w| &w.leases);
-        let unknown = leases.filter(|j| !claim.holding.contains(j));
-        let running = unknown.filter_map(|j| self.leases.get(j)).filter(|h| !h.ended);
-        let mut jobs: Vec<Job> = running.map(|h| h.job.clone()).collect();
+        let open = self.workers.get(&claim.worker).into_iter().flat_map(|w| &w.open);
+        let unknown = open.filter(|j| !claim.holding.contains(j)).filter_map(|j| self.leases.get(j));
+        let mut jobs: Vec<Job> = unknown.map(|h| h.job.clone()).collect();
         jobs.sort_by(|a, b| (a.rank, &a.id).cmp(&(b.rank, &b.id)));
         jobs.truncate(claim.slots);
         jobs
@@ -289,13 +294,23 @@ impl Books {
         self.withdraw(job);
         let Some(held) = self.leases.remove(job) else { return };
         if let Some(known) = self.workers.get_mut(&held.worker) {
-            known.leases.remove(job);
-            if known.leases.is_empty() && known.beat.is_none() {
+            known.open.remove(job);
+            known.ended.remove(job);
+            if !known.holds_some() && known.beat.is_none() {
                 self.workers.remove(&held.worker);
             }
         }
         if !held.ended {
             self.call(&held.worker);
+        }
+    }
+
+    fn end(&mut self, job: &JobId) {
+        let Some(held) = self.leases.get_mut(job) else { return };
+        held.ended = true;
+        if let Some(known) = self.workers.get_mut(&held.worker) {
+            known.open.remove(job);
+            known.ended.insert(job.clone());
         }
     }
 
@@ -312,6 +327,14 @@ impl Books {
 }
 
 impl Known {
+    fn holds(&self, job: &JobId) -> bool {
+        self.open.contains(job) || self.ended.contains(job)
+    }
+
+    fn holds_some(&self) -> bool {
+        !self.open.is_empty() || !self.ended.is_empty()
+    }
+
     fn present(&self, now: Timestamp) -> bool {
         self.beat.is_some_and(|beat| between(beat, now) <= PRESENCE_TTL)
     }

@@ -24,7 +24,7 @@ use crate::worker::{
 };
 
 /// After a task's end by itself, what it left running may finish its output for so long (`> >(tee log)`).
-const SETTLE: Duration = Duration::from_millis(100);
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// How tasks run on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,9 @@
 //! The tests that need neither servers nor the `full` feature: model and engine alone.
 
+mod reference;
+mod stories;
+mod support;
+
 #[test]
 fn it_builds_without_the_heavy_crates() {
     let tree = std::process::Command::new(env!("CARGO"))

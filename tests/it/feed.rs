@@ -161,6 +161,7 @@ fn a_commit_is_told_with_the_end_of_the_run_last() {
             let to = match &event.edge {
                 Edge::Run { to, .. } => format!("run {to}"),
                 Edge::Task { to, attempt, .. } => format!("task#{attempt} {to}"),
+                Edge::SetAside => "set aside".to_owned(),
             };
             format!("{to} {}", event.error.as_deref().unwrap_or("-"))
         })

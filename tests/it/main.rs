@@ -2,8 +2,10 @@
 
 mod bed;
 mod conformance;
+mod crd;
 mod feed;
 mod generated;
 mod infra;
+mod queue;
 mod support;
 mod worker;

@@ -73,9 +73,8 @@ pub fn names(path: &str) -> Vec<Finding> {
 
 /// Rooms that the map of the house leaves out.
 pub fn unmapped(map: &str, rooms: &[String]) -> Vec<Finding> {
-    let named = |room: &str| {
-        words(map, &format!("src/{room}")).first().is_some() || map.contains(&format!("`{room}`"))
-    };
+    let named =
+        |room: &str| !words(map, &format!("src/{room}")).is_empty() || map.contains(&format!("`{room}`"));
     let missing = rooms.iter().filter(|room| !named(room));
     missing
         .map(|room| {

@@ -19,8 +19,8 @@ pub const MAX_QUESTION_MARKS: usize = 64;
 pub const MAX_PREFIX_RUN: usize = 16;
 /// Deepest syntax tree, as written; the meter makes it at most three times as deep.
 pub const MAX_DEPTH: usize = 40;
-/// A metered tree no deeper than this is evaluated on the caller's stack: at most 0.5 MiB.
-pub const SHALLOW: usize = 10;
+/// A metered tree no deeper than this is evaluated on the caller's stack: at most 0.7 MiB.
+pub const SHALLOW: usize = 14;
 /// Stack for one level of a metered tree, in bytes; measured: up to 50 KiB, with and without optimisation.
 pub const STACK_BYTES_PER_LEVEL: usize = 64 * 1024;
 /// Stack besides the levels, in bytes: for copying and dropping nested values.

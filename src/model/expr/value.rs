@@ -41,17 +41,21 @@ fn convert(value: &dyn Val, room: &mut usize) -> Result<Value, EvalErrorKind> {
         }
         BuiltinRef::Map(map) => {
             take(room, 2)?;
-            let mut entries = Vec::new();
+            // In order, so that of two faulty values the same one is named each time.
+            let mut entries = Vec::with_capacity(map.inner().len());
             for (key, item) in map.inner().iter() {
-                let key = key_text(key.inner())?;
-                take(room, key.len() + 4)?;
-                entries.push((key, convert(item.as_ref(), room)?));
+                entries.push((key_text(key.inner())?, item));
             }
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-                return Err(EvalErrorKind::Failed("two keys of the map are the same text in JSON".into()));
+                let message = "two keys of the map are the same text in JSON";
+                return Err(EvalErrorKind::Failed(message.into()));
             }
-            Ok(Value::Object(entries.into_iter().collect::<Map<_, _>>()))
+            let entries = entries.into_iter().map(|(key, item)| {
+                take(room, key.len() + 4)?;
+                Ok((key, convert(item.as_ref(), room)?))
+            });
+            Ok(Value::Object(entries.collect::<Result<Map<_, _>, _>>()?))
         }
         _ => {
             take(room, 4)?;

@@ -11,3 +11,11 @@ fn infra_holds_the_base_schema_and_nothing_else() {
     let names: Vec<_> = folder.map(|entry| entry.expect("an entry").file_name()).collect();
     assert_eq!(names, ["001_init.sql"], "later migrations belong to migrations/ alone");
 }
+
+/// Editors check manifests against these as they are written.
+#[test]
+fn schemas_of_the_kinds_are_those_of_the_types() {
+    for (kind, path) in relay::crd::schema::Kind::ALL.iter().zip(["workflow", "run", "workerpool"]) {
+        committed(&format!("crds/{path}.schema.json"), &relay::crd::schema::printed(*kind));
+    }
+}

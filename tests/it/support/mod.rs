@@ -20,3 +20,11 @@ pub fn repository(path: &str) -> PathBuf {
 pub fn read(path: &str) -> String {
     std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
+
+#[test]
+fn relay_is_built_and_sees_nothing_of_the_developers_environment() {
+    let command = relay();
+    assert!(std::path::Path::new(command.get_program()).is_file());
+    let names: Vec<_> = command.get_envs().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    assert!(names.iter().all(|name| ["PATH", "HOME", "TMPDIR"].contains(&name.as_str())), "{names:?}");
+}

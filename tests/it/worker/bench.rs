@@ -121,21 +121,35 @@ pub fn gone(pid: &str) {
     // No such process: it is gone already.
     let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     let wait = Timespec { tv_sec: 10, tv_nsec: 0 };
-    let ended = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&wait)).expect("a handle to wait for");
+    // A signal (a child that ended) may break the wait.
+    let look = || poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&wait));
+    let ended = rustix::io::retry_on_intr(look).expect("a handle to wait for");
     assert_eq!(ended, 1, "process {pid:?} lives on");
 }
 
+/// Waits until nobody is left in a process group; who was just killed may take a moment.
+pub fn group_gone(group: &str) {
+    for _ in 0..10 {
+        let alive = alive_in_group(group);
+        if alive.is_empty() {
+            return;
+        }
+        alive.iter().for_each(|pid| gone(pid));
+    }
+    panic!("group {group} never ends: {:?}", alive_in_group(group));
+}
+
 /// The processes of a group that are neither gone nor zombies, as /proc tells.
-pub fn alive_in_group(group: &str) -> Vec<String> {
+fn alive_in_group(group: &str) -> Vec<String> {
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     let stats = entries.filter_map(|e| std::fs::read_to_string(e.path().join("stat")).ok());
-    stats
-        .filter(|stat| {
-            // pid (name) state ppid pgrp: the name may have any character, so count from its end.
-            let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-            fields.get(2) == Some(&group) && fields.first() != Some(&"Z")
-        })
-        .collect()
+    let in_group = |stat: &str| {
+        // pid (name) state ppid pgrp: the name may have any character, so count from its end.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        fields.get(2) == Some(&group) && fields.first() != Some(&"Z")
+    };
+    let pid = |stat: String| stat.split_whitespace().next().map(str::to_owned);
+    stats.filter(|stat| in_group(stat)).filter_map(pid).collect()
 }
 
 /// How long ago, in seconds.

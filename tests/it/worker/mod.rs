@@ -7,3 +7,4 @@ mod processes;
 mod scripted;
 mod shift;
 mod trouble;
+mod whole;

@@ -58,10 +58,9 @@ impl Executor for Scripted {
         let mut going = Going(self, task, false);
         log.line(Stream::Stdout, &format!("task {task} runs")).await;
         let long = Duration::from_secs(job.rank.unsigned_abs());
-        let outcome = tokio::select! {
-            biased;
-            () = tokio::time::sleep(long) => Outcome::Success { outputs: BTreeMap::new() },
-            () = cancel.cancelled() => Outcome::Cancelled,
+        let outcome = match tokio::time::timeout(long, cancel.cancelled()).await {
+            Ok(()) => Outcome::Cancelled,
+            Err(_) => success(),
         };
         going.2 = true;
         let mut seen = self.seen.lock().expect("no panic before");
@@ -201,6 +200,11 @@ impl Stage {
     /// Seconds since the start.
     pub fn second(&self) -> i64 {
         self.clock.now().as_second() - second(0).as_second()
+    }
+
+    /// Waits until the clock says so many seconds after the start.
+    pub async fn until(&self, seconds: i64) {
+        self.clock.sleep_until(second(seconds)).await;
     }
 
     pub async fn present(&self) -> Vec<String> {

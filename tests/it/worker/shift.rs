@@ -17,12 +17,14 @@ fn lasting(task: u32, seconds: i64) -> Job {
 
 /// Runs the worker beside `play`, until the play is over.
 async fn beside<T>(worker: impl Future<Output = ()>, play: impl Future<Output = T>) -> T {
-    tokio::select! {
-        biased;
-        done = play => done,
-        () = worker => panic!("the worker ended too early"),
-        () = tokio::time::sleep(Duration::from_secs(86_400)) => panic!("the play never ended"),
-    }
+    let both = async {
+        tokio::select! {
+            biased;
+            done = play => done,
+            () = worker => panic!("the worker ended too early"),
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(86_400), both).await.expect("the play ends")
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +71,7 @@ async fn a_cancel_reaches_a_running_job_at_once() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 3600), lasting(2, 7)]).await;
     let ends = beside(stage.worker(2), async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.until(1).await;
         stage.queue.cancel(&job_id(1)).await.expect("cancelled");
         stage.ends(2).await
     })
@@ -82,7 +84,7 @@ async fn an_abandoned_job_is_stopped_and_its_slot_is_free_again() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 3600)]).await;
     let ends = beside(stage.worker(1), async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.until(1).await;
         // As a conductor that took the worker for lost.
         stage.queue.settle(Position(1), &[job_id(1)]).await.expect("settled");
         stage.publish(&[lasting(2, 4)]).await;
@@ -98,13 +100,13 @@ async fn a_busy_worker_stays_present_and_a_dead_one_does_not() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 500)]).await;
     beside(stage.worker(1), async {
-        tokio::time::sleep(Duration::from_secs(400)).await;
+        stage.until(400).await;
         assert_eq!(stage.present().await, ["w"]);
     })
     .await;
     // Here the worker was dropped: what ran was stopped, and its lease tells of it.
     assert_eq!(stage.executor.seen().dropped, [1]);
-    tokio::time::sleep(Duration::from_secs(40)).await;
+    stage.until(440).await;
     let census = stage.queue.census(stage.clock.now()).await.expect("a census");
     assert_eq!((census.present.len(), census.leases.len()), (0, 1));
 }
@@ -114,10 +116,10 @@ async fn a_draining_worker_ends_what_it_runs_and_claims_nothing_more() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 30), lasting(2, 40)]).await;
     let plan = async {
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        stage.until(10).await;
         stage.shutdown.drain.cancel();
         stage.publish(&[lasting(3, 1)]).await;
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        stage.until(15).await;
         assert_eq!(stage.present().await, ["w"], "it still beats");
     };
     let ((), (), ends) = tokio::join!(stage.worker(4), plan, stage.ends(2));
@@ -141,7 +143,7 @@ async fn draining_has_a_bound_and_a_kill_has_none() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 3600)]).await;
     let drain = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.until(1).await;
         stage.shutdown.drain.cancel();
     };
     tokio::join!(stage.worker_with(1, limits), drain);
@@ -150,7 +152,7 @@ async fn draining_has_a_bound_and_a_kill_has_none() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 3600)]).await;
     let kill = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.until(1).await;
         stage.shutdown.kill.cancel();
     };
     tokio::join!(stage.worker(1), kill);

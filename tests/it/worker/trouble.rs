@@ -16,12 +16,15 @@ fn lasting(task: u32, seconds: i64) -> Job {
 async fn play(stage: &Stage, slots: usize, jobs: &[Job]) -> Vec<(u32, i64)> {
     stage.publish(jobs).await;
     let worker = stage.worker(slots);
-    let ends = tokio::select! {
-        biased;
-        ends = stage.ends(jobs.len()) => ends,
-        () = worker => panic!("the worker ended too early"),
-        () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("a job was lost: {:?}", stage.executor.seen()),
+    let both = async {
+        tokio::select! {
+            biased;
+            ends = stage.ends(jobs.len()) => ends,
+            () = worker => panic!("the worker ended too early"),
+        }
     };
+    let ends = tokio::time::timeout(Duration::from_secs(3600), both).await;
+    let ends = ends.unwrap_or_else(|_| panic!("a job was lost: {:?}", stage.executor.seen()));
     assert!(ends.iter().all(|(_, outcome, _)| *outcome == success()), "{ends:?}");
     let mut started = stage.executor.seen().started;
     started.sort_unstable();

@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::super::*;
+use crate::model::expr::*;
 
 /// A worker thread's stack; everything here must fit, in a debug build too.
 fn on_a_small_stack(check: impl FnOnce() + Send + 'static) {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::*;
 use super::a_scope;
+use crate::model::expr::*;
 
 fn render(source: &str) -> Result<String, String> {
     let template = Template::parse(source).map_err(|e| e.message)?;

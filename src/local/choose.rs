@@ -1,0 +1,180 @@
+//! From a file to the runs that are to be submitted; everything wrong with it is told at once, and nothing runs.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::conductor::Submission;
+use crate::crd::{self, Manifests, Overrides, RunName, WorkflowManifest};
+use crate::local::{LocalError, Request};
+use crate::model::{
+    ids::RunId,
+    run::RunRow,
+    status::RunStatus,
+    workflow::{Workflow, limits},
+};
+
+/// What a file comes to.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) submissions: Vec<Submission>,
+    pub(super) notices: Vec<String>,
+}
+
+/// Reads the file and makes its runs: all its Runs, else its one Workflow, else the one that is named.
+pub(super) fn choose(
+    path: &Path,
+    named: Option<&str>,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Chosen, LocalError> {
+    let bytes = read(path)?;
+    let params_file =
+        request.params_file.as_deref().map(|p| Ok::<_, LocalError>((p, read(p)?))).transpose()?;
+    let params_file = params_file.as_ref().map(|(p, bytes)| (p.display().to_string(), bytes));
+    let params_file = params_file.as_ref().map(|(p, bytes)| (p.as_str(), bytes.as_slice()));
+    let overrides = Overrides::read(&request.params, params_file).map_err(LocalError::Findings)?;
+    let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let manifests = crd::load(&shown, &bytes, &overrides).map_err(LocalError::Findings)?;
+    let submissions = submissions(&shown, named, &manifests, &overrides, now)?;
+    refuse_unanswerable(&submissions, request)?;
+    let mut notices = manifests.notices;
+    if !manifests.pools.is_empty() {
+        notices
+            .push("WorkerPool: every pool is this process here; image and template are ignored".to_owned());
+    }
+    Ok(Chosen { submissions, notices })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LocalError> {
+    // One byte more than is allowed, so that the reader can tell.
+    let most = limits::FILE_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = match path == Path::new("-") {
+        true => io::stdin().lock().take(most).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| {
+            let length = file.metadata()?.len();
+            if length > most {
+                // Only its size matters any more, and `crd` words that.
+                bytes = vec![b'#'; length.min(64 << 20) as usize];
+                return Ok(0);
+            }
+            file.take(most).read_to_end(&mut bytes)
+        }),
+    };
+    read.map_err(|why| LocalError::Unreadable { path: path.display().to_string(), why })?;
+    Ok(bytes)
+}
+
+fn submissions(
+    file: &str,
+    named: Option<&str>,
+    manifests: &Manifests,
+    overrides: &Overrides,
+    now: Timestamp,
+) -> Result<Vec<Submission>, LocalError> {
+    let names =
+        || manifests.workflows.iter().map(|w| w.workflow.name.as_str()).collect::<Vec<_>>().join(", ");
+    let workflow = match (named, manifests.workflows.as_slice()) {
+        (None, _) if !manifests.runs.is_empty() => {
+            let of_run = |run: &crd::RunManifest| {
+                let params = Value::Object(run.params.clone().into_iter().collect());
+                let name = match &run.name {
+                    RunName::Given(name) => name.clone(),
+                    RunName::Prefix(prefix) => format!("{prefix}{}", suffix()),
+                };
+                submission(&manifests.workflows[run.workflow], name, params, now)
+            };
+            return manifests.runs.iter().map(of_run).collect();
+        }
+        (None, [only]) => only,
+        (None, []) => return Err(LocalError::Refused(format!("{file}: there is no Workflow in this file"))),
+        (None, _) => {
+            let why = format!(
+                "{file}: there are several Workflows and no Run; choose one with --workflow: {}",
+                names()
+            );
+            return Err(LocalError::Refused(why));
+        }
+        (Some(name), all) => all.iter().find(|w| w.workflow.name == name).ok_or_else(|| {
+            LocalError::Refused(format!(
+                "{file}: there is no Workflow `{name}` in this file; it has: {}",
+                names()
+            ))
+        })?,
+    };
+    let params = crd::resolve(&workflow.workflow.params, overrides).map_err(LocalError::Findings)?;
+    let name = format!("{}-{}", workflow.workflow.name, suffix());
+    Ok(vec![submission(workflow, name, Value::Object(params.into_iter().collect()), now)?])
+}
+
+/// Five characters that tell runs of one name apart.
+fn suffix() -> String {
+    let id = Uuid::now_v7().simple().to_string();
+    id[id.len() - 5..].to_owned()
+}
+
+fn submission(
+    manifest: &WorkflowManifest,
+    name: String,
+    params: Value,
+    now: Timestamp,
+) -> Result<Submission, LocalError> {
+    let workflow: &Arc<Workflow> = &manifest.workflow;
+    let id: RunId = Uuid::now_v7().to_string().parse().map_err(|e| LocalError::Refused(format!("{e}")))?;
+    let run = RunRow {
+        id,
+        workflow: workflow.id.clone(),
+        namespace: workflow.namespace.clone(),
+        name,
+        status: RunStatus::Running,
+        reason: None,
+        error: None,
+        params: Arc::new(params),
+        outputs: None,
+        stop: None,
+        created_at: now,
+        started_at: now,
+        finally_at: None,
+        finished_at: None,
+    };
+    Ok(Submission { revision: super::record::revision(manifest), workflow: workflow.clone(), run })
+}
+
+/// An approval that nobody can give would make the run wait for ever.
+fn refuse_unanswerable(submissions: &[Submission], request: &Request) -> Result<(), LocalError> {
+    let asks = |w: &Workflow| {
+        w.tasks.iter().filter(|t| t.approval.is_some()).map(|t| t.name.clone()).collect::<Vec<_>>()
+    };
+    for name in &request.approve.tasks {
+        if !submissions.iter().any(|s| asks(&s.workflow).contains(name)) {
+            let known: Vec<String> = submissions.iter().flat_map(|s| asks(&s.workflow)).collect();
+            let known = if known.is_empty() { "none does".to_owned() } else { known.join(", ") };
+            let why =
+                format!("--approve={name}: no task of that name needs an approval; those that do: {known}");
+            return Err(LocalError::Refused(why));
+        }
+    }
+    if request.interactive {
+        return Ok(());
+    }
+    for submission in submissions {
+        let open = asks(&submission.workflow).into_iter().find(|task| !request.approve.covers(task));
+        if let Some(task) = open {
+            let why = format!(
+                "task `{task}` of Workflow {} needs an approval, and there is no terminal to ask at; \
+                 give it beforehand with --approve={task}, or all with --approve",
+                submission.workflow.name
+            );
+            return Err(LocalError::Refused(why));
+        }
+    }
+    Ok(())
+}

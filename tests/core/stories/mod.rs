@@ -1,0 +1,10 @@
+//! Stories: a workflow in a line, then what happens and what comes of it, line by line.
+
+mod approval;
+mod dag;
+mod finally;
+mod for_each;
+mod limits;
+mod reports;
+mod retry;
+mod stop;

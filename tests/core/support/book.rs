@@ -1,0 +1,155 @@
+//! A store in miniature: it keeps the rows, and refuses a plan that no honest engine would hand out.
+
+use std::collections::BTreeMap;
+
+use relay::{
+    engine::{Effect, Plan, Run},
+    model::{
+        change::{Changes, Step, TaskChange},
+        ids::TaskKey,
+        run::RunRow,
+        status::{RunStatus, TASK_BIRTHS, TaskStatus},
+        task_run::{ApprovalRow, TaskRow},
+    },
+};
+
+/// The rows as committed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Book {
+    pub run: Option<RunRow>,
+    pub tasks: BTreeMap<TaskKey, TaskRow>,
+    pub approvals: Vec<ApprovalRow>,
+    /// The highest attempt for which a worker may have seen a job; lower by one when the queue took it back unseen.
+    seen: BTreeMap<TaskKey, u32>,
+    /// Edges so far.
+    pub history: usize,
+}
+
+impl Book {
+    /// Takes a plan that came of an event; `Err` says what is wrong with it.
+    pub fn commit(&mut self, plan: &Plan) -> Result<(), String> {
+        let before = self.history;
+        self.write(&plan.changes)?;
+        if self.history - before != plan.changes.history_rows() {
+            return Err("history_rows miscounts the edges".to_owned());
+        }
+        plan.effects.iter().try_for_each(|effect| self.check_effect(effect))
+    }
+
+    fn write(&mut self, changes: &Changes) -> Result<(), String> {
+        if let Some(change) = &changes.run {
+            let found = self.run.as_ref().map(|r| r.status);
+            if change.expect != found {
+                return Err(format!("the run is {found:?}, expected {:?}", change.expect));
+            }
+            let last = chain(found, &change.steps, RunStatus::can_become)?;
+            if last != Some(change.row.status) {
+                return Err(format!("the run's edges end in {last:?}, its row in {}", change.row.status));
+            }
+            if change.row.status.is_final() != change.row.finished_at.is_some() {
+                return Err("the run's end has no time, or a time without an end".to_owned());
+            }
+            self.history += change.steps.len();
+            self.run = Some(change.row.clone());
+        }
+        for (key, change) in &changes.tasks {
+            self.write_task(*key, change).map_err(|why| format!("{key:?}: {why}"))?;
+        }
+        self.approvals.extend(changes.approvals.iter().cloned());
+        Ok(())
+    }
+
+    fn write_task(&mut self, key: TaskKey, change: &TaskChange) -> Result<(), String> {
+        let (row, old) = (&change.row, self.tasks.get(&key));
+        if row.key != key {
+            return Err(format!("its row is of {:?}", row.key));
+        }
+        if change.expect != old.map(|r| (r.status, r.attempt)) {
+            return Err(format!("expected {:?}, found {old:?}", change.expect));
+        }
+        if old.is_some_and(|r| r.status.is_final()) {
+            return Err(format!("a final row is changed to {row:?}"));
+        }
+        // A row is born in PENDING without an edge, or elsewhere with one.
+        let born_on = change.steps.first().is_some_and(|s| s.from.is_none());
+        let found = old.map(|r| r.status).or((!born_on).then_some(TaskStatus::Pending));
+        let last = chain(found, &change.steps, TaskStatus::can_become)?;
+        if last != Some(row.status) {
+            return Err(format!("its edges end in {last:?}, its row in {}", row.status));
+        }
+        if let (true, Some(first)) = (born_on, change.steps.first()) {
+            if !TASK_BIRTHS.contains(&first.to) {
+                return Err(format!("born in {}", first.to));
+            }
+        }
+        if row.status.is_final() != row.finished_at.is_some() {
+            return Err("an end without a time, or a time without an end".to_owned());
+        }
+        let due = matches!(row.status, TaskStatus::Blocked | TaskStatus::Retrying);
+        if row.due_at.is_some() && !due {
+            return Err(format!("something is due while it is {}", row.status));
+        }
+        self.history += change.steps.len();
+        // QUEUED -> READY with the number below: the queue took the job back unseen.
+        if old.is_some_and(|r| r.status == TaskStatus::Queued && row.attempt + 1 == r.attempt) {
+            self.seen.insert(key, row.attempt);
+        }
+        self.tasks.insert(key, row.clone());
+        Ok(())
+    }
+
+    fn check_effect(&mut self, effect: &Effect) -> Result<(), String> {
+        let Effect::Publish(key) = effect else { return Ok(()) };
+        let row = self.tasks.get(key).ok_or(format!("published without a row: {key:?}"))?;
+        let before = self.seen.insert(*key, row.attempt).unwrap_or(0);
+        if row.status != TaskStatus::Queued || row.attempt <= before {
+            return Err(format!(
+                "{key:?} is published as {} attempt {} after {before}",
+                row.status, row.attempt
+            ));
+        }
+        Ok(())
+    }
+
+    /// Does the run in memory hold what was committed, and nothing else?
+    pub fn agrees(&self, run: &Run) -> Result<(), String> {
+        if self.run.as_ref() != Some(run.row()) {
+            return Err(format!("the run in memory is {:?}, committed {:?}", run.row(), self.run));
+        }
+        let held: BTreeMap<TaskKey, TaskRow> = run.task_runs().map(|r| (r.key, r.clone())).collect();
+        if let Some((key, row)) = self.tasks.iter().find(|(key, row)| held.get(key) != Some(row)) {
+            return Err(format!("{key:?} in memory is {:?}, committed {row:?}", held.get(key)));
+        }
+        if held.len() != self.tasks.len() {
+            return Err("memory holds rows that were not committed".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The run again, from these rows.
+    pub fn restore(&self, like: &Run, now: jiff::Timestamp) -> (Run, Plan) {
+        let row = self.run.clone().expect("a run that was begun has a row");
+        let tasks = self.tasks.values().cloned().collect();
+        Run::restore(like.workflow().clone(), row, tasks, self.approvals.clone(), now)
+            .expect("its own rows are valid")
+    }
+}
+
+/// Follows edges from `found`; gives the state in which they end.
+fn chain<S: Copy + PartialEq + std::fmt::Debug>(
+    found: Option<S>,
+    steps: &[Step<S>],
+    legal: impl Fn(S, S) -> bool,
+) -> Result<Option<S>, String> {
+    let mut state = found;
+    for step in steps {
+        if step.from != state {
+            return Err(format!("an edge leaves {:?} while the row is in {state:?}", step.from));
+        }
+        if step.from.is_some_and(|from| !legal(from, step.to)) {
+            return Err(format!("no such edge: {:?} -> {:?}", step.from, step.to));
+        }
+        state = Some(step.to);
+    }
+    Ok(state)
+}

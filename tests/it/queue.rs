@@ -1,0 +1,34 @@
+//! The queue in memory: its bounds. (What every queue must do is in `conformance`.)
+
+use relay::model::job::News;
+use relay::queue::{
+    Claim, Jobs, Pools, Position, Queue, QueueError,
+    memory::{Limits, MemoryQueue},
+};
+
+use crate::support::jobs::{job, job_id, report, second};
+
+fn is_full<T: std::fmt::Debug>(answer: Result<T, QueueError>) {
+    assert!(matches!(answer, Err(QueueError::Full(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn every_book_has_a_bound_and_room_again_later() {
+    let queue = MemoryQueue::new(Limits { pending: 2, reports: 2, workers: 1 });
+    queue.publish(&[job(1), job(2)]).await.expect("there is room");
+    queue.publish(&[job(2)]).await.expect("nothing new");
+    is_full(queue.publish(&[job(3)]).await);
+    let claim = Claim { worker: "w".to_owned(), pools: Pools::Every, slots: 1, holding: Vec::new() };
+    queue.claim(&claim).await.expect("a job");
+    queue.publish(&[job(3)]).await.expect("there is room again");
+
+    let news = || report("w", &job_id(1), News::Started);
+    queue.report(news()).await.expect("there is room");
+    queue.report(news()).await.expect("there is room");
+    is_full(queue.report(news()).await);
+    queue.settle(Position(1), &[]).await.expect("settled");
+    queue.report(news()).await.expect("there is room again");
+
+    queue.beat("w", &[], second(0)).await.expect("there is room");
+    is_full(queue.beat("v", &[], second(0)).await);
+}
