@@ -7,5 +7,6 @@ mod feed;
 mod generated;
 mod infra;
 mod queue;
+mod sim;
 mod support;
 mod worker;
