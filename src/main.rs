@@ -115,12 +115,22 @@ async fn parts(args: &cli::run::Args) -> anyhow::Result<Parts> {
             if args.migrate {
                 migrate::up(url, None).await.context("the database could not be migrated")?;
             }
-            Arc::new(PostgresStore::connect(&PoolSettings::new(url)).await?)
+            Arc::new(PostgresStore::connect(&pool_settings(url, &args.connections)).await?)
         }
     };
     let queue = Arc::new(MemoryQueue::new(queue::memory::Limits::default()));
     let feed = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
     Ok(Parts { store, queue: queue.clone(), jobs: queue, feed, clock, durable: args.database_url.is_some() })
+}
+
+fn pool_settings(url: &str, pool: &cli::connections::Connections) -> PoolSettings {
+    PoolSettings {
+        max_connections: pool.max,
+        min_connections: pool.min.min(pool.max),
+        idle_timeout: Duration::from_secs(pool.idle_timeout),
+        max_lifetime: Duration::from_secs(pool.max_lifetime),
+        ..PoolSettings::new(url)
+    }
 }
 
 /// Stored revisions become what the engine runs by the same way as manifests.

@@ -1,5 +1,6 @@
 //! What people type and what they read. One file a verb.
 
+pub mod connections;
 pub mod migrate;
 pub mod run;
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::connections::Connections;
 use crate::model::ids::RunId;
 
 /// Run the Runs (or the Workflow) of a file here and now: no cluster, Postgres or Redis needed
@@ -48,6 +49,9 @@ pub struct Args {
     /// Go on with a run of that database that was cut off
     #[arg(long, value_name = "RUN ID", requires = "database_url", conflicts_with = "file")]
     pub resume: Option<RunId>,
+    /// The connections to that database.
+    #[command(flatten)]
+    pub connections: Connections,
 }
 
 impl Args {

@@ -68,8 +68,10 @@ impl Run {
     /// Evaluates all that a task's row holds: the list of a forEach, or the argv and environment. Of a forEach gives the list.
     fn evaluate(&mut self, task: &Task) -> Result<Option<Arc<Vec<Value>>>, (Reason, String)> {
         let key = TaskKey { round: self.node(task.no).row.key.round, ..TaskKey::of_task(task.no) };
+        let question = self.ask(task).map_err(|why| (Reason::ExpressionError, why))?;
         let Some(for_each) = &task.for_each else {
-            let inputs = self.inputs(task, None).map_err(|why| (Reason::ExpressionError, why))?;
+            let mut inputs = self.inputs(task, None).map_err(|why| (Reason::ExpressionError, why))?;
+            inputs.question = question;
             let stored =
                 serde_json::to_value(inputs).map_err(|e| (Reason::ExpressionError, e.to_string()))?;
             self.touch(key).input = Some(Arc::new(stored));
@@ -88,9 +90,22 @@ impl Run {
         let list = Arc::new(list);
         self.rows += list.len();
         if !list.is_empty() {
-            self.touch(key).input = Some(Arc::new(json!({ "items": *list })));
+            let mut stored = json!({ "items": *list });
+            if let Some(question) = question {
+                stored["question"] = question.into();
+            }
+            self.touch(key).input = Some(Arc::new(stored));
         }
         Ok(Some(list))
+    }
+
+    /// What a person will be asked, if the task asks with a message.
+    fn ask(&self, task: &Task) -> Result<Option<String>, String> {
+        let Some(message) = task.approval.as_ref().and_then(|a| a.message.as_ref()) else { return Ok(None) };
+        let mut refs = crate::model::expr::Refs::default();
+        message.exprs().for_each(|expr| super::scope::union(&mut refs, expr.refs()));
+        let text = message.render(&self.scope(task, &refs, None));
+        text.map(|text| Some(bounded(&text))).map_err(|e| format!("approval.message: {e}"))
     }
 
     /// PENDING -> READY, and on from there.

@@ -103,8 +103,8 @@ impl Run {
     }
 
     fn finally_timed_out(&self) -> bool {
-        let timed_out = |n: &Node| n.row.reason == Some(Reason::FinallyTimeout);
-        self.row.finally_at.is_some() && self.nodes.iter().any(timed_out)
+        self.row.finally_at.is_some()
+            && self.task_runs().any(|row| row.reason == Some(Reason::FinallyTimeout))
     }
 
     /// Lets finally go when the others are through, and ends the run when all is through.

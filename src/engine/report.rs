@@ -57,7 +57,12 @@ impl Run {
                     FailureKind::Timeout => Reason::Timeout,
                     FailureKind::ExitCode => Reason::ExitCode,
                 };
-                self.attempt_failed(key, kind, reason, exit_code, &message);
+                self.vacate(key);
+                let row = self.touch(key);
+                row.failures += 1;
+                row.exit_code = exit_code;
+                row.error = Some(super::advance::bounded(&message));
+                self.attempt_failed(key, kind, reason);
             }
             // Nobody asked for it: the worker went away in order, and took its job along.
             Outcome::Cancelled => self.lost(key, attempt)?,
@@ -65,24 +70,14 @@ impl Run {
         Ok(())
     }
 
-    fn attempt_failed(
-        &mut self,
-        key: TaskKey,
-        kind: FailureKind,
-        reason: Reason,
-        exit_code: Option<i32>,
-        message: &str,
-    ) {
-        self.vacate(key);
+    /// Again, as `retry` says, or FAILED for good.
+    fn attempt_failed(&mut self, key: TaskKey, kind: FailureKind, reason: Reason) {
         let workflow = self.workflow.clone();
         let task = workflow.at(key.task);
         let stopped = self.stopped(key).is_some();
         let seed = format!("{}.{}.{:?}", self.row.id, key.task, key.item);
         let row = self.touch(key);
-        row.failures += 1;
-        row.exit_code = exit_code;
-        row.error = Some(super::advance::bounded(message));
-        let failures = row.failures;
+        let (failures, exit_code) = (row.failures, row.exit_code);
         if stopped || failures > task.retry.limit || !task.retry.covers(kind, exit_code) {
             return self.end(key, TaskStatus::Failed, Some(reason));
         }

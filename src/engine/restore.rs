@@ -57,10 +57,9 @@ impl Run {
         run.sheet.open(now, Actor::Engine);
         run.place(tasks)?;
         for word in approvals {
-            if let Some(node) = run.nodes.get_mut(word.key.task as usize) {
-                if node.row.key.round == word.key.round {
-                    node.approvals.push(word);
-                }
+            let node = run.nodes.get_mut(word.key.task as usize);
+            if let Some(node) = node.filter(|n| n.row.key.round == word.key.round) {
+                node.approvals.push(word);
             }
         }
         run.recount();
@@ -148,11 +147,10 @@ impl Run {
                         self.timers.insert((due, Timer::Task(key)));
                     }
                 }
-                TaskStatus::Running if group => {
-                    if self.more_items(&self.workflow.tasks[key.task as usize]) {
-                        self.sheet.effect(Effect::Expand(key));
-                    }
+                TaskStatus::Running if group && self.more_items(self.workflow.at(key.task)) => {
+                    self.sheet.effect(Effect::Expand(key));
                 }
+                TaskStatus::Running if group => {}
                 TaskStatus::Queued | TaskStatus::Running => self.arm_live(key),
                 _ => {}
             }

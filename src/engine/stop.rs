@@ -18,10 +18,9 @@ impl Run {
 
     /// The same of all tasks in finally, or of all outside it.
     pub(super) fn part_halted(&self, finally: bool) -> Option<Reason> {
-        if let Some(stop) = &self.row.stop {
-            if !finally || (stop.reason == Reason::Cancelled && !stop.finally) {
-                return Some(stop.reason);
-            }
+        let stops = |stop: &&Stop| !finally || (stop.reason == Reason::Cancelled && !stop.finally);
+        if let Some(stop) = self.row.stop.as_ref().filter(stops) {
+            return Some(stop.reason);
         }
         if finally {
             return self.finally_over().then_some(Reason::FinallyTimeout);

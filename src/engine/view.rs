@@ -52,18 +52,6 @@ impl Run {
         self.nodes.get(key.task as usize).map_or(&[], |n| &n.approvals)
     }
 
-    /// The question that a BLOCKED task asks. An expression that fails says so in its place: the asking stands.
-    pub fn question(&self, key: TaskKey) -> Option<String> {
-        let task = self.workflow.task(key.task)?;
-        let message = task.approval.as_ref()?.message.as_ref()?;
-        let mut refs = crate::model::expr::Refs::default();
-        for expr in message.exprs() {
-            super::scope::union(&mut refs, expr.refs());
-        }
-        let scope = self.scope(task, &refs, None);
-        Some(message.render(&scope).unwrap_or_else(|e| format!("{} ({e})", message.source())))
-    }
-
     /// The element of a forEach item.
     pub fn element(&self, key: TaskKey) -> Option<&Value> {
         self.nodes.get(key.task as usize)?.group.as_ref()?.list.get(key.item? as usize)

@@ -64,6 +64,8 @@ pub enum Edge {
         exit_code: Option<i32>,
         /// Who runs it, or ran it last.
         worker: Option<String>,
+        /// What a person is asked; told with the edge to BLOCKED.
+        question: Option<String>,
     },
 }
 
@@ -94,6 +96,7 @@ fn task_events<'a>(run: &'a RunId, key: TaskKey, change: &'a TaskChange) -> impl
             to: step.to,
             exit_code: change.row.exit_code.filter(|_| no == last),
             worker: change.row.worker.clone(),
+            question: change.row.question().filter(|_| step.to == TaskStatus::Blocked).map(str::to_owned),
         };
         event(run, step, edge, change.row.error.as_ref().filter(|_| no == last))
     })

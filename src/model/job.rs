@@ -45,6 +45,9 @@ pub struct Inputs {
     /// Environment variables, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<(String, String)>,
+    /// What a person is asked first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
 }
 
 /// A job: everything that a worker needs to make one attempt.

@@ -32,7 +32,7 @@ pub struct TaskRow {
     pub error: Option<String>,
     /// The exit status of the last attempt that had one.
     pub exit_code: Option<i32>,
-    /// Its expressions, evaluated once: `Inputs`, or of a group `{"items": [...]}`.
+    /// Its expressions, evaluated once: `Inputs`, or of a group `{"items": [...], "question": "..."}`.
     pub input: Option<Arc<Value>>,
     /// Its outputs: an object.
     pub output: Option<Arc<Value>>,
@@ -71,6 +71,11 @@ impl TaskRow {
             finished_at: None,
             created_at: now,
         }
+    }
+
+    /// What a person is asked before it starts, if the approval has a message.
+    pub fn question(&self) -> Option<&str> {
+        self.input.as_ref()?.get("question")?.as_str()
     }
 
     /// Its id in `run`.

@@ -19,8 +19,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("api", &["model", "conductor", "store", "feed", "clock", "telemetry"]),
     ("web", &["api"]),
     ("cli", &["model", "crd", "api"]),
-    ("local", &["model", "crd", "conductor", "worker", "feed", "clock", "telemetry"]),
-    ("bench", &["model", "crd", "conductor", "worker", "feed", "clock", "telemetry"]),
+    ("local", &["model", "crd", "conductor", "worker", "store", "queue", "feed", "clock", "telemetry"]),
+    ("bench", &["model", "crd", "conductor", "worker", "store", "queue", "feed", "clock", "telemetry"]),
     ("config", EVERYTHING),
 ];
 

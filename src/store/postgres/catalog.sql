@@ -43,7 +43,7 @@ with own as (
     where not t.tgisinternal
     union all
     select '', 'function ' || p.oid::regprocedure::text,
-        'returns ' || format_type(p.prorettype, null) || ', ' || l.lanname || ': ' || p.prosrc
+        'returns ' || format_type(p.prorettype, null) || ', ' || l.lanname || ': ' || btrim(regexp_replace(p.prosrc, '\s+', ' ', 'g'))
     from pg_proc p join pg_language l on l.oid = p.prolang
     where p.pronamespace = current_schema()::regnamespace and p.proname = any($2)
 )

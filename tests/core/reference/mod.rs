@@ -42,6 +42,8 @@ pub struct Picture<'p> {
     cancelled: Option<bool>,
     timed_out: bool,
     finally_at: Option<Timestamp>,
+    /// Something in finally was stopped because its time was over.
+    finally_cut: bool,
 }
 
 fn cell(status: TaskStatus) -> Cell {
@@ -64,6 +66,7 @@ impl Picture<'_> {
             cancelled: None,
             timed_out: false,
             finally_at: None,
+            finally_cut: false,
         };
         picture.follow();
         for (at, event) in past {
@@ -86,7 +89,7 @@ impl Picture<'_> {
             Event::Ended { key, outcome: Outcome::Cancelled, .. } | Event::Lost { key, .. } => {
                 self.lost(*key)
             }
-            Event::Removed { key, .. } if self.stopped(*key) => self.cell(*key).status = Cancelled,
+            Event::Removed { key, .. } if self.stopped(*key) => self.cut(*key),
             Event::Removed { key, .. } => {
                 self.cell(*key).attempt -= 1;
                 self.cell(*key).status = Ready;
@@ -117,13 +120,17 @@ impl Picture<'_> {
 
     fn lost(&mut self, key: TaskKey) {
         let stopped = self.stopped(key);
+        if stopped {
+            return self.cut(key);
+        }
         let cell = self.cell(key);
-        cell.losses += u32::from(!stopped);
-        cell.status = match (stopped, cell.losses) {
-            (true, _) => Cancelled,
-            (false, 0..=3) => Ready,
-            (false, _) => Failed,
-        };
+        cell.losses += 1;
+        cell.status = if cell.losses > 3 { Failed } else { Ready };
+    }
+
+    fn cut(&mut self, key: TaskKey) {
+        self.cell(key).status = Cancelled;
+        self.finally_cut |= self.is_finally(key) && self.finally_over();
     }
 
     fn decided(&mut self, no: u32, user: &str, decision: Decision) {
@@ -241,8 +248,11 @@ impl Picture<'_> {
                 continue;
             }
             let due = task.within.map(|t| seconds_after(self.now, t));
+            if self.halted(task.finally) {
+                self.cut(key);
+                return true;
+            }
             self.cell(key).status = match task.when {
-                _ if self.halted(task.finally) => Cancelled,
                 _ if ups.contains(&Skipped) => Skipped,
                 When::False => Skipped,
                 When::Error => Failed,
@@ -279,11 +289,10 @@ impl Picture<'_> {
 
     /// Ends what has not started, in finally or outside it.
     fn halt(&mut self, finally: bool) {
-        for (key, cell) in &mut self.rows {
-            let concerned = self.plot.tasks[key.task as usize].finally == finally;
-            if concerned && matches!(cell.status, Pending | Ready | Blocked | Retrying) {
-                cell.status = Cancelled;
-            }
+        let waits = |c: &Cell| matches!(c.status, Pending | Ready | Blocked | Retrying);
+        let keys: Vec<TaskKey> = self.rows.iter().filter(|(_, c)| waits(c)).map(|(key, _)| *key).collect();
+        for key in keys.into_iter().filter(|key| self.plot.tasks[key.task as usize].finally == finally) {
+            self.cut(key);
         }
     }
 
@@ -302,14 +311,18 @@ impl Picture<'_> {
 
     /// May nothing more start in this part of the run?
     fn halted(&self, finally: bool) -> bool {
-        let over = |at| self.plot.finally_timeout.is_some_and(|t| self.now >= seconds_after(at, t));
         match finally {
-            true => self.cancelled == Some(false) || self.finally_at.is_some_and(over),
+            true => self.cancelled == Some(false) || self.finally_over(),
             false => {
                 let failed = self.plot.fail_fast && self.any_failed(false);
                 self.cancelled.is_some() || self.timed_out || failed
             }
         }
+    }
+
+    fn finally_over(&self) -> bool {
+        let over = |at| self.plot.finally_timeout.is_some_and(|t| self.now >= seconds_after(at, t));
+        self.finally_at.is_some_and(over)
     }
 
     /// May this row not start again?
@@ -320,11 +333,10 @@ impl Picture<'_> {
     }
 
     fn end(&self) -> RunStatus {
-        let cut = |(key, c): (&TaskKey, &Cell)| self.is_finally(*key) && c.status == Cancelled;
         match self.cancelled {
             Some(_) => RunStatus::Cancelled,
             None if self.timed_out || self.any_failed(false) => RunStatus::Failed,
-            None if self.any_failed(true) || self.rows.iter().any(cut) => RunStatus::Failed,
+            None if self.any_failed(true) || self.finally_cut => RunStatus::Failed,
             None => RunStatus::Success,
         }
     }

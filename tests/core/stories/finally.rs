@@ -108,6 +108,21 @@ fn a_result_of_finally_that_comes_first_stands() {
 }
 
 #[test]
+fn a_finally_that_was_cut_is_no_success_even_where_a_failure_is_forgiven() {
+    story(
+        "a(gate); e(finally continue for=[1,2]); ! finallyTimeout=10m",
+        "begin => a SUCCESS; e RUNNING; e.0-1 QUEUED#1
+         e.0 fail => e.0 FAILED#1(ExitCode)
+         tick 10m => e FAILED(ItemFailed); e.1 CANCELLED#1(FinallyTimeout); run FAILED(FinallyTimeout)",
+    );
+    story(
+        "a(gate); e(finally continue for=[1,2] failFast); ! finallyTimeout=10m",
+        "begin => a SUCCESS; e RUNNING; e.0-1 QUEUED#1
+         e.0 fail => e FAILED(ItemFailed); e.0 FAILED#1(ExitCode); e.1 CANCELLED#1(FailFast); run SUCCESS",
+    );
+}
+
+#[test]
 fn fail_fast_is_not_for_finally() {
     story(
         "a; m(finally); n(finally); ! failFast",

@@ -71,7 +71,8 @@ impl Cast {
             let (conductor, handle) = Conductor::new(self.params(&life));
             self.shared.enthrone(&life, handle);
             let ended = life.live(conductor.run(life.stop.clone())).await;
-            let over = self.over.is_cancelled();
+            let leads = self.shared.leader().is_some_and(|(_, leader)| leader.number == number);
+            let over = self.over.is_cancelled() && leads;
             match ended {
                 None => self.shared.trace.say(format!("{} died", life.name)),
                 Some(Ok(_)) => self.shared.trace.say(format!("{} ended", life.name)),

@@ -1,0 +1,99 @@
+//! What a store promises, case by case, kept by the one in memory and by the one in Postgres.
+
+mod commit;
+mod history;
+mod lead;
+mod refuse;
+mod round_trip;
+pub mod rows;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use relay::model::ids::ShardId;
+use relay::store::Store;
+use relay::store::memory::MemoryStore;
+use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
+
+use crate::support::TestDb;
+
+/// A store under test, and a hand on the clock by which leadership is counted.
+pub struct Bench {
+    pub store: Arc<dyn Store>,
+    clock: Clock,
+}
+
+enum Clock {
+    Memory(Arc<AtomicI64>),
+    Postgres(TestDb),
+}
+
+impl Bench {
+    async fn memory() -> Bench {
+        let ms = Arc::new(AtomicI64::new(1_700_000_000_000));
+        let clock = ms.clone();
+        let now = move || Timestamp::from_millisecond(clock.load(Ordering::SeqCst)).expect("a time");
+        Bench { store: Arc::new(MemoryStore::new(Arc::new(now))), clock: Clock::Memory(ms) }
+    }
+
+    async fn postgres() -> Bench {
+        let db = TestDb::new();
+        migrate::up(db.url(), None).await.expect("migrated");
+        let settings = PoolSettings { min_connections: 0, max_connections: 8, ..PoolSettings::new(db.url()) };
+        let store = PostgresStore::connect(&settings).await.expect("connected");
+        Bench { store: Arc::new(store), clock: Clock::Postgres(db) }
+    }
+
+    /// Lets the leader of a shard be silent for so long.
+    pub async fn silence(&self, shard: ShardId, wait: SignedDuration) {
+        let ms = i64::try_from(wait.as_millis()).expect("a short wait");
+        match &self.clock {
+            Clock::Memory(now) => drop(now.fetch_add(ms, Ordering::SeqCst)),
+            Clock::Postgres(db) => {
+                let age =
+                    "update shards set renewed_at = renewed_at - $2 * interval '1 millisecond' where id = $1";
+                let aged = sqlx::query(age).bind(i16::from(shard.number())).bind(ms as f64);
+                assert_eq!(aged.execute(&db.pool().await).await.expect("aged").rows_affected(), 1);
+            }
+        }
+    }
+}
+
+/// Each case, once a store.
+macro_rules! cases {
+    ($($room:ident: $($case:ident),+;)+) => {
+        mod memory {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                super::$room::$case(super::Bench::memory().await).await;
+            })+)+
+        }
+        mod postgres {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                super::$room::$case(super::Bench::postgres().await).await;
+            })+)+
+        }
+    };
+}
+
+cases! {
+    round_trip: every_column_of_every_row_comes_back, a_revision_comes_back_with_its_edges,
+        a_revision_that_is_there_stays_as_it_is, what_is_unknown_is_none, times_are_kept_to_the_microsecond,
+        a_nul_is_replaced_and_harms_nobody, what_a_row_was_born_with_stays, approvals_come_back_in_order;
+    commit: a_conflict_writes_nothing_at_all, a_second_birth_is_a_conflict, a_batch_writes_several_shards,
+        a_batch_without_edges_leaves_the_position, a_thousand_runs_fit_into_one_batch, live_runs_come_oldest_first,
+        an_empty_batch_is_nothing;
+    lead: a_deposed_leader_writes_nothing, one_of_two_that_race_wins, silence_of_four_seconds_costs_the_shard,
+        the_same_holder_begins_a_new_epoch, a_released_shard_is_free_and_its_epoch_over,
+        one_of_many_commits_after_the_same_row_lands, a_batch_with_one_lost_shard_writes_none;
+    history: positions_have_no_gaps_under_concurrent_batches, rows_stand_in_the_order_of_the_batch,
+        the_newest_come_first_and_no_more_than_asked;
+    refuse: what_can_never_be_written_is_refused, a_revision_that_contradicts_itself_is_refused;
+}
+
+#[tokio::test]
+async fn memory_forgets_the_oldest_finished_runs_and_no_live_one() {
+    commit::the_oldest_finished_runs_are_forgotten(Bench::memory().await).await;
+}

@@ -1,0 +1,114 @@
+//! What the schema itself keeps, and that no step back loses a row.
+
+use relay::store::postgres::migrate::{down, up};
+
+use super::sql;
+use crate::support::TestDb;
+
+const ROWS: &str = "
+    insert into workflows (id, name, definition, namespace) values ('d/w@1', 'w', '{}', 'd');
+    insert into tasks (id, workflow_id, name, config, number) values ('t', 'd/w@1', 't', '{}', 0);
+    insert into runs (id, workflow_id, status, namespace, name, shard) values ('r', 'd/w@1', 'RUNNING', 'd', 'n', 1);
+    insert into task_runs (id, run_id, task_id, workflow_id, status) values ('r.0.-.1', 'r', 't', 'd/w@1', 'PENDING');
+    insert into approvals (run_id, task_run_id, user_name, decision, decided_at)
+        values ('r', 'r.0.-.1', 'zoe', 'approved', now()), ('r', 'r.0.-.1', 'adam', 'rejected', now())";
+
+async fn with_rows() -> TestDb {
+    let db = TestDb::new();
+    up(db.url(), None).await.expect("migrated");
+    sql(&db, ROWS).await.expect("rows");
+    db
+}
+
+async fn count(db: &TestDb, table: &'static str) -> i64 {
+    let text = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+    sqlx::query_scalar(text).fetch_one(&db.pool().await).await.expect("counted")
+}
+
+#[tokio::test]
+async fn approvals_are_only_ever_added_to() {
+    let db = with_rows().await;
+    for attempt in [
+        "update approvals set decision = 'approved' where user_name = 'adam'",
+        "delete from approvals where user_name = 'adam'",
+        "truncate approvals",
+        "truncate runs cascade",
+    ] {
+        let said = sql(&db, attempt).await.expect_err(attempt);
+        assert!(said.contains("approvals are append-only"), "{attempt}: {said}");
+    }
+    assert_eq!(count(&db, "approvals").await, 2);
+    // They go with what they speak of.
+    sql(&db, "delete from runs where id = 'r'").await.expect("the run goes");
+    assert_eq!(count(&db, "approvals").await, 0);
+}
+
+#[tokio::test]
+async fn approvals_go_with_their_task_run_too() {
+    let db = with_rows().await;
+    sql(&db, "delete from task_runs").await.expect("the task run goes");
+    assert_eq!((count(&db, "approvals").await, count(&db, "runs").await), (0, 1));
+}
+
+#[tokio::test]
+async fn one_row_a_place_also_without_an_index() {
+    let db = with_rows().await;
+    let another = |id: &str, rest: &str| {
+        format!(
+            "insert into task_runs (id, run_id, task_id, workflow_id, status, item_index, round) \
+             values ('{id}', 'r', 't', 'd/w@1', 'PENDING', {rest})"
+        )
+    };
+    let said = sql(&db, &another("x", "null, 1")).await.expect_err("taken");
+    assert!(said.contains("task_runs_place_key"), "{said}");
+    sql(&db, &another("y", "0, 1")).await.expect("an item");
+    sql(&db, &another("z", "null, 2")).await.expect("the next round");
+}
+
+#[tokio::test]
+async fn a_step_back_that_would_lose_something_refuses_and_counts() {
+    let db = with_rows().await;
+    let said = down(db.url(), Some(0)).await.expect_err("approvals").to_string();
+    assert!(
+        said.contains(
+            "migration 5 (approvals) failed and was rolled back: refusing to drop approvals: 2 rows"
+        ),
+        "{said}"
+    );
+    sql(&db, "alter table approvals disable trigger all; delete from approvals; alter table approvals enable trigger all")
+        .await
+        .expect("an administrator insists");
+    sql(
+        &db,
+        "insert into state_history (shard, seq, entity_type, entity_id, new_state, attempt, actor, changed_at)
+            values (1, 1, 'run', 'r', 'RUNNING', 0, 'engine', now());
+        update shards set holder = 'h', renewed_at = clock_timestamp() + interval '1 hour' where id = 1",
+    )
+    .await
+    .expect("a leader and its history");
+    let said = down(db.url(), Some(0)).await.expect_err("a leader").to_string();
+    assert!(said.contains("1 of them have a leader that is alive. Stop Relay first."), "{said}");
+    sql(&db, "update shards set holder = null").await.expect("it stops");
+    let said = down(db.url(), Some(0)).await.expect_err("history").to_string();
+    assert!(said.contains("refusing to drop state_history: 1 rows"), "{said}");
+    sql(&db, "delete from state_history").await.expect("unwanted");
+    let said = down(db.url(), Some(0)).await.expect_err("columns").to_string();
+    assert!(said.contains("1 workflows, 1 tasks, 1 runs and 0 task_runs would lose"), "{said}");
+    sql(&db, "update runs set status = 'QUEUED'; update task_runs set status = 'SKIPPED'")
+        .await
+        .expect("newer states");
+    sql(
+        &db,
+        "update workflows set namespace = null; update tasks set number = null;
+        update runs set namespace = null, name = null, shard = null, created_at = started_at",
+    )
+    .await
+    .expect("emptied");
+    let said = down(db.url(), Some(0)).await.expect_err("states").to_string();
+    assert!(said.contains("1 runs and 1 task_runs are in states that it does not know"), "{said}");
+    sql(&db, "delete from runs").await.expect("unwanted");
+    let said = down(db.url(), Some(0)).await.expect_err("rows").to_string();
+    assert!(said.contains("rows would be lost: 1 workflows, 1 tasks"), "{said}");
+    sql(&db, "delete from workflows").await.expect("unwanted");
+    assert_eq!(down(db.url(), Some(0)).await.expect("empty now").version, 0);
+}
