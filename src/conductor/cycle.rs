@@ -127,8 +127,7 @@ impl Conductor {
         let mut tries = 0;
         loop {
             let mut draft = Draft::default();
-            // What a restored run is in memory must be in the store before anything builds on it.
-            for input in self.mended().into_iter().chain(inputs) {
+            for input in self.found_again(&inputs, only).into_iter().chain(inputs) {
                 self.take(&mut draft, input).await;
             }
             self.dispatch(&mut draft, only);
@@ -148,11 +147,24 @@ impl Conductor {
         }
     }
 
-    fn mended(&mut self) -> Vec<Input> {
-        let (mended, rest) =
-            std::mem::take(&mut self.todo).into_iter().partition(|i| matches!(i, Input::Mended(..)));
+    /// What loading runs again left to do and what must go with these inputs: what a restored run is in memory must be
+    /// in the store before anything builds on it. With `only`, everything of these runs, so that the half of a refused
+    /// batch is as large as it was and the culprit shows itself.
+    fn found_again(&mut self, inputs: &[Input], only: Option<&BTreeSet<RunId>>) -> Vec<Input> {
+        let named: BTreeSet<RunId> = inputs.iter().filter_map(Input::run).cloned().collect();
+        let goes = |input: &Input| match (only, input.run()) {
+            (None, _) => matches!(input, Input::Mended(..)),
+            (Some(only), Some(run)) => only.contains(run) || named.contains(run),
+            (Some(_), None) => false,
+        };
+        let (mut found, rest): (Vec<Input>, Vec<Input>) =
+            std::mem::take(&mut self.todo).into_iter().partition(goes);
         self.todo = rest;
-        mended
+        let now = self.clock.now();
+        let due = only.into_iter().flatten().filter(|run| self.due.take_one(run, now));
+        let ticks: Vec<Input> = due.cloned().map(Input::Tick).collect();
+        found.extend(ticks);
+        found
     }
 
     /// Waits until there is something to do; None when it is time to stop.

@@ -35,6 +35,15 @@ impl Due {
         self.order.first().map(|(at, _)| *at)
     }
 
+    /// Takes one run, if it is due.
+    pub(super) fn take_one(&mut self, run: &RunId, now: Timestamp) -> bool {
+        let due = self.of.get(run).is_some_and(|at| *at <= now);
+        if due {
+            self.set(run, None);
+        }
+        due
+    }
+
     /// Takes the runs that are due. They are set again when they took their tick.
     pub(super) fn take(&mut self, now: Timestamp) -> Vec<RunId> {
         let mut due = Vec::new();
