@@ -48,6 +48,11 @@ impl Cast {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Every worker dies; others take their places.
+    pub fn kill_workers(&self) {
+        self.workers().iter().for_each(|life| life.killed.cancel());
+    }
+
     fn number(&self) -> u64 {
         let mut born = self.born.lock().unwrap_or_else(PoisonError::into_inner);
         *born += 1;

@@ -16,6 +16,8 @@ pub enum Fault {
     None,
     /// It takes a while.
     Slow(Duration),
+    /// The caller stands still before it is done, so that others may take its place meanwhile.
+    Freezes(Duration),
     /// Not done, said to have failed.
     Before,
     /// Done, said to have failed.
@@ -93,7 +95,7 @@ impl Faults {
         };
         let wait = |most: u64| Duration::from_millis(dice.between(1, most));
         if falls(rates.slow) {
-            Fault::Slow(wait(1_500))
+            dice.pick(&[Fault::Slow(wait(1_500)), Fault::Slow(wait(100)), Fault::Freezes(wait(12_000))])
         } else if falls(rates.fails) {
             dice.pick(&[Fault::Before, Fault::After, Fault::Late(wait(3_000))])
         } else if falls(rates.dies) {
@@ -107,6 +109,18 @@ impl Faults {
         }
     }
 
+    /// The process is stopped, and goes on after a while.
+    pub async fn freeze(&self, wait: Duration) {
+        let life = self.life.clone();
+        life.pause();
+        self.shared.later(async move {
+            pass(wait).await;
+            life.resume();
+        });
+        // Whoever polls this finds the process stopped.
+        tokio::task::yield_now().await;
+    }
+
     /// A call of a verb for which a loss cannot go unnoticed. `error`: was it done?
     pub async fn through<T, E>(
         &self,
@@ -118,6 +132,10 @@ impl Faults {
             Fault::None | Fault::Lost | Fault::Again(_) => call.await,
             Fault::Slow(wait) => {
                 pass(wait).await;
+                call.await
+            }
+            Fault::Freezes(wait) => {
+                self.freeze(wait).await;
                 call.await
             }
             Fault::Before | Fault::Late(_) => Err(error(false)),
@@ -141,6 +159,10 @@ pub struct Outage(Mutex<Option<jiff::Timestamp>>);
 impl Outage {
     pub fn until(&self, end: jiff::Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
+    pub fn ends(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub fn lasts(&self, now: jiff::Timestamp) -> bool {

@@ -41,6 +41,12 @@ pub async fn judge(shared: &Shared, runs: &[RunId]) {
                     .wrong(format!("{run}: {:?} is {} ({:?}): {why}", row.key, row.status, row.reason));
             }
         }
+        let begun = ledger.keys().filter(|job| job.task_run.run == *run);
+        for job in
+            begun.filter(|job| end.tasks.get(&job.task_run.key).is_none_or(|row| row.attempt < job.attempt))
+        {
+            shared.trace.wrong(format!("{job} was run, and its row knows of no such attempt"));
+        }
         if let Err(why) = end.run() {
             shared.trace.wrong(format!("{run} is {} ({:?}): {why}", end.run.status, end.run.reason));
         }

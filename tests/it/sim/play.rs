@@ -45,6 +45,7 @@ impl Settings {
             seed,
             rates,
             chaos: dice.chance(700),
+            latency: dice.pick(&[0, 0, 5, 80]),
             conductors: dice.between(1, 2),
             workers: dice.between(1, 4),
             runs: dice.between(1, 5),
@@ -54,11 +55,17 @@ impl Settings {
         }
     }
 
+    /// Nothing goes wrong by itself.
+    pub fn still() -> Settings {
+        Settings { crash_at: None, runs: 0, ..Settings::crash(0, CrashAt { call: 0, after: false }) }
+    }
+
     /// A small simulation in which nothing goes wrong but one crash.
     pub fn crash(seed: u64, crash_at: CrashAt) -> Settings {
         Settings {
             rates: Rates::default(),
             chaos: false,
+            latency: 0,
             conductors: 1,
             workers: 1,
             runs: 1,

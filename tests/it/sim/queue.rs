@@ -72,8 +72,9 @@ pub struct FaultyQueue {
 
 impl FaultyQueue {
     /// A deposed conductor is refused, as Redis will do by the epoch.
-    fn up(&self) -> Result<(), QueueError> {
+    async fn up(&self) -> Result<(), QueueError> {
         let shared = &self.faults.shared;
+        shared.travel().await;
         let down = shared.queue_outage.lasts(shared.clock.now());
         if down || !shared.may_speak(&self.faults.life) { Err(gone()) } else { Ok(()) }
     }
@@ -83,7 +84,7 @@ impl FaultyQueue {
     where
         F: Future<Output = Result<(), QueueError>> + Send + 'static,
     {
-        self.up()?;
+        self.up().await?;
         match self.faults.roll(verb) {
             Fault::None => call().await,
             Fault::Lost => Ok(()),
@@ -97,7 +98,12 @@ impl FaultyQueue {
             }
             Fault::Slow(wait) => {
                 pass(wait).await;
-                self.up()?;
+                self.up().await?;
+                call().await
+            }
+            Fault::Freezes(wait) => {
+                self.faults.freeze(wait).await;
+                self.up().await?;
                 call().await
             }
             Fault::Before => Err(gone()),
@@ -136,7 +142,7 @@ impl Queue for FaultyQueue {
     }
 
     async fn remove(&self, job: &JobId) -> Result<Removal, QueueError> {
-        self.up()?;
+        self.up().await?;
         self.faults.through("remove", self.server.content().queue.remove(job), |_| gone()).await
     }
 
@@ -149,13 +155,13 @@ impl Queue for FaultyQueue {
     }
 
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError> {
-        self.up()?;
+        self.up().await?;
         let content = self.server.content();
         let reading = async {
             let after = Position(after.0.saturating_sub(content.base));
             let found = self.server.held(content.queue.reports(after, max)).await?;
             // The connection may break between the answer and whoever waits for it.
-            self.up()?;
+            self.up().await?;
             Ok(found)
         };
         let found = self.faults.through("reports", reading, |_| gone()).await?;
@@ -175,7 +181,7 @@ impl Queue for FaultyQueue {
     }
 
     async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
-        self.up()?;
+        self.up().await?;
         self.faults.through("census", self.server.census(now), |_| gone()).await
     }
 }

@@ -26,8 +26,9 @@ fn unavailable(_done: bool) -> StoreError {
 }
 
 impl FaultyStore {
-    fn up(&self) -> Result<(), StoreError> {
+    async fn up(&self) -> Result<(), StoreError> {
         let shared = &self.faults.shared;
+        shared.travel().await;
         if shared.store_outage.lasts(shared.clock.now()) { Err(unavailable(false)) } else { Ok(()) }
     }
 
@@ -36,7 +37,7 @@ impl FaultyStore {
         verb: &'static str,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        self.up()?;
+        self.up().await?;
         self.faults.through(verb, call, unavailable).await
     }
 
@@ -44,7 +45,7 @@ impl FaultyStore {
         self.poisoned(batch)?;
         let done = self.store.commit(batch).await;
         if done.is_ok() {
-            self.faults.shared.committed(&self.faults.life, batch);
+            self.faults.shared.wrote(&self.faults.life, batch);
         }
         done
     }
@@ -90,7 +91,7 @@ impl Store for FaultyStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.up()?;
+        self.up().await?;
         let unknown = || StoreError::Unknown("the simulation says so".to_owned());
         let fault = self.faults.roll("commit");
         if matches!(fault, Fault::DiesBefore) {
@@ -100,6 +101,10 @@ impl Store for FaultyStore {
             Fault::None | Fault::DiesBefore | Fault::Lost | Fault::Again(_) => self.write(batch).await,
             Fault::Slow(wait) => {
                 pass(wait).await;
+                self.write(batch).await
+            }
+            Fault::Freezes(wait) => {
+                self.faults.freeze(wait).await;
                 self.write(batch).await
             }
             Fault::Before if self.faults.shared.dice.chance(500) => Err(unavailable(false)),

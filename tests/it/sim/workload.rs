@@ -62,8 +62,9 @@ pub fn load(seed: u64, runs: u64, now: Timestamp) -> Load {
     let planned = |number: u64| {
         let flow = flows[dice.below(kinds) as usize].clone();
         let poison = dice.chance(30);
+        let items = if dice.chance(8) { dice.between(400, 1_100) } else { dice.below(6) };
         Planned {
-            submission: submission(&dice, flow, number, now),
+            submission: submission(flow, number, items, now),
             at: seconds(&dice, 0, 20),
             cancel: dice.chance(200).then(|| (seconds(&dice, 0, 40), dice.chance(500))),
             poison: poison.then(|| seconds(&dice, 0, 20)),
@@ -74,8 +75,26 @@ pub fn load(seed: u64, runs: u64, now: Timestamp) -> Load {
     Load { workflows, runs }
 }
 
-fn submission(dice: &Dice, flow: Arc<Workflow>, number: u64, now: Timestamp) -> Submission {
-    let items = if dice.chance(8) { dice.between(400, 1_100) } else { dice.below(6) };
+/// One task that takes so many milliseconds and ends well.
+pub fn one_task(milliseconds: u64) -> Workflow {
+    let calm = Dice::new(0);
+    let one = Task {
+        when: None,
+        for_each: None,
+        env: vec![("PLAN".to_owned(), template(&plan(milliseconds, 0)))],
+        action: Action::Command(vec![template("run")]),
+        approval: None,
+        timeout: None,
+        ..task(&calm, "t0", Vec::new(), false)
+    };
+    let drawn = workflow(&calm, NAMESPACES[0], 0);
+    let timeouts = Timeouts::default();
+    Workflow::new(Workflow { tasks: vec![one], fail_fast: false, max_parallel: None, timeouts, ..drawn })
+        .expect("one task is a DAG")
+}
+
+/// A run of a workflow over so many items.
+pub fn submission(flow: Arc<Workflow>, number: u64, items: u64, now: Timestamp) -> Submission {
     let run = RunRow {
         id: format!("run-{number}").parse().expect("a run id"),
         workflow: flow.id.clone(),

@@ -54,6 +54,8 @@ pub struct Settings {
     pub rates: Rates,
     /// Does somebody kill, pause, empty?
     pub chaos: bool,
+    /// Each call of a conductor takes up to so many milliseconds.
+    pub latency: u64,
     pub conductors: u64,
     pub workers: u64,
     pub runs: u64,
@@ -127,9 +129,15 @@ impl Shared {
     pub fn end_faults(&self) {
         self.trace.say("no more faults".to_owned());
         self.faults.store(false, Ordering::Relaxed);
-        let now = self.clock.now();
-        self.store_outage.until(now);
-        self.queue_outage.until(now);
+        self.store_outage.ends();
+        self.queue_outage.ends();
+    }
+
+    /// The time that a call is on its way.
+    pub async fn travel(&self) {
+        if self.settings.latency > 0 {
+            pass(Duration::from_millis(self.dice.below(self.settings.latency + 1))).await;
+        }
     }
 
     /// Counts a conductor's calls, from 1.
@@ -196,7 +204,7 @@ impl Shared {
     }
 
     /// A commit went through: only the leader of each epoch may have made it.
-    pub fn committed(&self, life: &Life, batch: &Batch) {
+    pub fn wrote(&self, life: &Life, batch: &Batch) {
         let reign = lock(&self.reign);
         for fence in batch.fences.values() {
             if reign.epochs.get(&(fence.shard, fence.epoch)) != Some(&life.number) {
