@@ -27,12 +27,13 @@ impl Clock {
         Clock { manual: Some((start, Instant::now())) }
     }
 
-    /// Now.
+    /// Now, to the microsecond: what a store can keep, so that a row in memory equals the row that was stored.
     pub fn now(&self) -> Timestamp {
-        match &self.manual {
+        let now = match &self.manual {
             None => Timestamp::now(),
             Some((start, began)) => later(*start, began.elapsed()),
-        }
+        };
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     /// Waits until `when`.

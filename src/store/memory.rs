@@ -17,7 +17,7 @@ use crate::model::{
 };
 use crate::store::{
     Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER,
-    prepare::{Prepared, TaskWrite, fit_revision, prepare},
+    prepare::{Prepared, TaskWrite, fit_revision, prepare, sets_input},
 };
 
 /// How many finished runs are kept; the oldest goes first, with its history.
@@ -229,10 +229,15 @@ impl Inner {
         for (_, row) in batch.runs {
             self.write_run(row);
         }
-        for TaskWrite { run, row, .. } in batch.tasks {
+        for TaskWrite { run, expect, mut row, .. } in batch.tasks {
             if let Some(kept) = self.runs.get_mut(&run) {
-                let created_at = kept.tasks.get(&row.key).map_or(row.created_at, |old| old.created_at);
-                kept.tasks.insert(row.key, TaskRow { created_at, ..row });
+                if let Some(old) = kept.tasks.remove(&row.key) {
+                    row.created_at = old.created_at;
+                    if !sets_input(expect) {
+                        row.input = old.input;
+                    }
+                }
+                kept.tasks.insert(row.key, row);
             }
         }
         for row in batch.history {

@@ -185,7 +185,8 @@ pub trait Store: Send + Sync {
     /// `Deposed` when a fence's epoch or position is not the shard's; `Conflict` when a row is not as expected, or a
     /// new one is there already; `Refused` for what can never be written: a shard without its fence, a change to a
     /// final task run, a row whose revision, run or task is not there. Of a row that is there, what it was born with
-    /// stays: of a run its revision, namespace, name, params and created_at, of a task run its key and created_at.
+    /// stays: of a run its revision, namespace, name, params and created_at, of a task run its key and created_at, and,
+    /// once it has left PENDING, its input.
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
 
     /// The runs of a shard that are not final, oldest first.

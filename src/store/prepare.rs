@@ -30,7 +30,7 @@ pub(super) struct TaskWrite {
     pub workflow: Option<WorkflowId>,
     /// Expected status and attempt; none for a new row.
     pub expect: Option<(TaskStatus, u32)>,
-    /// The row.
+    /// The row; without its input where that is not to be written.
     pub row: TaskRow,
 }
 
@@ -155,6 +155,12 @@ fn run_write(
 
 type Expected = Option<(TaskStatus, u32)>;
 
+/// Expressions are evaluated once, at birth or when a row leaves PENDING: a large input is not written again at each
+/// later edge.
+pub(super) fn sets_input(expect: Expected) -> bool {
+    expect.is_none_or(|(status, _)| status == TaskStatus::Pending)
+}
+
 fn task_write(run: &RunId, change: &TaskChange) -> Result<(Expected, TaskRow), StoreError> {
     let row = &change.row;
     let id = row.id(run);
@@ -164,9 +170,10 @@ fn task_write(run: &RunId, change: &TaskChange) -> Result<(Expected, TaskRow), S
     let key = row.key;
     numbers(&id, &[key.task, key.item.unwrap_or(0), key.round, row.attempt, row.failures, row.losses])?;
     numbers(&id, &[change.expect.map_or(0, |(_, attempt)| attempt)])?;
+    let input = row.input.as_ref().filter(|_| sets_input(change.expect));
     let row = TaskRow {
         error: option(&row.error),
-        input: row.input.as_ref().map(|v| value(&id, v)).transpose()?,
+        input: input.map(|v| value(&id, v)).transpose()?,
         output: row.output.as_ref().map(|v| value(&id, v)).transpose()?,
         worker: option(&row.worker),
         ready_at: row.ready_at.map(micros),

@@ -1,10 +1,10 @@
 //! The one write: a batch becomes columns, the columns one statement.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff_sqlx::{Timestamp as At, ToSqlx};
 use serde_json::Value;
-use sqlx::{Postgres, postgres::PgArguments, query::Query, types::Json};
+use sqlx::{AssertSqlSafe, Postgres, postgres::PgArguments, query::Query, types::Json};
 
 use crate::model::{
     change::Batch,
@@ -45,13 +45,65 @@ fn statement(batch: &Prepared) -> Result<Sql<'_>, StoreError> {
         .iter()
         .filter_map(|task| task.expect.map(|(status, attempt)| (status, attempt, task)))
         .collect();
-    let sql = fences(sqlx::query(COMMIT), batch);
-    let sql = run_births(sql, &new_runs);
-    let sql = run_moves(sql, &old_runs);
-    let sql = task_births(sql, &new_tasks)?;
-    let sql = task_moves(sql, &old_tasks)?;
-    let sql = past(sql, &batch.history);
-    Ok(said(sql, &batch.approvals))
+    let sizes = [
+        new_runs.len(),
+        old_runs.len(),
+        new_tasks.len(),
+        old_tasks.len(),
+        batch.history.len(),
+        batch.approvals.len(),
+    ];
+    let has = sizes.map(|size| size > 0);
+    let mut sql = fences(sqlx::query(AssertSqlSafe(text(has))), batch);
+    if has[0] {
+        sql = run_births(sql, &new_runs);
+    }
+    if has[1] {
+        sql = run_moves(sql, &old_runs);
+    }
+    if has[2] {
+        sql = task_births(sql, &new_tasks)?;
+    }
+    if has[3] {
+        sql = task_moves(sql, &old_tasks)?;
+    }
+    if has[4] {
+        sql = past(sql, &batch.history);
+    }
+    if has[5] {
+        sql = said(sql, &batch.approvals);
+    }
+    Ok(sql)
+}
+
+/// Does the statement have this part? In the order of the file.
+type Has = [bool; 6];
+
+/// What each part that counts is called: as many rows as were sent must come back of it.
+const COUNTED: [&str; 4] = ["run_born", "run_moved", "task_born", "task_moved"];
+
+/// The statement with these parts, put together once: a part without rows would cost as much as one with a row.
+fn text(has: Has) -> Arc<str> {
+    static TEXTS: [OnceLock<Arc<str>>; 64] = [const { OnceLock::new() }; 64];
+    let place = has.iter().fold(0, |place, has| place * 2 + usize::from(*has));
+    TEXTS[place].get_or_init(|| assemble(has).into()).clone()
+}
+
+fn assemble(has: Has) -> String {
+    let mut parts = COMMIT.split("----\n");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let mut number = 5;
+    for (part, _) in parts.by_ref().take(has.len()).zip(has).filter(|(_, has)| *has) {
+        let mut pieces = part.split('?');
+        out += pieces.next().unwrap_or_default();
+        for piece in pieces {
+            number += 1;
+            out += &format!("${number}{piece}");
+        }
+    }
+    let counted = COUNTED.iter().zip(has).filter(|(_, has)| *has);
+    let counted: String = counted.map(|(name, _)| format!("- (select count(*) from {name}) ")).collect();
+    out + &parts.next().unwrap_or_default().replace("! ", &counted)
 }
 
 /// One column of some rows.
@@ -78,6 +130,7 @@ fn fences<'q>(sql: Sql<'q>, batch: &Prepared) -> Sql<'q> {
         .bind(column(all, |(fence, _)| fence.epoch))
         .bind(column(all, |(fence, _)| fence.seq))
         .bind(column(all, |(_, next)| *next))
+        .bind((batch.runs.len() + batch.tasks.len()) as i64)
 }
 
 fn run_births<'q>(sql: Sql<'q>, rows: &[&'q RunRow]) -> Sql<'q> {

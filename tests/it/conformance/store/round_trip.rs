@@ -67,7 +67,10 @@ pub async fn every_column_of_every_row_comes_back(bench: Bench) {
         change.row = later.clone();
         let open = tasks.iter_mut().filter(|row| !row.status.is_final());
         let moves = open.map(|row| {
-            let next = TaskRow { created_at: row.created_at, ..draw(runner, any_task(row.key)) };
+            let next = draw(runner, any_task(row.key));
+            let evaluated = row.status != TaskStatus::Pending;
+            let input = if evaluated { row.input.clone() } else { next.input.clone() };
+            let next = TaskRow { created_at: row.created_at, input, ..next };
             let mut change = task_move(row, next.status);
             change.row = next.clone();
             *row = next;
@@ -163,6 +166,7 @@ pub async fn what_a_row_was_born_with_stays(bench: Bench) {
     change.row.created_at = at(99);
     let mut task = task_move(&task_birth(0).row, TaskStatus::Ready);
     task.row.created_at = at(99);
+    task.row.input = Some(Arc::new(json!({"env": {}})));
     store
         .commit(&batch(fence, vec![("r", changes("data", Some(change), vec![task]))]))
         .await
@@ -170,6 +174,15 @@ pub async fn what_a_row_was_born_with_stays(bench: Bench) {
     let found = store.run(&run.id).await.expect("read").expect("there");
     assert_eq!(found.run, RunRow { status: RunStatus::Success, ..run });
     assert_eq!((found.tasks[0].status, found.tasks[0].created_at), (TaskStatus::Ready, at(0)));
+    // An input is written by the change that leaves PENDING, and by no later one.
+    assert_eq!(found.tasks[0].input.as_deref(), Some(&json!({"env": {}})));
+    let mut later = task_move(&found.tasks[0], TaskStatus::Cancelled);
+    later.row.input = None;
+    let fence = store.position(fence.shard).await.expect("read");
+    store.commit(&batch(fence, vec![("r", changes("data", None, vec![later]))])).await.expect("committed");
+    let found = store.run(&run_id("r")).await.expect("read").expect("there");
+    assert_eq!(found.tasks[0].status, TaskStatus::Cancelled);
+    assert_eq!(found.tasks[0].input.as_deref(), Some(&json!({"env": {}})));
 }
 
 pub async fn approvals_come_back_in_order(bench: Bench) {
