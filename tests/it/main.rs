@@ -8,6 +8,7 @@ mod generated;
 mod infra;
 mod migrate;
 mod queue;
+mod sim;
 mod store;
 mod support;
 mod worker;
