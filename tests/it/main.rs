@@ -3,6 +3,7 @@
 mod bed;
 mod conformance;
 mod crd;
+mod examples;
 mod feed;
 mod generated;
 mod infra;
