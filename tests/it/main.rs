@@ -9,6 +9,7 @@ mod generated;
 mod infra;
 mod migrate;
 mod queue;
+mod readme;
 mod sim;
 mod store;
 mod support;
