@@ -53,6 +53,9 @@ pub(super) enum Committed {
     },
 }
 
+/// A batch whose rows are not as expected is made again from the rows so many times.
+const CONFLICTS_MAX: u32 = 3;
+
 /// The wait before the next try, growing to 2 s.
 pub(super) fn backoff(tries: u32) -> Duration {
     Duration::from_millis(10 << tries.min(7)).min(Duration::from_secs(2))
@@ -111,7 +114,7 @@ impl Conductor {
     }
 
     /// Writes the draft, whole or not at all.
-    pub(super) async fn commit(&mut self, draft: Draft) -> Result<Committed, ConductorError> {
+    pub(super) async fn commit(&mut self, draft: Draft, tries: u32) -> Result<Committed, ConductorError> {
         let mut batch = Batch::default();
         for (id, changes) in draft.changes.iter().filter(|(_, c)| !c.is_empty()) {
             if let Some(fence) = self.fences.get(&changes.shard) {
@@ -133,6 +136,8 @@ impl Conductor {
         let inputs = self.again(draft).await?;
         Ok(match error {
             StoreError::Unavailable(_) | StoreError::Unknown(_) => Committed::NotYet(inputs),
+            // The runs were just loaded again: now they should fit.
+            StoreError::Conflict { .. } if tries < CONFLICTS_MAX => Committed::NotYet(inputs),
             refused => Committed::Refused { inputs, runs, why: refused.to_string() },
         })
     }
@@ -163,18 +168,20 @@ impl Conductor {
     async fn ask_position(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let mut landed = None;
         for fence in batch.fences.values() {
+            let deposed = || StoreError::Deposed { shard: fence.shard, epoch: fence.epoch };
             let mut tries = 0;
             let now = loop {
                 match self.store.lead(fence.shard, &self.holder).await {
                     Ok(Leadership::Won(now)) => break now,
-                    Ok(Leadership::Held { .. }) => {
-                        return Err(StoreError::Deposed { shard: fence.shard, epoch: fence.epoch });
-                    }
-                    Err(e) if tries > 100 => return Err(e),
+                    Ok(Leadership::Held { .. }) => return Err(deposed()),
                     Err(_) => tries += 1,
                 }
-                self.clock.sleep(backoff(tries)).await;
+                self.pause(tries).await.map_err(|_| StoreError::Unavailable("told to stop".into()))?;
             };
+            // An epoch between ours and this one may have been another leader's, whose rows the position would count.
+            if now.epoch != fence.epoch + 1 {
+                return Err(deposed());
+            }
             self.fences.insert(fence.shard, now);
             // A shard whose rows of history did not change tells nothing.
             if batch.seq_after(fence) != fence.seq {
@@ -222,5 +229,14 @@ impl Conductor {
         // Loading a run finds again what it owes itself.
         let keep = |input: &Input| !matches!(input, Input::Mended(..) | Input::Tick(_) | Input::Expand(..));
         Ok(draft.inputs.into_iter().map(|(input, _)| input).filter(keep).collect())
+    }
+
+    /// Waits before the store is asked again, unless it is time to stop.
+    pub(super) async fn pause(&self, tries: u32) -> Result<(), ConductorError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(ConductorError::Stopped),
+            () = self.clock.sleep(backoff(tries)) => Ok(()),
+        }
     }
 }

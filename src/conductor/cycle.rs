@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::conductor::{
     Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY,
     commit::{Committed, Draft, backoff},
-    inbox::Message,
+    inbox::{Message, SubmitError},
 };
 use crate::engine::Plan;
 use crate::model::{
@@ -15,7 +15,7 @@ use crate::model::{
     job::{JobId, Report},
     time::later,
 };
-use crate::queue::{Census, Position};
+use crate::queue::Position;
 use crate::store::StoreError;
 
 /// Something to be taken into the next commit.
@@ -46,6 +46,14 @@ impl Input {
             Input::Report(_, report) => Some(&report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
             Input::Removed(job) | Input::Lost(job) => Some(&job.task_run.run),
+        }
+    }
+
+    /// Its run cannot be written: whoever waits for a run to be accepted is told why, others that nobody serves it.
+    fn refuse(self, why: &str) {
+        if let Input::Message(Message::Submit(_, reply)) = self {
+            // Whoever asked may have gone away meanwhile.
+            drop(reply.send(Err(SubmitError::Store(why.to_owned()))));
         }
     }
 }
@@ -91,7 +99,11 @@ impl Conductor {
                 Attempt::Stopped => return Ok(false),
                 Attempt::Refused { inputs, mut runs, why } => {
                     if let [culprit] = runs.as_slice() {
+                        let (his, others): (Vec<Input>, Vec<Input>) =
+                            inputs.into_iter().partition(|i| i.run() == Some(culprit));
+                        his.into_iter().for_each(|input| input.refuse(&why));
                         self.set_aside(culprit, why);
+                        work.push((others, only));
                         continue;
                     }
                     let half: BTreeSet<RunId> = runs.split_off(runs.len() / 2).into_iter().collect();
@@ -115,11 +127,11 @@ impl Conductor {
         let mut tries = 0;
         loop {
             let mut draft = Draft::default();
-            for input in inputs {
+            for input in self.found_again(&inputs, only).into_iter().chain(inputs) {
                 self.take(&mut draft, input).await;
             }
             self.dispatch(&mut draft, only);
-            match self.commit(draft).await? {
+            match self.commit(draft, tries).await? {
                 Committed::Yes => return Ok(Attempt::Done),
                 Committed::Refused { inputs, runs, why } => {
                     return Ok(Attempt::Refused { inputs, runs, why });
@@ -133,6 +145,26 @@ impl Conductor {
                 () = self.clock.sleep(backoff(tries)) => {}
             }
         }
+    }
+
+    /// What loading runs again left to do and what must go with these inputs: what a restored run is in memory must be
+    /// in the store before anything builds on it. With `only`, everything of these runs, so that the half of a refused
+    /// batch is as large as it was and the culprit shows itself.
+    fn found_again(&mut self, inputs: &[Input], only: Option<&BTreeSet<RunId>>) -> Vec<Input> {
+        let named: BTreeSet<RunId> = inputs.iter().filter_map(Input::run).cloned().collect();
+        let goes = |input: &Input| match (only, input.run()) {
+            (None, _) => matches!(input, Input::Mended(..)),
+            (Some(only), Some(run)) => only.contains(run) || named.contains(run),
+            (Some(_), None) => false,
+        };
+        let (mut found, rest): (Vec<Input>, Vec<Input>) =
+            std::mem::take(&mut self.todo).into_iter().partition(goes);
+        self.todo = rest;
+        let now = self.clock.now();
+        let due = only.into_iter().flatten().filter(|run| self.due.take_one(run, now));
+        let ticks: Vec<Input> = due.cloned().map(Input::Tick).collect();
+        found.extend(ticks);
+        found
     }
 
     /// Waits until there is something to do; None when it is time to stop.
@@ -193,7 +225,7 @@ impl Conductor {
         if now >= self.sweep.due {
             self.sweep.due = later(now, SWEEP_EVERY);
             match self.queue.census(now).await {
-                Ok(census) => self.begin_sweep(census),
+                Ok(census) => self.begin_sweep(census).await,
                 Err(e) => {
                     tracing::warn!(error = %e, error.label = e.label(), "The queue could not be looked through");
                     self.queue_failed();
@@ -216,10 +248,5 @@ impl Conductor {
             }
         }
         Ok(())
-    }
-
-    fn begin_sweep(&mut self, census: Census) {
-        let suspects = self.suspects(&census);
-        self.sweep.open = Some((census.reported, suspects));
     }
 }

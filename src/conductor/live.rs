@@ -7,11 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::conductor::{
-    Adopt, Conductor, ConductorError,
-    commit::{Draft, backoff},
-    cycle::Input,
-};
+use crate::conductor::{Adopt, Conductor, ConductorError, commit::Draft, cycle::Input};
 use crate::engine::{Effect, Run};
 use crate::feed::{Edge, Event};
 use crate::model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, workflow::Workflow};
@@ -39,6 +35,15 @@ impl Due {
         self.order.first().map(|(at, _)| *at)
     }
 
+    /// Takes one run, if it is due.
+    pub(super) fn take_one(&mut self, run: &RunId, now: Timestamp) -> bool {
+        let due = self.of.get(run).is_some_and(|at| *at <= now);
+        if due {
+            self.set(run, None);
+        }
+        due
+    }
+
     /// Takes the runs that are due. They are set again when they took their tick.
     pub(super) fn take(&mut self, now: Timestamp) -> Vec<RunId> {
         let mut due = Vec::new();
@@ -58,11 +63,23 @@ impl Conductor {
             match self.store.lead(shard, &self.holder).await? {
                 Leadership::Won(fence) => drop(self.fences.insert(shard, fence)),
                 Leadership::Held { holder, renewed_ms_ago } => {
+                    // Whoever leads the others should not have to wait for those that were free.
+                    self.give_up_shards().await;
                     return Err(ConductorError::Held { shard, holder, renewed_ms_ago });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Lets the next leader begin at once.
+    pub(super) async fn give_up_shards(&self) {
+        for fence in self.fences.values() {
+            if let Err(e) = self.store.release(fence).await {
+                let shard = fence.shard.number();
+                tracing::warn!(shard, error = %e, "The shard could not be given up; it runs out by itself");
+            }
+        }
     }
 
     pub(super) async fn load_live_runs(&mut self) -> Result<(), ConductorError> {
@@ -107,7 +124,7 @@ impl Conductor {
                 Err(StoreError::Unavailable(why) | StoreError::Unknown(why)) => {
                     tracing::warn!(run.id = %id, error = %why, tries, "A run could not be loaded yet");
                     tries += 1;
-                    self.clock.sleep(backoff(tries)).await;
+                    self.pause(tries).await?;
                 }
                 Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
                 Err(e) => {

@@ -111,6 +111,9 @@ pub enum ConductorError {
     /// Leadership was lost: nothing more may be written.
     #[error("shard {} has a new leader", .0.number())]
     Deposed(ShardId),
+    /// It was told to stop while it waited for the store.
+    #[error("stopped while the store could not be reached")]
+    Stopped,
     /// A run to be resumed is not there, or cannot be read.
     #[error("run {run}: {why}")]
     Run {
@@ -165,6 +168,8 @@ pub struct Conductor {
     outbox: effects::Outbox,
     sweep: sweep::Sweep,
     counters: Counters,
+    /// Ends waits for the store.
+    stop: CancellationToken,
 }
 
 impl Conductor {
@@ -193,21 +198,19 @@ impl Conductor {
             outbox: effects::Outbox::default(),
             sweep: sweep::Sweep::new(now),
             counters: Counters::default(),
+            stop: CancellationToken::new(),
         };
         (conductor, Handle::new(sender))
     }
 
     /// Takes its shards, loads their live runs, and works until `stop`; then gives the shards up.
     pub async fn run(mut self, stop: CancellationToken) -> Result<Counters, ConductorError> {
+        self.stop = stop.clone();
         self.take_shards().await?;
         self.load_live_runs().await?;
         let worked = self.work(&stop).await;
         if worked.is_ok() {
-            for fence in self.fences.values() {
-                if let Err(e) = self.store.release(fence).await {
-                    tracing::warn!(shard = fence.shard.number(), error = %e, "The shard could not be given up; it runs out by itself");
-                }
-            }
+            self.give_up_shards().await;
         }
         worked.map(|()| self.counters)
     }

@@ -2,14 +2,27 @@
 //!
 //! Level, not edge: a lost publish, a lost cancel, a dead worker, a queue that was emptied all look the same here.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use crate::conductor::{Conductor, cycle::Input, live::live_jobs};
 use crate::engine::Effect;
-use crate::model::{ids::RunId, job::JobId, status::TaskStatus, time::later};
-use crate::queue::{Census, Position};
+use crate::model::{
+    ids::RunId,
+    job::JobId,
+    status::TaskStatus,
+    time::{between, later},
+};
+use crate::queue::{Census, PRESENCE_TTL, Position};
+
+/// Runs that are not live here and whose jobs are in the queue: the store is asked for so many in one sweep.
+const STRANGERS_MAX: usize = 100;
+/// An outage of the queue this long may have kept workers from beating.
+const OUTAGE: Duration = Duration::from_secs(5);
 
 /// When the next look is due, and the one that waits for reports to be read.
 pub(super) struct Sweep {
@@ -18,8 +31,12 @@ pub(super) struct Sweep {
     /// After an error the queue is left alone for a moment.
     pub(super) queue_rests_until: Option<Timestamp>,
     failures: u32,
-    /// The end of the reports when the census was taken, and the jobs that were not where they should be.
-    pub(super) open: Option<(Position, Vec<Suspect>)>,
+    /// Since when the queue does not answer.
+    down_since: Option<Timestamp>,
+    /// Since when the queue could take beats: only from then on does a worker's silence count.
+    beats_since: Timestamp,
+    /// The newest report when the census was taken, and the jobs that were not where they should be.
+    open: Option<(Position, Vec<Suspect>)>,
 }
 
 /// A job that the census did not find in order. It is judged only after the reports of that moment are read.
@@ -28,11 +45,21 @@ pub(super) enum Suspect {
     Missing(JobId),
     /// Its worker is silent.
     Silent(JobId),
+    /// The queue holds it, and its attempt is over.
+    Stray(JobId),
 }
 
 impl Sweep {
     pub(super) fn new(now: Timestamp) -> Sweep {
-        Sweep { due: now, renew_due: now, queue_rests_until: None, failures: 0, open: None }
+        Sweep {
+            due: now,
+            renew_due: now,
+            queue_rests_until: None,
+            failures: 0,
+            down_since: None,
+            beats_since: now,
+            open: None,
+        }
     }
 }
 
@@ -41,20 +68,33 @@ impl Conductor {
     pub(super) fn queue_failed(&mut self) {
         self.sweep.failures = (self.sweep.failures + 1).min(8);
         let wait = Duration::from_millis(20 << self.sweep.failures);
-        let until = later(self.clock.now(), wait);
+        let now = self.clock.now();
+        let until = later(now, wait);
+        self.sweep.down_since.get_or_insert(now);
         self.sweep.queue_rests_until = Some(until);
         self.sweep.due = self.sweep.due.min(until);
     }
 
-    /// Which live jobs are not where they should be?
-    pub(super) fn suspects(&mut self, census: &Census) -> Vec<Suspect> {
+    /// Notes which jobs are not where they should be.
+    pub(super) async fn begin_sweep(&mut self, census: Census) {
+        let now = self.clock.now();
         self.sweep.failures = 0;
         self.sweep.queue_rests_until = None;
+        if self.sweep.down_since.take().is_some_and(|since| between(since, now) >= OUTAGE) {
+            self.sweep.beats_since = now;
+        }
+        let mut suspects = self.suspects(&census);
+        suspects.extend(self.strays(&census).await);
+        self.sweep.open = Some((census.reported, suspects));
+    }
+
+    fn suspects(&self, census: &Census) -> Vec<Suspect> {
+        let silence_counts = between(self.sweep.beats_since, self.clock.now()) >= PRESENCE_TTL;
         let present: BTreeSet<&str> = census.present.iter().map(String::as_str).collect();
         let mut held: BTreeSet<&JobId> = census.pending.iter().collect();
         let mut silent: BTreeSet<&JobId> = BTreeSet::new();
         for lease in &census.leases {
-            match present.contains(lease.worker.as_str()) {
+            match present.contains(lease.worker.as_str()) || !silence_counts {
                 true => held.insert(&lease.job),
                 false => silent.insert(&lease.job),
             };
@@ -70,6 +110,43 @@ impl Conductor {
         suspects
     }
 
+    /// What the queue holds of attempts that are over: a settle got lost, or a conductor died before it.
+    async fn strays(&self, census: &Census) -> Vec<Suspect> {
+        let held = census.pending.iter().chain(census.leases.iter().map(|lease| &lease.job));
+        let over: Vec<&JobId> = held.filter(|job| !self.is_live(job)).collect();
+        let mut strangers: BTreeMap<&RunId, bool> = BTreeMap::new();
+        for run in over.iter().map(|job| &job.task_run.run) {
+            if !self.runs.contains_key(run) && !strangers.contains_key(run) && strangers.len() < STRANGERS_MAX
+            {
+                strangers.insert(run, self.has_ended(run).await);
+            }
+        }
+        let stray = |job: &&JobId| {
+            let run = &job.task_run.run;
+            self.runs.contains_key(run) || strangers.get(run).copied().unwrap_or(false)
+        };
+        over.into_iter().filter(stray).map(|job| Suspect::Stray(job.clone())).collect()
+    }
+
+    /// Is it a run of ours that is final? In doubt it is not.
+    async fn has_ended(&self, run: &RunId) -> bool {
+        match self.store.run(run).await {
+            Ok(Some(record)) => record.run.status.is_final() && self.fences.contains_key(&record.run.shard()),
+            Ok(None) => false,
+            Err(e) => {
+                tracing::warn!(run.id = %run, error = %e, "Whose job is in the queue cannot be said yet");
+                false
+            }
+        }
+    }
+
+    fn is_live(&self, job: &JobId) -> bool {
+        let row = self.runs.get(&job.task_run.run).and_then(|run| run.task_run(job.task_run.key));
+        row.is_some_and(|row| {
+            row.attempt == job.attempt && matches!(row.status, TaskStatus::Queued | TaskStatus::Running)
+        })
+    }
+
     /// Judges the suspects once every report of that moment is read, and says again what the queue should do.
     pub(super) fn end_sweep(&mut self) {
         let read_all = self.sweep.open.as_ref().is_some_and(|(reported, _)| self.outbox.read >= *reported);
@@ -78,26 +155,33 @@ impl Conductor {
         }
         let Some((_, suspects)) = self.sweep.open.take() else { return };
         for suspect in suspects {
-            let (Suspect::Missing(job) | Suspect::Silent(job)) = &suspect;
-            let run = self.runs.get(&job.task_run.run);
-            let row = run.and_then(|r| r.task_run(job.task_run.key)).filter(|r| r.attempt == job.attempt);
-            let Some(status) = row.map(|r| r.status) else { continue };
-            match (suspect, status) {
-                (Suspect::Missing(job), TaskStatus::Queued) => {
-                    let key = job.task_run.key;
-                    self.note_effect(&job.task_run.run, Effect::Publish(key));
-                }
-                (Suspect::Missing(job) | Suspect::Silent(job), TaskStatus::Queued | TaskStatus::Running) => {
-                    tracing::warn!(job = %job, "The worker of a job is gone");
-                    self.todo.push(Input::Lost(job));
-                }
-                _ => {}
-            }
+            self.judge(suspect);
         }
         let ids: Vec<RunId> = self.runs.keys().cloned().collect();
         for id in ids {
             let effects = self.runs.get(&id).map(|r| r.to_stop()).unwrap_or_default();
             effects.into_iter().for_each(|effect| self.note_effect(&id, effect));
+        }
+    }
+
+    fn judge(&mut self, suspect: Suspect) {
+        let (Suspect::Missing(job) | Suspect::Silent(job) | Suspect::Stray(job)) = &suspect;
+        let live = self.is_live(job);
+        let row = self.runs.get(&job.task_run.run).and_then(|run| run.task_run(job.task_run.key));
+        let queued = row.is_some_and(|row| row.status == TaskStatus::Queued);
+        match suspect {
+            Suspect::Missing(job) if live && queued => {
+                self.note_effect(&job.task_run.run, Effect::Publish(job.task_run.key));
+            }
+            Suspect::Missing(job) | Suspect::Silent(job) if live => {
+                tracing::warn!(job = %job, "The worker of a job is gone");
+                self.todo.push(Input::Lost(job));
+            }
+            Suspect::Stray(job) if !live => {
+                tracing::debug!(job = %job, "The queue forgets a job whose attempt is over");
+                self.outbox.ended.push(job);
+            }
+            _ => {}
         }
     }
 }

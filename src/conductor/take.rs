@@ -109,8 +109,11 @@ impl Conductor {
 
     async fn submit(&mut self, draft: &mut Draft, submission: &Submission) -> Result<(), SubmitError> {
         let Submission { revision, workflow, run } = submission;
-        if self.runs.contains_key(&run.id) || self.aside.contains_key(&run.id) {
+        if self.runs.contains_key(&run.id) {
             return Ok(());
+        }
+        if let Some(why) = self.aside.get(&run.id) {
+            return Err(SubmitError::Store(why.clone()));
         }
         if !self.fences.contains_key(&run.shard()) {
             return Err(SubmitError::NotLeader(run.namespace.clone()));

@@ -159,7 +159,7 @@ impl Queue for MemoryQueue {
         books.workers.retain(|_, w| w.present(now) || w.holds_some());
         let lease = |(job, held): (&JobId, &Held)| Lease { job: job.clone(), worker: held.worker.clone() };
         Ok(Census {
-            reported: books.reported,
+            reported: books.reports.last_key_value().map_or(Position::START, |(at, _)| *at),
             pending: books.places.keys().cloned().collect(),
             leases: books.leases.iter().map(lease).collect(),
             present: books.workers.iter().filter(|(_, w)| w.present(now)).map(|(id, _)| id.clone()).collect(),

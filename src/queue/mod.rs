@@ -64,7 +64,8 @@ pub struct Lease {
 /// What the queue holds, for the sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Census {
-    /// The end of the stream of reports at that moment: read so far before believing that a report is missing.
+    /// The newest report that waits to be settled, or the start when none does: read so far before believing that a
+    /// report is missing.
     pub reported: Position,
     /// Jobs that no worker has claimed.
     pub pending: Vec<JobId>,

@@ -1,0 +1,171 @@
+//! What goes wrong, and when: dice by default, or one crash at a chosen call.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    life::Life,
+    world::{Shared, pass},
+};
+
+/// What happens to one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// It takes a while.
+    Slow(Duration),
+    /// The caller stands still before it is done, so that others may take its place meanwhile.
+    Freezes(Duration),
+    /// Not done, said to have failed.
+    Before,
+    /// Done, said to have failed.
+    After,
+    /// The caller dies before it is done.
+    DiesBefore,
+    /// The caller dies after it was done.
+    DiesAfter,
+    /// Not done, said to have been done: only where a lost message is meant to heal.
+    Lost,
+    /// Done, and done again after a while.
+    Again(Duration),
+    /// Said to have failed, and done a while later.
+    Late(Duration),
+}
+
+/// How likely each fault is, in a thousand calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    pub slow: u64,
+    pub fails: u64,
+    pub dies: u64,
+    pub lost: u64,
+    pub again: u64,
+}
+
+/// No simulation needs so many calls: whoever makes them goes round in circles.
+const CALLS_MAX: u64 = 300_000;
+
+/// A crash at one chosen call of a conductor: before or after it is done.
+#[derive(Clone, Copy, Debug)]
+pub struct CrashAt {
+    pub call: u64,
+    pub after: bool,
+}
+
+/// Faults, as they come to one caller.
+#[derive(Clone)]
+pub struct Faults {
+    pub shared: Arc<Shared>,
+    pub life: Arc<Life>,
+    /// Do its crashes count for `CrashAt`?
+    pub conductor: bool,
+}
+
+impl Faults {
+    pub fn roll(&self, verb: &'static str) -> Fault {
+        if self.conductor {
+            assert!(self.shared.call() < CALLS_MAX, "{} calls and calls without end", self.life.name);
+        }
+        let fault = self.choose();
+        if fault != Fault::None {
+            self.shared.trace.say(format!("{} {verb}: {fault:?}", self.life.name));
+        }
+        fault
+    }
+
+    fn choose(&self) -> Fault {
+        if let (true, Some(at)) = (self.conductor, self.shared.settings.crash_at) {
+            return match self.shared.calls() == at.call {
+                true if at.after => Fault::DiesAfter,
+                true => Fault::DiesBefore,
+                false => Fault::None,
+            };
+        }
+        if !self.shared.faults_on() {
+            return Fault::None;
+        }
+        let (dice, rates) = (&self.shared.dice, &self.shared.settings.rates);
+        let mut left = dice.below(1_000);
+        let mut falls = |rate: u64| {
+            let hit = left < rate;
+            left = left.saturating_sub(rate);
+            hit
+        };
+        let wait = |most: u64| Duration::from_millis(dice.between(1, most));
+        if falls(rates.slow) {
+            dice.pick(&[Fault::Slow(wait(1_500)), Fault::Slow(wait(100)), Fault::Freezes(wait(12_000))])
+        } else if falls(rates.fails) {
+            dice.pick(&[Fault::Before, Fault::After, Fault::Late(wait(3_000))])
+        } else if falls(rates.dies) {
+            dice.pick(&[Fault::DiesBefore, Fault::DiesAfter])
+        } else if falls(rates.lost) {
+            Fault::Lost
+        } else if falls(rates.again) {
+            Fault::Again(wait(20_000))
+        } else {
+            Fault::None
+        }
+    }
+
+    /// The process is stopped, and goes on after a while.
+    pub async fn freeze(&self, wait: Duration) {
+        let life = self.life.clone();
+        life.pause();
+        self.shared.later(async move {
+            pass(wait).await;
+            life.resume();
+        });
+        // Whoever polls this finds the process stopped.
+        tokio::task::yield_now().await;
+    }
+
+    /// A call of a verb for which a loss cannot go unnoticed. `error`: was it done?
+    pub async fn through<T, E>(
+        &self,
+        verb: &'static str,
+        call: impl Future<Output = Result<T, E>> + Send,
+        error: impl Fn(bool) -> E,
+    ) -> Result<T, E> {
+        match self.roll(verb) {
+            Fault::None | Fault::Lost | Fault::Again(_) => call.await,
+            Fault::Slow(wait) => {
+                pass(wait).await;
+                call.await
+            }
+            Fault::Freezes(wait) => {
+                self.freeze(wait).await;
+                call.await
+            }
+            Fault::Before | Fault::Late(_) => Err(error(false)),
+            Fault::After => {
+                call.await?;
+                Err(error(true))
+            }
+            Fault::DiesBefore => self.life.die().await,
+            Fault::DiesAfter => {
+                drop(call.await);
+                self.life.die().await
+            }
+        }
+    }
+}
+
+/// A state of things that lasts until an instant: an outage.
+#[derive(Default)]
+pub struct Outage(Mutex<Option<jiff::Timestamp>>);
+
+impl Outage {
+    pub fn until(&self, end: jiff::Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
+    pub fn ends(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub fn lasts(&self, now: jiff::Timestamp) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| now < end)
+    }
+}

@@ -1,0 +1,252 @@
+//! The queue as a conductor and as a worker see it: calls fail, messages are lost and doubled, all of it may be gone.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use relay::{
+    model::job::{Job, JobId, Report},
+    queue::{Census, Claim, Jobs, Orders, Position, Queue, QueueError, Removal, memory::MemoryQueue},
+};
+use tokio::sync::Notify;
+
+use super::{
+    faults::{Fault, Faults},
+    world::{Mutation, pass},
+};
+
+/// A server: its content can go, and positions rise all the same.
+#[derive(Default)]
+pub struct Server {
+    content: Mutex<Content>,
+    emptied: Notify,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    queue: Arc<MemoryQueue>,
+    base: u64,
+}
+
+fn gone() -> QueueError {
+    QueueError::Unavailable("the simulation says so".to_owned())
+}
+
+impl Server {
+    fn content(&self) -> Content {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// FLUSHALL, and every connection breaks.
+    pub fn empty(&self) {
+        let base = self.content().base + 1_000_000;
+        *self.content.lock().unwrap_or_else(PoisonError::into_inner) =
+            Content { queue: Arc::default(), base };
+        self.emptied.notify_waiters();
+    }
+
+    /// Waits with a call for as long as the content it was made to is there.
+    async fn held<T>(&self, call: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
+        tokio::select! {
+            biased;
+            done = call => done,
+            () = self.emptied.notified() => Err(gone()),
+        }
+    }
+
+    pub async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
+        let content = self.content();
+        let mut census = content.queue.census(now).await?;
+        if census.reported > Position::START {
+            census.reported.0 += content.base;
+        }
+        Ok(census)
+    }
+}
+
+/// The conductor's side.
+pub struct FaultyQueue {
+    pub faults: Faults,
+    pub server: Arc<Server>,
+}
+
+impl FaultyQueue {
+    /// A deposed conductor is refused, as Redis will do by the epoch.
+    async fn up(&self) -> Result<(), QueueError> {
+        let shared = &self.faults.shared;
+        shared.travel().await;
+        let down = shared.queue_outage.lasts(shared.clock.now());
+        if down || !shared.may_speak(&self.faults.life) { Err(gone()) } else { Ok(()) }
+    }
+
+    /// Calls that only say something: they may be lost, or come twice.
+    async fn tell<F>(&self, verb: &'static str, call: impl Fn() -> F) -> Result<(), QueueError>
+    where
+        F: Future<Output = Result<(), QueueError>> + Send + 'static,
+    {
+        self.up().await?;
+        match self.faults.roll(verb) {
+            Fault::None => call().await,
+            Fault::Lost => Ok(()),
+            Fault::Again(wait) => {
+                let (first, again) = (call(), call());
+                self.faults.shared.later(async move {
+                    pass(wait).await;
+                    drop(again.await);
+                });
+                first.await
+            }
+            Fault::Slow(wait) => {
+                pass(wait).await;
+                self.up().await?;
+                call().await
+            }
+            Fault::Freezes(wait) => {
+                self.faults.freeze(wait).await;
+                self.up().await?;
+                call().await
+            }
+            Fault::Before => Err(gone()),
+            Fault::After | Fault::Late(_) => {
+                call().await?;
+                Err(gone())
+            }
+            Fault::DiesBefore => self.faults.life.die().await,
+            Fault::DiesAfter => {
+                drop(call().await);
+                self.faults.life.die().await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for FaultyQueue {
+    async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError> {
+        let (server, shared) = (self.server.clone(), self.faults.shared.clone());
+        let name = self.faults.life.name.clone();
+        let first = Mutex::new(true);
+        self.tell("publish", || {
+            let (server, shared, jobs) = (server.clone(), shared.clone(), jobs.to_vec());
+            // A copy that the network makes later is not something the conductor said.
+            let said = std::mem::take(&mut *first.lock().unwrap_or_else(PoisonError::into_inner));
+            let name = said.then(|| name.clone());
+            async move {
+                if let Some(name) = name {
+                    shared.published(&name, &jobs).await;
+                }
+                server.content().queue.publish(&jobs).await
+            }
+        })
+        .await
+    }
+
+    async fn remove(&self, job: &JobId) -> Result<Removal, QueueError> {
+        self.up().await?;
+        self.faults.through("remove", self.server.content().queue.remove(job), |_| gone()).await
+    }
+
+    async fn cancel(&self, job: &JobId) -> Result<(), QueueError> {
+        self.tell("cancel", || {
+            let (server, job) = (self.server.clone(), job.clone());
+            async move { server.content().queue.cancel(&job).await }
+        })
+        .await
+    }
+
+    async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError> {
+        self.up().await?;
+        let content = self.server.content();
+        let reading = async {
+            let after = Position(after.0.saturating_sub(content.base));
+            let found = self.server.held(content.queue.reports(after, max)).await?;
+            // The connection may break between the answer and whoever waits for it.
+            self.up().await?;
+            Ok(found)
+        };
+        let found = self.faults.through("reports", reading, |_| gone()).await?;
+        let place = |(at, report): (Position, Report)| (Position(at.0 + content.base), report);
+        Ok(found.into_iter().map(place).map(|(at, report)| (at, self.tampered(report))).collect())
+    }
+
+    async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError> {
+        self.tell("settle", || {
+            let (server, ended) = (self.server.clone(), ended.to_vec());
+            async move {
+                let content = server.content();
+                content.queue.settle(Position(up_to.0.saturating_sub(content.base)), &ended).await
+            }
+        })
+        .await
+    }
+
+    async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
+        self.up().await?;
+        self.faults.through("census", self.server.census(now), |_| gone()).await
+    }
+}
+
+impl FaultyQueue {
+    /// Without the fence, a report of an old attempt passes for one of the newest.
+    fn tampered(&self, mut report: Report) -> Report {
+        let shared = &self.faults.shared;
+        if shared.settings.mutation == Some(Mutation::NoAttemptFence) {
+            report.job.attempt = shared.newest_attempt(&report.job).max(report.job.attempt);
+        }
+        report
+    }
+}
+
+/// The worker's side.
+pub struct FaultyJobs {
+    pub faults: Faults,
+    pub server: Arc<Server>,
+}
+
+impl FaultyJobs {
+    async fn through<T>(
+        &self,
+        verb: &'static str,
+        call: impl Future<Output = Result<T, QueueError>> + Send,
+    ) -> Result<T, QueueError> {
+        let shared = &self.faults.shared;
+        if shared.queue_outage.lasts(shared.clock.now()) {
+            return Err(gone());
+        }
+        self.faults.through(verb, self.server.held(call), |_| gone()).await
+    }
+}
+
+#[async_trait]
+impl Jobs for FaultyJobs {
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Job>, QueueError> {
+        let queue = self.server.content().queue;
+        self.through("claim", queue.claim(claim)).await
+    }
+
+    async fn report(&self, report: Report) -> Result<(), QueueError> {
+        let (queue, twice) = (self.server.content().queue, report.clone());
+        let fault = self.faults.shared.faults_on() && self.faults.shared.dice.chance(20);
+        self.through("report", queue.report(report)).await?;
+        if fault {
+            // Said a second time, as a client does whose first answer came too late.
+            queue.report(twice).await?;
+        }
+        Ok(())
+    }
+
+    async fn beat(&self, worker: &str, holding: &[JobId], now: Timestamp) -> Result<Orders, QueueError> {
+        let queue = self.server.content().queue;
+        self.through("beat", queue.beat(worker, holding, now)).await
+    }
+
+    async fn called(&self, worker: &str) -> Result<(), QueueError> {
+        let queue = self.server.content().queue;
+        self.through("called", queue.called(worker)).await
+    }
+
+    async fn leave(&self, worker: &str) -> Result<(), QueueError> {
+        let queue = self.server.content().queue;
+        self.through("leave", queue.leave(worker)).await
+    }
+}

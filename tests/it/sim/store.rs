@@ -1,0 +1,145 @@
+//! The store as one conductor sees it, with everything that a network and a database can do to it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use relay::{
+    model::{
+        change::{Batch, Fence},
+        ids::{RunId, ShardId, WorkflowId},
+    },
+    store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
+};
+
+use super::{
+    faults::{Fault, Faults},
+    world::pass,
+};
+
+pub struct FaultyStore {
+    pub faults: Faults,
+    pub store: Arc<MemoryStore>,
+}
+
+fn unavailable(_done: bool) -> StoreError {
+    StoreError::Unavailable("the simulation says so".to_owned())
+}
+
+impl FaultyStore {
+    async fn up(&self) -> Result<(), StoreError> {
+        let shared = &self.faults.shared;
+        shared.travel().await;
+        if shared.store_outage.lasts(shared.clock.now()) { Err(unavailable(false)) } else { Ok(()) }
+    }
+
+    async fn through<T>(
+        &self,
+        verb: &'static str,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.up().await?;
+        self.faults.through(verb, call, unavailable).await
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.poisoned(batch)?;
+        let done = self.store.commit(batch).await;
+        if done.is_ok() {
+            self.faults.shared.wrote(&self.faults.life, batch);
+        }
+        done
+    }
+
+    fn poisoned(&self, batch: &Batch) -> Result<(), StoreError> {
+        let shared = &self.faults.shared;
+        let culprit = batch.runs.keys().find(|run| shared.is_poisoned(run));
+        culprit.map_or(Ok(()), |run| Err(StoreError::Refused(format!("{run}: a poisoned row"))))
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn lead(&self, shard: ShardId, holder: &str) -> Result<Leadership, StoreError> {
+        let leading = async {
+            let answer = self.store.lead(shard, holder).await;
+            if let Ok(Leadership::Won(fence)) = &answer {
+                self.faults.shared.won(&self.faults.life, fence);
+            }
+            answer
+        };
+        self.through("lead", leading).await
+    }
+
+    async fn renew(&self, fence: &Fence) -> Result<(), StoreError> {
+        self.through("renew", self.store.renew(fence)).await
+    }
+
+    async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
+        self.through("release", self.store.release(fence)).await
+    }
+
+    async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
+        self.through("position", self.store.position(shard)).await
+    }
+
+    async fn put_revision(&self, revision: &Revision) -> Result<(), StoreError> {
+        self.through("put_revision", self.store.put_revision(revision)).await
+    }
+
+    async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError> {
+        self.through("revision", self.store.revision(id)).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.up().await?;
+        let unknown = || StoreError::Unknown("the simulation says so".to_owned());
+        let fault = self.faults.roll("commit");
+        if matches!(fault, Fault::DiesBefore) {
+            return self.faults.life.die().await;
+        }
+        match fault {
+            Fault::None | Fault::DiesBefore | Fault::Lost | Fault::Again(_) => self.write(batch).await,
+            Fault::Slow(wait) => {
+                pass(wait).await;
+                self.write(batch).await
+            }
+            Fault::Freezes(wait) => {
+                self.faults.freeze(wait).await;
+                self.write(batch).await
+            }
+            Fault::Before if self.faults.shared.dice.chance(500) => Err(unavailable(false)),
+            Fault::Before => Err(unknown()),
+            Fault::After => {
+                self.write(batch).await?;
+                Err(unknown())
+            }
+            Fault::DiesAfter => {
+                drop(self.write(batch).await);
+                self.faults.life.die().await
+            }
+            // Still on its way while the conductor asks what became of it.
+            Fault::Late(wait) => {
+                let late = FaultyStore { faults: self.faults.clone(), store: self.store.clone() };
+                let batch = batch.clone();
+                self.faults.shared.later(async move {
+                    pass(wait).await;
+                    let landed = late.write(&batch).await;
+                    late.faults.shared.trace.say(format!("a late commit came: {landed:?}"));
+                });
+                Err(unknown())
+            }
+        }
+    }
+
+    async fn live_runs(&self, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
+        self.through("live_runs", self.store.live_runs(shard)).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.through("run", self.store.run(id)).await
+    }
+
+    async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
+        self.through("history", self.store.history(entity, limit)).await
+    }
+}

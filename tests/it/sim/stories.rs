@@ -1,0 +1,180 @@
+//! Defects that the simulation found, or that were found while it was written, told one by one.
+
+use std::{sync::Arc, time::Duration};
+
+use relay::{
+    conductor::{DecideError, Submission, SubmitError},
+    model::{
+        ids::TaskKey,
+        status::{RunStatus, TaskStatus},
+        task::{Approval, OnTimeout},
+        task_run::TaskRow,
+        time::later,
+        workflow::Workflow,
+    },
+};
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::{
+    cast::Cast,
+    trace::Listener,
+    workload::{one_task, submission},
+    world::{Settings, Shared, pass},
+};
+use crate::support::jobs::second;
+
+/// One conductor, one worker, and whoever asks them to do something.
+struct Stage {
+    shared: Arc<Shared>,
+    cast: Arc<Cast>,
+    flow: Arc<Workflow>,
+}
+
+/// Plays a story on a stage where nothing goes wrong by itself.
+fn on_stage<F: Future<Output = ()>>(flow: Workflow, story: impl FnOnce(Arc<Stage>) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without I/O").block_on(async {
+        let flows = [(flow.id.to_string(), flow.clone())].into();
+        let shared = Shared::new(Settings::still(), relay::clock::Clock::manual(second(0)), flows);
+        let listener = Listener(shared.trace.clone());
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(listener));
+        let cast = Cast::new(shared.clone());
+        shared.later(cast.clone().conductors());
+        shared.later(cast.clone().worker_seat(0));
+        let stage = Arc::new(Stage { shared, cast, flow: Arc::new(flow) });
+        story(stage.clone()).await;
+        stage.cast.end();
+        stage.shared.join().await;
+        assert!(stage.shared.trace.found().is_empty(), "{}", stage.shared.trace.lines().join("\n"));
+    });
+}
+
+impl Stage {
+    fn planned(&self, number: u64) -> Submission {
+        submission(self.flow.clone(), number, 0, self.shared.clock.now())
+    }
+
+    async fn submit(&self, number: u64) -> Result<(), SubmitError> {
+        while self.shared.leader().is_none() {
+            pass(Duration::from_millis(10)).await;
+        }
+        let (leader, _) = self.shared.leader().expect("somebody leads");
+        leader.submit(self.planned(number)).await
+    }
+
+    fn row(&self, number: u64) -> Option<TaskRow> {
+        let record = self.shared.record(&self.planned(number).run.id)?;
+        record.tasks.into_iter().find(|row| row.key == TaskKey::of_task(0))
+    }
+
+    async fn until_is(&self, number: u64, status: TaskStatus) -> TaskRow {
+        for _ in 0..6_000 {
+            match self.row(number) {
+                Some(row) if row.status == status => return row,
+                _ => pass(Duration::from_millis(100)).await,
+            }
+        }
+        panic!("it never became {status}:\n{}", self.shared.trace.lines().join("\n"));
+    }
+
+    async fn ended_as(&self, number: u64) -> RunStatus {
+        let run = self.planned(number).run.id;
+        self.shared.record(&run).expect("it is in the store").run.status
+    }
+
+    fn seconds(&self) -> i64 {
+        self.shared.clock.now().as_second() - second(0).as_second()
+    }
+}
+
+#[test]
+fn a_dead_worker_is_noticed_by_a_conductor_that_finds_every_report_settled() {
+    on_stage(one_task(5_000), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        stage.cast.kill_workers();
+        let (_, life) = stage.shared.leader().expect("somebody leads");
+        life.killed.cancel();
+        let row = stage.until_is(0, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (2, 1));
+    });
+}
+
+#[test]
+fn an_outage_of_the_queue_is_not_taken_for_the_silence_of_workers() {
+    on_stage(one_task(120_000), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        stage.shared.queue_outage.until(later(stage.shared.clock.now(), Duration::from_secs(60)));
+        let row = stage.until_is(0, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (1, 0));
+    });
+}
+
+#[test]
+fn the_silence_of_workers_counts_anew_for_a_new_conductor() {
+    on_stage(one_task(60_000), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        let (_, life) = stage.shared.leader().expect("somebody leads");
+        stage.shared.queue_outage.until(later(stage.shared.clock.now(), Duration::from_secs(40)));
+        pass(Duration::from_secs(39)).await;
+        life.killed.cancel();
+        let row = stage.until_is(0, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (1, 0));
+    });
+}
+
+/// Both timers fall due at once, so both runs are in the batch that is refused.
+#[test]
+fn a_run_that_cannot_be_written_does_not_hold_up_another_whose_timer_is_due() {
+    let mut flow = one_task(1);
+    let approval = Approval {
+        required: 1,
+        message: None,
+        timeout: Some(Duration::from_secs(30)),
+        on_timeout: OnTimeout::Skip,
+    };
+    flow.tasks[0].approval = Some(approval);
+    on_stage(flow, |stage| async move {
+        let (first, second) = tokio::join!(stage.submit(0), stage.submit(1));
+        assert_eq!((first, second), (Ok(()), Ok(())));
+        stage.shared.poison(&stage.planned(0).run.id);
+        stage.until_is(1, TaskStatus::Skipped).await;
+        assert!(stage.seconds() < 40, "it ended only after {} s", stage.seconds());
+        assert_eq!(stage.ended_as(0).await, RunStatus::Running, "set aside as it stands");
+        let (leader, _) = stage.shared.leader().expect("somebody leads");
+        let run = stage.planned(0).run.id;
+        assert_eq!(leader.cancel(run.clone(), false).await, Err(DecideError::NoSuchRun(run)));
+    });
+}
+
+#[test]
+fn whoever_submits_a_run_that_cannot_be_written_is_told_why() {
+    on_stage(one_task(1), |stage| async move {
+        stage.shared.poison(&stage.planned(0).run.id);
+        for time in ["at first", "and again"] {
+            let Err(SubmitError::Store(why)) = stage.submit(0).await else { panic!("taken {time}") };
+            assert!(why.contains("a poisoned row"), "{time}: {why}");
+        }
+        stage.submit(1).await.expect("another is accepted");
+        stage.until_is(1, TaskStatus::Success).await;
+    });
+}
+
+#[test]
+fn a_conductor_can_be_stopped_while_the_store_is_away() {
+    on_stage(one_task(10_000), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        let (leader, life) = stage.shared.leader().expect("somebody leads");
+        stage.shared.store_outage.until(later(stage.shared.clock.now(), Duration::from_secs(300)));
+        pass(Duration::from_secs(60)).await;
+        life.stop.cancel();
+        pass(Duration::from_secs(1)).await;
+        let run = stage.planned(0).run.id;
+        assert_eq!(leader.cancel(run, false).await, Err(DecideError::Stopped), "it works on");
+        stage.shared.store_outage.ends();
+        stage.until_is(0, TaskStatus::Success).await;
+    });
+}

@@ -1,0 +1,257 @@
+//! What everybody in a simulation shares, and what is checked at the moment it happens.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt;
+use relay::{
+    clock::Clock,
+    conductor::Handle,
+    model::{
+        change::{Batch, Fence},
+        ids::{RunId, ShardId, TaskRunId},
+        job::{Job, JobId},
+        status::TaskStatus,
+        workflow::Workflow,
+    },
+    store::{RunRecord, Store, memory::MemoryStore},
+};
+use tokio::task::JoinSet;
+
+use super::{
+    executor::Ledger,
+    faults::{CrashAt, Outage, Rates},
+    life::Life,
+    queue::Server,
+    rng::Dice,
+    trace::Trace,
+};
+
+/// Lets so much time of the manual clock pass.
+pub async fn pass(wait: Duration) {
+    drop(tokio::time::timeout(wait, std::future::pending::<()>()).await);
+}
+
+/// A defect put in on purpose: the oracle must find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// A report counts for whatever attempt is the newest.
+    NoAttemptFence,
+    /// A deposed conductor may still speak to the queue.
+    NoQueueFence,
+}
+
+/// What a simulation is made of; everything else follows from it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub seed: u64,
+    pub rates: Rates,
+    /// Does somebody kill, pause, empty?
+    pub chaos: bool,
+    /// Each call of a conductor takes up to so many milliseconds.
+    pub latency: u64,
+    pub conductors: u64,
+    pub workers: u64,
+    pub runs: u64,
+    /// Faults stop after so long.
+    pub faults_for: Duration,
+    pub crash_at: Option<CrashAt>,
+    pub mutation: Option<Mutation>,
+}
+
+/// Who leads, as the store saw it.
+#[derive(Default)]
+struct Reign {
+    newest: u64,
+    /// By shard: the incarnation that won the epoch.
+    epochs: BTreeMap<(ShardId, i64), u64>,
+    handle: BTreeMap<u64, Handle>,
+    lives: BTreeMap<u64, Arc<Life>>,
+}
+
+/// Shared by everybody.
+pub struct Shared {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub dice: Dice,
+    pub trace: Trace,
+    pub ledger: Ledger,
+    pub store: Arc<MemoryStore>,
+    pub server: Arc<Server>,
+    pub store_outage: Outage,
+    pub queue_outage: Outage,
+    pub workflows: BTreeMap<String, Workflow>,
+    faults: AtomicBool,
+    calls: AtomicU64,
+    reign: Mutex<Reign>,
+    poisoned: Mutex<BTreeSet<RunId>>,
+    newest: Mutex<BTreeMap<TaskRunId, u32>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn new(settings: Settings, clock: Clock, workflows: BTreeMap<String, Workflow>) -> Arc<Shared> {
+        let of_store = clock.clone();
+        Arc::new(Shared {
+            dice: Dice::new(settings.seed),
+            trace: Trace::new(clock.clone()),
+            ledger: Ledger::default(),
+            store: Arc::new(MemoryStore::new(Arc::new(move || of_store.now()))),
+            server: Arc::default(),
+            store_outage: Outage::default(),
+            queue_outage: Outage::default(),
+            workflows,
+            faults: AtomicBool::new(true),
+            calls: AtomicU64::new(0),
+            reign: Mutex::default(),
+            poisoned: Mutex::default(),
+            newest: Mutex::default(),
+            tasks: Mutex::default(),
+            settings,
+            clock,
+        })
+    }
+
+    pub fn faults_on(&self) -> bool {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    pub fn end_faults(&self) {
+        self.trace.say("no more faults".to_owned());
+        self.faults.store(false, Ordering::Relaxed);
+        self.store_outage.ends();
+        self.queue_outage.ends();
+    }
+
+    /// The time that a call is on its way.
+    pub async fn travel(&self) {
+        if self.settings.latency > 0 {
+            pass(Duration::from_millis(self.dice.below(self.settings.latency + 1))).await;
+        }
+    }
+
+    /// Counts a conductor's calls, from 1.
+    pub fn call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Does it beside everything else.
+    pub fn later(&self, work: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.tasks).spawn(work);
+    }
+
+    /// Waits for all that was done beside; a panic there is a finding.
+    pub async fn join(&self) {
+        loop {
+            let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+            if tasks.is_empty() {
+                return;
+            }
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(error) = ended {
+                    self.trace.wrong(format!("a task panicked: {error}"));
+                }
+            }
+        }
+    }
+
+    /// A conductor is born.
+    pub fn enthrone(&self, life: &Arc<Life>, handle: Handle) {
+        let mut reign = lock(&self.reign);
+        reign.handle.insert(life.number, handle);
+        reign.lives.insert(life.number, life.clone());
+    }
+
+    /// A conductor won a shard.
+    pub fn won(&self, life: &Life, fence: &Fence) {
+        self.trace.say(format!("{} leads {} in epoch {}", life.name, fence.shard.number(), fence.epoch));
+        let mut reign = lock(&self.reign);
+        if let Some(other) = reign.epochs.insert((fence.shard, fence.epoch), life.number) {
+            self.trace.wrong(format!("epoch {} was won by {other} and {}", fence.epoch, life.number));
+        }
+        reign.newest = life.number;
+    }
+
+    /// May it use the queue?
+    pub fn may_speak(&self, life: &Life) -> bool {
+        let newest = lock(&self.reign).newest;
+        newest == life.number || self.settings.mutation == Some(Mutation::NoQueueFence)
+    }
+
+    /// By which people speak to the leader.
+    pub fn leader(&self) -> Option<(Handle, Arc<Life>)> {
+        let reign = lock(&self.reign);
+        Some((reign.handle.get(&reign.newest)?.clone(), reign.lives.get(&reign.newest)?.clone()))
+    }
+
+    /// Every conductor that ever was.
+    pub fn conductors(&self) -> Vec<Arc<Life>> {
+        lock(&self.reign).lives.values().cloned().collect()
+    }
+
+    /// A commit went through: only the leader of each epoch may have made it.
+    pub fn wrote(&self, life: &Life, batch: &Batch) {
+        let reign = lock(&self.reign);
+        for fence in batch.fences.values() {
+            if reign.epochs.get(&(fence.shard, fence.epoch)) != Some(&life.number) {
+                self.trace.wrong(format!("{} wrote in epoch {} of another", life.name, fence.epoch));
+            }
+        }
+    }
+
+    /// A conductor publishes jobs: each must be committed as QUEUED with this attempt.
+    pub async fn published(&self, name: &str, jobs: &[Job]) {
+        let mut records: BTreeMap<&RunId, Option<RunRecord>> = BTreeMap::new();
+        for Job { id, .. } in jobs {
+            let run = &id.task_run.run;
+            let record = records.entry(run).or_insert_with(|| self.record(run));
+            let tasks = record.iter().flat_map(|record| &record.tasks);
+            let row = tasks.into_iter().find(|task| task.key == id.task_run.key);
+            let now = row.map(|row| (row.status, row.attempt));
+            if now != Some((TaskStatus::Queued, id.attempt)) {
+                self.trace.wrong(format!("{name} publishes {id}, and the store says {now:?}"));
+            }
+            let mut newest = lock(&self.newest);
+            let attempt = newest.entry(id.task_run.clone()).or_default();
+            *attempt = (*attempt).max(id.attempt);
+        }
+    }
+
+    /// The newest attempt that was published.
+    pub fn newest_attempt(&self, job: &JobId) -> u32 {
+        lock(&self.newest).get(&job.task_run).copied().unwrap_or(0)
+    }
+
+    /// What the store holds of a run, without any fault.
+    pub fn record(&self, run: &RunId) -> Option<RunRecord> {
+        self.store.run(run).now_or_never().and_then(Result::ok).flatten()
+    }
+
+    pub fn poison(&self, run: &RunId) {
+        self.trace.say(format!("{run} is poisoned"));
+        lock(&self.poisoned).insert(run.clone());
+    }
+
+    pub fn is_poisoned(&self, run: &RunId) -> bool {
+        lock(&self.poisoned).contains(run)
+    }
+
+    /// Is it an error that the poison explains?
+    pub fn explained(&self, error: &str) -> bool {
+        lock(&self.poisoned).iter().any(|run| format!("{error} ").contains(&format!("run.id={run} ")))
+    }
+}
