@@ -7,10 +7,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::conductor::{Adopt, Conductor, ConductorError, commit::Draft, cycle::Input};
+use crate::conductor::{Adopt, Conductor, ConductorError, SWEEP_EVERY, commit::Draft, cycle::Input};
 use crate::engine::{Effect, Run};
 use crate::feed::{Edge, Event};
-use crate::model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, workflow::Workflow};
+use crate::model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, time::later, workflow::Workflow};
 use crate::store::{Leadership, StoreError};
 
 /// When each run wants its next tick.
@@ -99,6 +99,8 @@ impl Conductor {
                     }
                     self.jobs_are_gone(&id);
                 }
+                // What a sweep would find missing is known: the queue is empty.
+                self.sweep.due = later(self.clock.now(), SWEEP_EVERY);
             }
         }
         Ok(())

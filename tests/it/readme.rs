@@ -25,7 +25,9 @@ fn the_manifest_runs_as_the_readme_says() {
 #[test]
 fn the_links_lead_somewhere() {
     for file in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
-        for link in read(file).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned)) {
+        for link in
+            read(file).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
+        {
             let local = !link.starts_with("http") && !link.starts_with('#');
             assert!(!local || repository(&link).exists(), "{file} links to {link}");
         }
