@@ -50,6 +50,7 @@ sim: ## the simulation; SEEDS=500 for many seeds, SEED=417 for one
 	$(if $(SEEDS),RELAY_SIM_SEEDS=$(SEEDS)) $(if $(SEED),RELAY_SIM_SEED=$(SEED)) $(CARGO) test --locked --test it -- --nocapture sim::
 
 generate: ## rewrite the committed files that code prints
+	RELAY_GENERATE=1 $(CARGO) test --locked --test core -- tables::
 	RELAY_GENERATE=1 $(CARGO) test --locked --test it -- generated::
 
 bed: ## start the servers, print their addresses, end them at Ctrl-C

@@ -65,14 +65,23 @@ async fn run(args: cli::run::Args) -> ExitCode {
             return ExitCode::from(REFUSED);
         }
     };
-    let parts = match parts(&args).await {
+    let clock = Clock::system();
+    // The input first: what is wrong with it is told before a database is touched.
+    let chosen = match local::choose(&request, &clock) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(error.code());
+        }
+    };
+    let parts = match parts(&args, clock).await {
         Ok(parts) => parts,
         Err(error) => {
             eprintln!("error: {error:#}");
             return ExitCode::from(REFUSED);
         }
     };
-    match local::run(request, parts, compile(), Box::new(io::stdout())).await {
+    match local::run(request, chosen, parts, compile(), Box::new(io::stdout())).await {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             eprintln!("error: {error}");
@@ -104,8 +113,7 @@ fn request(args: &cli::run::Args) -> Result<Request, String> {
     })
 }
 
-async fn parts(args: &cli::run::Args) -> anyhow::Result<Parts> {
-    let clock = Clock::system();
+async fn parts(args: &cli::run::Args, clock: Clock) -> anyhow::Result<Parts> {
     let store: Arc<dyn Store> = match &args.database_url {
         None => {
             let clock = clock.clone();

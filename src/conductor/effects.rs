@@ -86,7 +86,9 @@ impl Conductor {
 
     async fn speak(&mut self) -> Result<(), QueueError> {
         let publish = std::mem::take(&mut self.outbox.publish);
-        let jobs: Vec<_> = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key)).collect();
+        let jobs = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key));
+        // What is to be taken back need not go out first.
+        let jobs: Vec<_> = jobs.filter(|job| !self.outbox.remove.contains_key(&job.id)).collect();
         if !jobs.is_empty() {
             self.queue.publish(&jobs).await?;
         }

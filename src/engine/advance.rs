@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::engine::{ERROR_CHARS, Group, Run};
 use crate::model::{
+    expr::{Refs, Scope, Template},
     ids::TaskKey,
     job::Inputs,
     reason::Reason,
@@ -21,6 +22,27 @@ pub(super) fn bounded(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().take(ERROR_CHARS).chain(" …".chars()).collect()
+}
+
+fn argv_of(task: &Task) -> &[Template] {
+    match &task.action {
+        Action::Command(argv) => argv,
+        Action::Script(_) | Action::Gate => &[],
+    }
+}
+
+/// Evaluates argv and environment.
+pub(super) fn inputs(task: &Task, scope: &Scope) -> Result<Inputs, String> {
+    let mut inputs = Inputs::default();
+    for (n, template) in argv_of(task).iter().enumerate() {
+        let arg = template.render(scope).map_err(|e| format!("command[{n}]: {e}"))?;
+        inputs.argv.get_or_insert_default().push(arg);
+    }
+    for (name, template) in &task.env {
+        let value = template.render(scope).map_err(|e| format!("env {name}: {e}"))?;
+        inputs.env.push((name.clone(), value));
+    }
+    Ok(inputs)
 }
 
 impl Run {
@@ -50,7 +72,7 @@ impl Run {
             return self.end(key, TaskStatus::Skipped, Some(Reason::UpstreamSkipped));
         }
         if let Some(when) = &task.when {
-            match when.eval_bool(&self.scope(task, when.refs(), None)) {
+            match when.eval_bool(&self.run_scope(when.refs(), task.finally)) {
                 Ok(true) => {}
                 Ok(false) => return self.end(key, TaskStatus::Skipped, Some(Reason::WhenFalse)),
                 Err(e) => return self.fail(key, Reason::ExpressionError, &format!("when: {e}")),
@@ -70,14 +92,14 @@ impl Run {
         let key = TaskKey { round: self.node(task.no).row.key.round, ..TaskKey::of_task(task.no) };
         let question = self.ask(task).map_err(|why| (Reason::ExpressionError, why))?;
         let Some(for_each) = &task.for_each else {
-            let mut inputs = self.inputs(task, None).map_err(|why| (Reason::ExpressionError, why))?;
+            let mut inputs =
+                inputs(task, &self.input_scope(task)).map_err(|why| (Reason::ExpressionError, why))?;
             inputs.question = question;
-            let stored =
-                serde_json::to_value(inputs).map_err(|e| (Reason::ExpressionError, e.to_string()))?;
+            let stored = inputs.to_json().map_err(|why| (Reason::ExpressionError, why))?;
             self.touch(key).input = Some(Arc::new(stored));
             return Ok(None);
         };
-        let scope = self.scope(task, for_each.from.refs(), None);
+        let scope = self.run_scope(for_each.from.refs(), task.finally);
         let list = for_each.from.eval_list(&scope);
         let list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
         let most = limits::ITEMS.min(limits::ROWS.saturating_sub(self.rows));
@@ -102,9 +124,9 @@ impl Run {
     /// What a person will be asked, if the task asks with a message.
     fn ask(&self, task: &Task) -> Result<Option<String>, String> {
         let Some(message) = task.approval.as_ref().and_then(|a| a.message.as_ref()) else { return Ok(None) };
-        let mut refs = crate::model::expr::Refs::default();
+        let mut refs = Refs::default();
         message.exprs().for_each(|expr| super::scope::union(&mut refs, expr.refs()));
-        let text = message.render(&self.scope(task, &refs, None));
+        let text = message.render(&self.run_scope(&refs, task.finally));
         text.map(|text| Some(bounded(&text))).map_err(|e| format!("approval.message: {e}"))
     }
 
@@ -132,28 +154,14 @@ impl Run {
         }
     }
 
-    /// Evaluates argv and environment, of an item with its element in sight.
-    pub(super) fn inputs(&self, task: &Task, item: Option<(usize, &Value)>) -> Result<Inputs, String> {
-        let mut refs = crate::model::expr::Refs::default();
-        let argv_templates = match &task.action {
-            Action::Command(argv) => argv.as_slice(),
-            Action::Script(_) | Action::Gate => &[],
-        };
-        let templates = argv_templates.iter().chain(task.env.iter().map(|(_, t)| t));
+    /// What a task's argv and environment see; an item's element comes on top.
+    pub(super) fn input_scope(&self, task: &Task) -> Scope {
+        let mut refs = Refs::default();
+        let templates = argv_of(task).iter().chain(task.env.iter().map(|(_, t)| t));
         for expr in templates.flat_map(|t| t.exprs()) {
             super::scope::union(&mut refs, expr.refs());
         }
-        let scope = self.scope(task, &refs, item);
-        let mut inputs = Inputs::default();
-        for (n, template) in argv_templates.iter().enumerate() {
-            let arg = template.render(&scope).map_err(|e| format!("command[{n}]: {e}"))?;
-            inputs.argv.get_or_insert_default().push(arg);
-        }
-        for (name, template) in &task.env {
-            let value = template.render(&scope).map_err(|e| format!("env {name}: {e}"))?;
-            inputs.env.push((name.clone(), value));
-        }
-        Ok(inputs)
+        self.run_scope(&refs, task.finally)
     }
 
     /// FAILED for good, with a text.

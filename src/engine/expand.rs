@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
-use crate::engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, view};
+use crate::engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, advance, scope, view};
 use crate::model::{
+    expr::Scope,
     ids::TaskKey,
     reason::Reason,
     status::TaskStatus,
@@ -54,8 +55,10 @@ impl Run {
         if self.node(no).row.status != TaskStatus::Running {
             return;
         }
+        // Put together once: a clone shares what it holds.
+        let base = self.input_scope(task);
         for _ in 0..EXPAND_CHUNK {
-            if self.sealed(task) || !self.bear_item(task, group_key) {
+            if self.sealed(task) || !self.bear_item(task, group_key, &base) {
                 break;
             }
         }
@@ -78,24 +81,23 @@ impl Run {
         own || self.halted(task.no).is_some()
     }
 
-    fn bear_item(&mut self, task: &Task, group_key: TaskKey) -> bool {
-        let Some(group) = &self.node(task.no).group else { return false };
+    fn bear_item(&mut self, task: &Task, group_key: TaskKey, base: &Scope) -> bool {
+        let (Some(group), Some(for_each)) = (&self.node(task.no).group, &task.for_each) else { return false };
         let (index, list) = (group.items.len(), group.list.clone());
         let Some(element) = list.get(index) else { return false };
         let key = group_key.with_item(index as u32);
         let mut row = TaskRow::new(key, self.sheet.now);
-        let inputs = self.inputs(task, Some((index, element)));
-        let inputs = inputs.and_then(|i| serde_json::to_value(i).map_err(|e| e.to_string()));
-        match &inputs {
+        let inputs = advance::inputs(task, &scope::with_item(base, for_each, index, element));
+        match inputs.and_then(|inputs| inputs.to_json()) {
             Ok(inputs) => {
                 row.status = TaskStatus::Ready;
                 row.ready_at = Some(self.sheet.now);
-                row.input = Some(Arc::new(inputs.clone()));
+                row.input = Some(Arc::new(inputs));
             }
             Err(why) => {
                 row.status = TaskStatus::Failed;
                 row.reason = Some(Reason::ExpressionError);
-                row.error = Some(super::advance::bounded(why));
+                row.error = Some(advance::bounded(&why));
                 row.finished_at = Some(self.sheet.now);
             }
         }

@@ -8,14 +8,15 @@ use crate::engine::{Run, scope};
 use crate::model::{
     ids::{TaskKey, TaskRunId},
     job::{Inputs, Job, JobId, PROTOCOL, Program},
-    task::Action,
+    task::{Action, Task},
 };
 
 impl Run {
     /// The job of the present attempt; none for what has no process (a gate, a group).
     pub fn job(&self, key: TaskKey) -> Option<Job> {
         let row = self.row_of(key)?;
-        let task = self.workflow.task(key.task)?;
+        let group = |t: &&Task| t.for_each.is_some() && key.item.is_none();
+        let task = self.workflow.task(key.task).filter(|t| !group(t))?;
         let inputs: Inputs = serde_json::from_value(row.input.as_ref()?.as_ref().clone()).ok()?;
         let program = match &task.action {
             Action::Command(_) => Program::Command(inputs.argv.unwrap_or_default()),

@@ -6,7 +6,7 @@ use crate::engine::{Node, Run};
 use crate::model::{
     expr::{Refs, Scope, WHOLE},
     status::TaskStatus,
-    task::Task,
+    task::{ForEach, Task},
     task_run::TaskRow,
     workflow::{Param, ValueType},
 };
@@ -43,17 +43,15 @@ pub(super) fn outputs(task: &Task, node: &Node) -> Value {
     (0..group.list.len()).map(item).collect()
 }
 
-impl Run {
-    /// The scope of one of `task`'s expressions (of a run's output: any task of it).
-    pub(super) fn scope(&self, task: &Task, refs: &Refs, item: Option<(usize, &Value)>) -> Scope {
-        let mut scope = self.run_scope(refs, task.finally);
-        if let (Some((index, element)), Some(for_each)) = (item, &task.for_each) {
-            scope.set(for_each.as_name.as_str(), element.clone());
-            scope.set("index", json!(index));
-        }
-        scope
-    }
+/// The same for an item, with its element in sight.
+pub(super) fn with_item(base: &Scope, for_each: &ForEach, index: usize, element: &Value) -> Scope {
+    let mut scope = base.clone();
+    scope.set(for_each.as_name.as_str(), element.clone());
+    scope.set("index", json!(index));
+    scope
+}
 
+impl Run {
     /// What every expression sees. The status that the run will have is known only to finally.
     pub(super) fn run_scope(&self, refs: &Refs, finally: bool) -> Scope {
         let mut scope = Scope::new();

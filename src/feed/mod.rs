@@ -18,6 +18,7 @@ use crate::model::{
     reason::Reason,
     run::Actor,
     status::{RunStatus, TaskStatus},
+    task::TaskNo,
 };
 
 /// An edge taken by a run or by a task run, as committed.
@@ -69,13 +70,22 @@ pub enum Edge {
     },
 }
 
-/// The events of what one commit changed in one run: the run's start first, then its tasks, its end last.
+/// The events of what one commit changed in one run: the run's start first, then its tasks by number, its end last.
 pub fn events_of(run: &RunId, changes: &Changes) -> Vec<Event> {
     let of_run = changes.run.iter().flat_map(|change| run_events(run, change));
     let of_tasks = changes.tasks.iter().flat_map(|(key, change)| task_events(run, *key, change));
     let mut events: Vec<Event> = of_run.chain(of_tasks).collect();
-    events.sort_by_key(|e| matches!(e.edge, Edge::Run { to, .. } if to.is_final()));
+    events.sort_by_key(place);
     events
+}
+
+/// Its place among the events of one commit. A forEach ends after its items.
+fn place(event: &Event) -> (bool, Option<TaskNo>, bool) {
+    match event.edge {
+        Edge::Run { to, .. } => (to.is_final(), None, false),
+        Edge::Task { key, to, .. } => (false, Some(key.task), key.item.is_none() && to.is_final()),
+        Edge::SetAside => (false, None, false),
+    }
 }
 
 fn run_events<'a>(run: &'a RunId, change: &'a RunChange) -> impl Iterator<Item = Event> + 'a {

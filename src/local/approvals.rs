@@ -1,79 +1,107 @@
 //! Approvals on a laptop: given beforehand, or asked for at the terminal, one question at a time.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{collections::VecDeque, io};
 
+use rustix::termios::{QueueSelector, tcflush};
 use tokio::sync::mpsc;
 
 use crate::conductor::Verdict;
 use crate::local::Request;
-use crate::model::{ids::RunId, task::Task, task_run::Decision, workflow::Workflow};
+use crate::model::{ids::RunId, task::Task, task_run::Decision};
 
-/// A task that waits for an answer.
+/// Said when an answer is neither.
+const AGAIN: &str = "? please answer y (approve) or n (reject); Ctrl-C cancels the run";
+/// Said when nobody can answer any more.
+const NOBODY: &str =
+    "note: the terminal's input has ended; what waits for an approval goes on waiting, Ctrl-C cancels";
+
+/// A task that waits for a person.
+pub(super) struct Asking<'a> {
+    /// Of which run.
+    pub(super) run: &'a RunId,
+    /// Its name.
+    pub(super) run_name: &'a str,
+    /// Which task.
+    pub(super) task: &'a Task,
+    /// Its message, evaluated.
+    pub(super) message: Option<&'a str>,
+}
+
+/// A question to the terminal.
 struct Question {
     run: RunId,
     task: String,
     required: u32,
+    text: String,
 }
 
-/// The questions that are open, and where their answers come from.
+/// Where answers come from.
+enum Terminal {
+    /// Nothing was asked yet.
+    Unread,
+    /// A thread reads it.
+    Read(mpsc::Receiver<String>),
+    /// It is gone.
+    Ended,
+}
+
+/// The questions that are open. The first is the one that the user sees.
 pub(super) struct Approvals {
     open: VecDeque<Question>,
-    lines: Option<mpsc::Receiver<String>>,
+    terminal: Terminal,
     user: String,
-}
-
-/// What an asking comes to at once.
-pub(super) enum Asked {
-    /// It was decided beforehand.
-    Decided(Vec<Verdict>),
-    /// The user is asked this.
-    Question(String),
 }
 
 impl Approvals {
     pub(super) fn new(request: &Request) -> Approvals {
-        Approvals { open: VecDeque::new(), lines: None, user: request.user.clone() }
+        Approvals { open: VecDeque::new(), terminal: Terminal::Unread, user: request.user.clone() }
     }
 
-    /// A task is BLOCKED.
-    pub(super) fn ask(
-        &mut self,
-        request: &Request,
-        run: &RunId,
-        workflow: &Arc<Workflow>,
-        task: &Task,
-    ) -> Asked {
-        let required = task.approval.as_ref().map_or(1, |a| a.required.max(1));
-        let question = Question { run: run.clone(), task: task.name.clone(), required };
-        if request.approve.covers(&task.name) {
-            return Asked::Decided(self.verdicts(question, Decision::Approved));
+    /// A task is BLOCKED. Gives what was decided beforehand; else the question waits for its turn.
+    pub(super) fn ask(&mut self, request: &Request, asking: &Asking<'_>) -> Vec<Verdict> {
+        let required = asking.task.approval.as_ref().map_or(1, |a| a.required.max(1));
+        let (run, task) = (asking.run.clone(), asking.task.name.clone());
+        let question = Question { run, task, required, text: worded(asking, required) };
+        if request.approve.covers(&question.task) {
+            return self.verdicts(&question, Decision::Approved, "--approve");
         }
-        let message = task.approval.as_ref().and_then(|a| a.message.as_ref()).map(|m| m.source().to_owned());
-        let message = message.map(|m| format!(" ({m})")).unwrap_or_default();
-        let text = format!("? approve `{}` of {}{message}? [y/n]", task.name, workflow.name);
         self.open.push_back(question);
-        self.lines.get_or_insert_with(read_lines);
-        Asked::Question(text)
+        Vec::new()
     }
 
-    /// Waits for the user's answer to the oldest question; for ever while none is open. `Err`: not understood.
-    pub(super) async fn answered(&mut self) -> Result<Vec<Verdict>, String> {
-        let lines = match (&mut self.lines, self.open.is_empty()) {
-            (Some(lines), false) => lines,
+    /// The question that the user sees, when there is one.
+    pub(super) fn first(&self) -> Option<&str> {
+        self.open.front().map(|q| q.text.as_str())
+    }
+
+    /// What was typed before the question was there is no answer to it.
+    pub(super) fn listen(&mut self) {
+        // Where this does not work there is no terminal, and nothing was typed.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+        match &mut self.terminal {
+            Terminal::Unread => self.terminal = Terminal::Read(read_lines()),
+            Terminal::Read(lines) => while lines.try_recv().is_ok() {},
+            Terminal::Ended => {}
+        }
+    }
+
+    /// Waits for the user's answer to the first question; for ever while none is open. `Err`: what to say instead.
+    pub(super) async fn answered(&mut self) -> Result<Vec<Verdict>, &'static str> {
+        let lines = match (&mut self.terminal, self.open.is_empty()) {
+            (Terminal::Read(lines), false) => lines,
             _ => return std::future::pending().await,
         };
         let Some(line) = lines.recv().await else {
-            // The terminal is gone: what is open stays open until it times out or the run is cancelled.
-            self.lines = None;
-            return Ok(Vec::new());
+            self.terminal = Terminal::Ended;
+            return Err(NOBODY);
         };
         let decision = match line.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Decision::Approved,
             "n" | "no" => Decision::Rejected,
-            _ => return Err("? please answer y (approve) or n (reject)".to_owned()),
+            _ => return Err(AGAIN),
         };
         let question = self.open.pop_front();
-        Ok(question.map(|q| self.verdicts(q, decision)).unwrap_or_default())
+        Ok(question.map(|q| self.verdicts(&q, decision, "at the terminal")).unwrap_or_default())
     }
 
     /// A task waits no longer, however that came.
@@ -82,7 +110,7 @@ impl Approvals {
     }
 
     /// One person sits here: for an approval that needs several they speak for all, numbered.
-    fn verdicts(&self, question: Question, decision: Decision) -> Vec<Verdict> {
+    fn verdicts(&self, question: &Question, decision: Decision, how: &str) -> Vec<Verdict> {
         let count = if decision == Decision::Approved { question.required } else { 1 };
         let user = |n: u32| if n == 1 { self.user.clone() } else { format!("{} ({n})", self.user) };
         let verdict = |n: u32| Verdict {
@@ -91,10 +119,21 @@ impl Approvals {
             asking: None,
             user: user(n),
             decision,
-            note: Some("relay run".to_owned()),
+            note: Some(how.to_owned()),
         };
         (1..=count).map(verdict).collect()
     }
+}
+
+/// The question as the user sees it: on one line, and without anything that moves the cursor.
+fn worded(asking: &Asking<'_>, required: u32) -> String {
+    let plain = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let message = asking.message.map(|m| format!(": {}", plain(m))).unwrap_or_default();
+    let several = match required {
+        1 => String::new(),
+        n => format!(" ({n} people must approve; here your answer counts for all)"),
+    };
+    format!("? approve `{}` of {}{several}{message} [y/n]", asking.task.name, asking.run_name)
 }
 
 /// Reads the terminal in a thread of its own, which ends with the process: a read of a terminal cannot be called off.

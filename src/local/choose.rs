@@ -1,6 +1,7 @@
 //! From a file to the runs that are to be submitted; everything wrong with it is told at once, and nothing runs.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read as _},
     path::Path,
@@ -11,46 +12,50 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::conductor::Submission;
 use crate::crd::{self, Manifests, Overrides, RunName, WorkflowManifest};
-use crate::local::{LocalError, Request};
+use crate::local::{LocalError, Request, Source};
 use crate::model::{
     ids::RunId,
     run::RunRow,
     status::RunStatus,
+    task::Task,
     workflow::{Workflow, limits},
 };
 
-/// What a file comes to.
-#[derive(Debug)]
-pub(super) struct Chosen {
+/// What a file comes to; nothing, when a run of the store goes on.
+#[derive(Debug, Default)]
+pub struct Chosen {
     pub(super) submissions: Vec<Submission>,
     pub(super) notices: Vec<String>,
 }
 
-/// Reads the file and makes its runs: all its Runs, else its one Workflow, else the one that is named.
-pub(super) fn choose(
-    path: &Path,
-    named: Option<&str>,
-    request: &Request,
-    now: Timestamp,
-) -> Result<Chosen, LocalError> {
+/// Reads the file and makes its runs: all its Runs, else its one Workflow, else the one that is named. Touches
+/// nothing: whatever is wrong is told before a database is.
+pub fn choose(request: &Request, clock: &Clock) -> Result<Chosen, LocalError> {
+    let Source::File { path, workflow: named } = &request.source else { return Ok(Chosen::default()) };
+    if request.params_file.as_deref() == Some(path) && path == Path::new("-") {
+        let why = "FILE and --params cannot both be standard input".to_owned();
+        return Err(LocalError::Refused(why));
+    }
     let bytes = read(path)?;
     let params_file =
-        request.params_file.as_deref().map(|p| Ok::<_, LocalError>((p, read(p)?))).transpose()?;
-    let params_file = params_file.as_ref().map(|(p, bytes)| (p.display().to_string(), bytes));
-    let params_file = params_file.as_ref().map(|(p, bytes)| (p.as_str(), bytes.as_slice()));
+        request.params_file.as_deref().map(|p| Ok::<_, LocalError>((shown(p), read(p)?))).transpose()?;
+    let params_file = params_file.as_ref().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
     let overrides = Overrides::read(&request.params, params_file).map_err(LocalError::Findings)?;
-    let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let manifests = crd::load(&shown, &bytes, &overrides).map_err(LocalError::Findings)?;
-    let submissions = submissions(&shown, named, &manifests, &overrides, now)?;
-    refuse_unanswerable(&submissions, request)?;
-    let mut notices = manifests.notices;
-    if !manifests.pools.is_empty() {
-        notices
-            .push("WorkerPool: every pool is this process here; image and template are ignored".to_owned());
-    }
-    Ok(Chosen { submissions, notices })
+    let file = shown(path);
+    let manifests = crd::load(&file, &bytes, &overrides).map_err(LocalError::Findings)?;
+    let submissions = submissions(&file, named.as_deref(), &manifests, &overrides, clock.now())?;
+    let of = |s: &'_ Submission| s.workflow.clone();
+    let workflows: Vec<Arc<Workflow>> = submissions.iter().map(of).collect();
+    let tasks = workflows.iter().flat_map(|w| w.tasks.iter().map(|task| (w.name.as_str(), task)));
+    refuse_unanswerable(tasks, request)?;
+    Ok(Chosen { submissions, notices: manifests.notices })
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LocalError> {
@@ -148,33 +153,28 @@ fn submission(
     Ok(Submission { revision: super::record::revision(manifest), workflow: workflow.clone(), run })
 }
 
-/// An approval that nobody can give would make the run wait for ever.
-fn refuse_unanswerable(submissions: &[Submission], request: &Request) -> Result<(), LocalError> {
-    let asks = |w: &Workflow| {
-        w.tasks.iter().filter(|t| t.approval.is_some()).map(|t| t.name.clone()).collect::<Vec<_>>()
-    };
-    for name in &request.approve.tasks {
-        if !submissions.iter().any(|s| asks(&s.workflow).contains(name)) {
-            let known: Vec<String> = submissions.iter().flat_map(|s| asks(&s.workflow)).collect();
-            let known = if known.is_empty() { "none does".to_owned() } else { known.join(", ") };
-            let why =
-                format!("--approve={name}: no task of that name needs an approval; those that do: {known}");
-            return Err(LocalError::Refused(why));
-        }
+/// An approval that nobody can give would make a run wait for ever. `tasks` are those that may still ask.
+pub(super) fn refuse_unanswerable<'a>(
+    tasks: impl Iterator<Item = (&'a str, &'a Task)>,
+    request: &Request,
+) -> Result<(), LocalError> {
+    let asking: Vec<(&str, &str)> =
+        tasks.filter(|(_, t)| t.approval.is_some()).map(|(w, t)| (w, t.name.as_str())).collect();
+    if let Some(name) = request.approve.tasks.iter().find(|name| !asking.iter().any(|(_, t)| t == name)) {
+        let known: BTreeSet<&str> = asking.iter().map(|(_, task)| *task).collect();
+        let known = match known.len() {
+            0 => "none does".to_owned(),
+            _ => format!("those that do: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+        };
+        let why = format!("--approve={name}: no task of that name needs an approval; {known}");
+        return Err(LocalError::Refused(why));
     }
-    if request.interactive {
-        return Ok(());
+    let open = asking.into_iter().find(|(_, task)| !request.approve.covers(task));
+    match open.filter(|_| !request.interactive) {
+        None => Ok(()),
+        Some((workflow, task)) => Err(LocalError::Refused(format!(
+            "task `{task}` of Workflow {workflow} needs an approval, and there is no terminal to ask at; \
+             give it beforehand with --approve={task}, or all with --approve"
+        ))),
     }
-    for submission in submissions {
-        let open = asks(&submission.workflow).into_iter().find(|task| !request.approve.covers(task));
-        if let Some(task) = open {
-            let why = format!(
-                "task `{task}` of Workflow {} needs an approval, and there is no terminal to ask at; \
-                 give it beforehand with --approve={task}, or all with --approve",
-                submission.workflow.name
-            );
-            return Err(LocalError::Refused(why));
-        }
-    }
-    Ok(())
 }

@@ -4,18 +4,23 @@
 //! Postgres by `--database-url`). Everything that could be refused is refused before anything is written.
 //!
 //! ```text
-//!  request.rs  what the user asked for    choose.rs  file -> runs to submit (or findings)
-//!  session.rs  submit, watch, ask, cancel  screen.rs  live lines    summary.rs  what it came to
+//!  request.rs    what the user asked for     choose.rs   file -> runs to submit (or findings)
+//!  lead.rs       the shards, or who has them  crew.rs     conductor and worker, at work
+//!  session.rs    submit, watch, cancel        approvals.rs  questions to the terminal
+//!  screen.rs     live lines (wide.rs: of wide forEach)   summary.rs  what it came to
 //! ```
 
 mod approvals;
 mod choose;
+mod crew;
+mod lead;
 mod record;
 mod request;
 mod screen;
 mod session;
 mod signals;
 mod summary;
+mod wide;
 
 use std::{io, sync::Arc};
 
@@ -27,6 +32,7 @@ use crate::model::{ids::RunId, status::RunStatus};
 use crate::queue::{Jobs, Queue};
 use crate::store::{Store, StoreError};
 
+pub use choose::{Chosen, choose};
 pub use request::{Approve, Request, Source};
 pub use session::run;
 
@@ -104,7 +110,21 @@ pub enum LocalError {
     /// The store gave up.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// A run was set aside.
+    /// Another process has the runs of this namespace.
+    #[error(
+        "{holder} runs this namespace in this database, and was alive {renewed_ms_ago} ms ago; \
+         wait until it has ended, or use another namespace"
+    )]
+    Held {
+        /// Who.
+        holder: String,
+        /// How long ago it said so.
+        renewed_ms_ago: u64,
+    },
+    /// A defect of Relay's own.
+    #[error("the conductor broke: {0}")]
+    Broken(String),
+    /// A run cannot go on as it is stored.
     #[error("run {run} cannot go on: {why}")]
     SetAside {
         /// Which.
@@ -130,9 +150,11 @@ impl LocalError {
             | LocalError::Refused(_)
             | LocalError::Unreadable { .. }
             | LocalError::NoSuchRun(_)
+            | LocalError::Held { .. }
             | LocalError::Conductor(ConductorError::Held { .. }) => 2,
             LocalError::Conductor(_)
             | LocalError::Store(_)
+            | LocalError::Broken(_)
             | LocalError::SetAside { .. }
             | LocalError::Machine { .. } => 1,
         }

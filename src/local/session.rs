@@ -3,38 +3,38 @@
 use std::{collections::BTreeMap, io::Write, sync::Arc};
 
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::conductor::{
-    Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits, Submission,
-};
-use crate::feed::{Edge, Event, Item, Reader};
+use crate::conductor::{Compile, DecideError, Handle, Submission, SubmitError, Verdict};
+use crate::feed::{Edge, Event, Item, Reader, Subscription};
 use crate::local::{
     Exit, LocalError, Parts, Request, Source,
-    approvals::{Approvals, Asked},
-    choose::choose,
+    approvals::{Approvals, Asking},
+    choose::{Chosen, refuse_unanswerable},
+    crew::{Crew, Orders},
+    lead,
     screen::Screen,
     signals::Signals,
     summary::summarize,
 };
 use crate::model::{
-    ids::{RunId, ShardId, TaskKey},
+    ids::{RunId, ShardId},
     run::RunRow,
     status::TaskStatus,
+    task_run::TaskRow,
     workflow::Workflow,
 };
-use crate::queue::Pools;
 use crate::store::RunRecord;
-use crate::worker::{
-    self, Links, Shutdown, Worker,
-    process::{self, Processes},
-};
+
+/// Items of the feed that are shown before anything else is looked at.
+const SHOWN_AT_ONCE: usize = 256;
 
 /// A run that this session brings to its end.
 struct Watched {
     name: String,
     workflow: Arc<Workflow>,
     ended: bool,
+    /// Why it cannot go on: the others do.
+    aside: Option<String>,
 }
 
 struct Session {
@@ -43,15 +43,18 @@ struct Session {
     screen: Screen,
     runs: BTreeMap<RunId, Watched>,
     approvals: Approvals,
+    /// The question that is on the screen.
+    question: Option<String>,
     handle: Handle,
     /// Cancels and verdicts on their way.
     asked: JoinSet<Result<(), DecideError>>,
     interrupted: bool,
 }
 
-/// Runs what the request asks for, and shows it on `out`.
+/// Runs what was chosen, or goes on with what the request names, and shows it on `out`.
 pub async fn run(
     request: Request,
+    chosen: Chosen,
     parts: Parts,
     compile: Compile,
     out: Box<dyn Write + Send>,
@@ -59,39 +62,47 @@ pub async fn run(
     let mut screen = Screen::new(out, request.colour);
     let mut signals =
         Signals::new().map_err(|why| LocalError::Machine { what: "listening for signals", why })?;
-    let (submissions, resumed) = match &request.source {
-        Source::File { path, workflow } => {
-            let chosen = choose(path, workflow.as_deref(), &request, parts.clock.now())?;
-            chosen.notices.iter().for_each(|notice| screen.say(&format!("note: {notice}")));
-            (chosen.submissions, None)
-        }
-        Source::Resume(id) => {
-            let record = parts.store.run(id).await?.ok_or_else(|| LocalError::NoSuchRun(id.clone()))?;
-            let workflow = stored(&parts, &compile, &record.run).await?;
-            if record.run.status.is_final() {
-                screen.say(&format!("run {id} has ended before"));
+    chosen.notices.iter().for_each(|notice| screen.say(&format!("note: {notice}")));
+    let mut resumed = match &request.source {
+        Source::File { .. } => None,
+        Source::Resume(id) => match reopen(&parts, &compile, &request, id).await? {
+            (workflow, record) if record.run.status.is_final() => {
+                screen.say(&format!("run {} ({id}) has ended before", record.run.name));
                 summarize(&mut screen, &workflow, &record);
                 return Ok(Exit::of(record.run.status));
             }
-            (Vec::new(), Some((record, workflow)))
-        }
+            live => Some(live),
+        },
     };
     let mut runs: Vec<(&RunRow, Arc<Workflow>)> =
-        submissions.iter().map(|s| (&s.run, s.workflow.clone())).collect();
-    runs.extend(resumed.iter().map(|(record, workflow)| (&record.run, workflow.clone())));
+        chosen.submissions.iter().map(|s| (&s.run, s.workflow.clone())).collect();
+    runs.extend(resumed.iter().map(|(workflow, record)| (&record.run, workflow.clone())));
     let mut shards: Vec<ShardId> = runs.iter().map(|(row, _)| row.shard()).collect();
     shards.sort();
     shards.dedup();
     let mut watched = BTreeMap::new();
     for (row, workflow) in runs {
         screen.add(&row.id, &row.name, workflow.clone(), row.started_at);
-        watched.insert(row.id.clone(), Watched { name: row.name.clone(), workflow, ended: false });
+        watched
+            .insert(row.id.clone(), Watched { name: row.name.clone(), workflow, ended: false, aside: None });
     }
-    let engine =
-        Engine::start(&request, &parts, compile, shards, resumed.as_ref().map(|(r, _)| r.run.id.clone()))?;
+    let holder = format!("relay-run-{}-{}", std::process::id(), uuid::Uuid::now_v7().simple());
+    if !lead::take(&parts, (&holder, &shards), &mut screen, &mut signals).await? {
+        return Ok(Exit::Cancelled);
+    }
+    if let Some((_, record)) = &mut resumed {
+        // As it is now that nobody else changes it.
+        let id = record.run.id.clone();
+        *record = parts.store.run(&id).await?.ok_or(LocalError::NoSuchRun(id))?;
+    }
+    // Before anything can happen: a run that goes on may end at once.
+    let feed = parts.feed.subscribe(None, Reader::Every);
+    let resume = resumed.as_ref().map(|(_, record)| record.run.id.clone());
+    let crew = Crew::start(&request, &parts, compile, Orders { holder, shards, resume })?;
     let session = Session {
         approvals: Approvals::new(&request),
-        handle: engine.handle.clone(),
+        question: None,
+        handle: crew.handle.clone(),
         asked: JoinSet::new(),
         interrupted: false,
         runs: watched,
@@ -99,226 +110,179 @@ pub async fn run(
         parts,
         screen,
     };
-    session.go(engine, submissions, resumed.map(|(record, _)| record), &mut signals).await
+    session.go(crew, feed, (chosen.submissions, resumed.map(|(_, record)| record)), &mut signals).await
 }
 
-async fn stored(parts: &Parts, compile: &Compile, run: &RunRow) -> Result<Arc<Workflow>, LocalError> {
-    let broken = |why: String| LocalError::SetAside { run: run.id.clone(), why };
-    let revision = parts.store.revision(&run.workflow).await?;
-    let revision = revision.ok_or_else(|| broken(format!("its revision {} is not there", run.workflow)))?;
-    compile(&revision).map(Arc::new).map_err(broken)
-}
-
-/// The conductor and the worker, at work.
-struct Engine {
-    handle: Handle,
-    conductor: JoinSet<Result<Counters, ConductorError>>,
-    worker: JoinSet<()>,
-    stop: CancellationToken,
-    shutdown: Shutdown,
-    /// Holds the directories of attempts, and takes them along at the end.
-    _scratch: tempfile::TempDir,
-}
-
-impl Engine {
-    fn start(
-        request: &Request,
-        parts: &Parts,
-        compile: Compile,
-        shards: Vec<ShardId>,
-        resume: Option<RunId>,
-    ) -> Result<Engine, LocalError> {
-        let scratch = tempfile::Builder::new().prefix("relay-run-").tempdir();
-        let scratch =
-            scratch.map_err(|why| LocalError::Machine { what: "making a folder for tasks", why })?;
-        let holder = format!("relay-run-{}", uuid::Uuid::now_v7());
-        let (conductor, handle) = Conductor::new(crate::conductor::Params {
-            store: parts.store.clone(),
-            queue: parts.queue.clone(),
-            feed: parts.feed.clone(),
-            clock: parts.clock.clone(),
-            compile,
-            holder: holder.clone(),
-            shards,
-            adopt: Adopt::Resume(resume.into_iter().collect()),
-            limits: Limits::default(),
-        });
-        let executor = Processes::new(process::Params {
-            root: scratch.path().to_owned(),
-            env: request.env.clone(),
-            grace: request.grace,
-        });
-        let params = worker::Params {
-            id: holder,
-            pools: Pools::Every,
-            slots: request.slots,
-            limits: worker::Limits::default(),
+/// A stored run and what it runs.
+async fn reopen(
+    parts: &Parts,
+    compile: &Compile,
+    request: &Request,
+    id: &RunId,
+) -> Result<(Arc<Workflow>, RunRecord), LocalError> {
+    let record = parts.store.run(id).await?.ok_or_else(|| LocalError::NoSuchRun(id.clone()))?;
+    let broken = |why: String| LocalError::SetAside { run: id.clone(), why };
+    let revision = parts.store.revision(&record.run.workflow).await?;
+    let revision =
+        revision.ok_or_else(|| broken(format!("its revision {} is not there", record.run.workflow)))?;
+    let workflow = compile(&revision).map(Arc::new).map_err(broken)?;
+    if !record.run.status.is_final() {
+        let before = |row: &&TaskRow| {
+            row.key.item.is_none() && matches!(row.status, TaskStatus::Pending | TaskStatus::Blocked)
         };
-        let links = Links {
-            jobs: parts.jobs.clone(),
-            feed: parts.feed.clone(),
-            executor: Arc::new(executor),
-            clock: parts.clock.clone(),
-        };
-        let (stop, shutdown) = (CancellationToken::new(), Shutdown::default());
-        let mut engine = Engine {
-            handle,
-            conductor: JoinSet::new(),
-            worker: JoinSet::new(),
-            stop: stop.clone(),
-            shutdown: shutdown.clone(),
-            _scratch: scratch,
-        };
-        engine.conductor.spawn(conductor.run(stop));
-        engine.worker.spawn(Worker::new(params, links).run(shutdown));
-        Ok(engine)
+        let open = record.tasks.iter().filter(before).map(|row| workflow.at(row.key.task));
+        refuse_unanswerable(open.map(|task| (workflow.name.as_str(), task)), request)?;
     }
-
-    /// Why the conductor has ended, though nobody asked it to.
-    async fn ended(&mut self) -> LocalError {
-        match self.conductor.join_next().await {
-            Some(Ok(Err(why))) => LocalError::Conductor(why),
-            Some(Ok(Ok(_))) | None => LocalError::Refused("the conductor has stopped".to_owned()),
-            Some(Err(panic)) => LocalError::Refused(format!("the conductor broke: {panic}")),
-        }
-    }
-
-    /// Ends in order: the worker first, so that its last word is still taken.
-    async fn end(mut self) {
-        self.shutdown.drain.cancel();
-        while self.worker.join_next().await.is_some() {}
-        self.stop.cancel();
-        while self.conductor.join_next().await.is_some() {}
-    }
-
-    /// Ends at once; every process is killed.
-    async fn kill(mut self) {
-        self.shutdown.kill.cancel();
-        self.conductor.abort_all();
-        while self.worker.join_next().await.is_some() {}
-    }
+    Ok((workflow, record))
 }
 
 impl Session {
     async fn go(
         mut self,
-        mut engine: Engine,
-        submissions: Vec<Submission>,
-        resumed: Option<RunRecord>,
+        mut crew: Crew,
+        mut feed: Box<dyn Subscription>,
+        (submissions, resumed): (Vec<Submission>, Option<RunRecord>),
         signals: &mut Signals,
     ) -> Result<Exit, LocalError> {
-        let mut feed = self.parts.feed.subscribe(None, Reader::Every);
-        for submission in submissions {
-            let (id, name) = (submission.run.id.clone(), submission.run.name.clone());
-            let revision = submission.run.workflow.clone();
-            if let Err(e) = self.handle.submit(submission).await {
-                let error = if engine.conductor.is_empty() {
-                    LocalError::Refused(e.to_string())
-                } else {
-                    self.cause(&mut engine, e.to_string()).await
-                };
-                engine.kill().await;
-                return Err(error);
-            }
-            self.screen.say(&format!("run {name} ({id}) of {revision}"));
-        }
+        let mut failure = self.submit(submissions, &mut crew).await.err();
         if let Some(record) = resumed {
-            self.screen.say(&format!("run {} ({}) goes on", record.run.name, record.run.id));
-            for row in record.tasks.iter().filter(|t| t.status == TaskStatus::Blocked) {
-                self.blocked(&record.run.id, row.key);
-            }
+            self.go_on(&record);
         }
-        while self.runs.values().any(|r| !r.ended) {
+        while failure.is_none() && self.runs.values().any(|r| !r.ended) {
             tokio::select! {
                 biased;
                 () = signals.next() => {
                     if std::mem::replace(&mut self.interrupted, true) {
                         self.screen.say("killed");
+                        crew.kill().await;
                         self.say_how_to_resume();
-                        engine.kill().await;
                         return Ok(Exit::Cancelled);
                     }
                     self.cancel_all();
                 }
-                error = engine.ended() => {
-                    engine.kill().await;
-                    return Err(error);
-                }
-                items = feed.next(256) => {
+                error = crew.ended() => failure = Some(error),
+                items = feed.next(SHOWN_AT_ONCE) => {
                     for item in items {
-                        self.show(item)?;
+                        failure = failure.or(self.show(item).await.err());
                     }
                 }
-                answer = self.approvals.answered() => match answer {
-                    Ok(verdicts) => verdicts.into_iter().for_each(|v| self.decide(v)),
-                    Err(again) => self.screen.say(&again),
-                },
+                answer = self.approvals.answered() => self.answered(answer),
                 Some(told) = self.asked.join_next() => {
                     if let Ok(Err(e)) = told {
                         self.screen.say(&format!("note: {e}"));
                     }
                 }
             }
+            self.put_question();
         }
-        engine.end().await;
+        if let Some(error) = failure {
+            crew.kill().await;
+            return Err(error);
+        }
+        crew.end().await;
         self.close().await
     }
 
-    /// The conductor's own word is better than that it has stopped.
-    async fn cause(&self, engine: &mut Engine, otherwise: String) -> LocalError {
-        match engine.conductor.try_join_next() {
-            Some(Ok(Err(why))) => LocalError::Conductor(why),
-            _ => LocalError::Refused(otherwise),
+    async fn submit(&mut self, submissions: Vec<Submission>, crew: &mut Crew) -> Result<(), LocalError> {
+        for submission in submissions {
+            let (id, name) = (submission.run.id.clone(), submission.run.name.clone());
+            let workflow = submission.workflow.name.clone();
+            match self.handle.submit(submission).await {
+                Ok(()) => {}
+                // The conductor's own word is better than that it has stopped.
+                Err(SubmitError::Stopped) => return Err(crew.ended().await),
+                Err(e) => return Err(LocalError::Refused(format!("run {name}: {e}"))),
+            }
+            let id = if self.parts.durable { format!(" (id {id})") } else { String::new() };
+            self.screen.say(&format!("run {name} of {workflow}{id}"));
         }
+        Ok(())
     }
 
-    fn show(&mut self, item: Item) -> Result<(), LocalError> {
+    fn go_on(&mut self, record: &RunRecord) {
+        self.screen.say(&format!("run {} (id {}) goes on", record.run.name, record.run.id));
+        for row in record.tasks.iter().filter(|t| t.status == TaskStatus::Blocked) {
+            self.blocked(&record.run.id, row.key.task, row.question());
+        }
+        self.put_question();
+    }
+
+    async fn show(&mut self, item: Item) -> Result<(), LocalError> {
         match item {
             Item::Line(line) => self.screen.log(&line),
             Item::Event(event) => {
                 self.screen.event(&event);
-                self.follow(event)?;
+                self.follow(event);
             }
             Item::Missed { events, lines } => {
                 self.screen.say(&format!("note: {events} events and {lines} lines are not shown"));
+                self.look_again().await?;
             }
         }
         Ok(())
     }
 
-    fn follow(&mut self, event: Event) -> Result<(), LocalError> {
-        match event.edge {
-            Edge::Run { to, .. } if to.is_final() => {
-                if let Some(run) = self.runs.get_mut(&event.run) {
-                    run.ended = true;
-                }
+    /// A run's end may be among what was missed.
+    async fn look_again(&mut self) -> Result<(), LocalError> {
+        let mut open = Vec::new();
+        for (id, run) in self.runs.iter_mut().filter(|(_, r)| !r.ended) {
+            let record = self.parts.store.run(id).await?;
+            run.ended = record.as_ref().is_some_and(|r| r.run.status.is_final());
+            open.extend(record.filter(|r| !r.run.status.is_final()));
+        }
+        for record in open {
+            for row in record.tasks.iter().filter(|t| t.status == TaskStatus::Blocked) {
+                self.blocked(&record.run.id, row.key.task, row.question());
             }
-            Edge::Task { key, to: TaskStatus::Blocked, .. } => self.blocked(&event.run, key),
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, event: Event) {
+        let Some(run) = self.runs.get_mut(&event.run) else { return };
+        match event.edge {
+            Edge::Run { to, .. } => run.ended |= to.is_final(),
+            Edge::Task { key, to: TaskStatus::Blocked, question, .. } => {
+                self.blocked(&event.run, key.task, question.as_deref());
+            }
             Edge::Task { key, from: Some(TaskStatus::Blocked), .. } => {
-                if let Some(run) = self.runs.get(&event.run) {
-                    let name = run.workflow.at(key.task).name.clone();
-                    self.approvals.closed(&event.run, &name);
-                }
+                self.approvals.closed(&event.run, &run.workflow.at(key.task).name);
             }
             Edge::SetAside => {
-                let why = event.error.unwrap_or_default();
-                return Err(LocalError::SetAside { run: event.run, why });
+                run.ended = true;
+                run.aside = Some(event.error.unwrap_or_default());
             }
-            Edge::Run { .. } | Edge::Task { .. } => {}
+            Edge::Task { .. } => {}
         }
-        Ok(())
     }
 
-    fn blocked(&mut self, id: &RunId, key: TaskKey) {
+    fn blocked(&mut self, id: &RunId, task: u32, message: Option<&str>) {
         let Some(run) = self.runs.get(id) else { return };
-        let workflow = run.workflow.clone();
-        match self.approvals.ask(&self.request, id, &workflow, workflow.at(key.task)) {
-            Asked::Decided(verdicts) => verdicts.into_iter().for_each(|v| self.decide(v)),
-            Asked::Question(text) => self.screen.say(&text),
+        let asking = Asking { run: id, run_name: &run.name, task: run.workflow.at(task), message };
+        let verdicts = self.approvals.ask(&self.request, &asking);
+        verdicts.into_iter().for_each(|v| self.decide(v));
+    }
+
+    fn answered(&mut self, answer: Result<Vec<Verdict>, &'static str>) {
+        match answer {
+            Ok(verdicts) => verdicts.into_iter().for_each(|v| self.decide(v)),
+            Err(instead) => self.screen.say(instead),
         }
     }
 
-    fn decide(&mut self, verdict: crate::conductor::Verdict) {
+    /// Shows the first of the open questions, unless it is on the screen already.
+    fn put_question(&mut self) {
+        let first = self.approvals.first().map(str::to_owned);
+        if self.question != first {
+            if let Some(text) = &first {
+                self.approvals.listen();
+                self.screen.say(text);
+            }
+            self.question = first;
+        }
+    }
+
+    fn decide(&mut self, verdict: Verdict) {
         let handle = self.handle.clone();
         self.asked.spawn(async move { handle.decide(verdict).await });
     }
@@ -334,7 +298,7 @@ impl Session {
     fn say_how_to_resume(&mut self) {
         if self.parts.durable {
             for (id, _) in self.runs.iter().filter(|(_, r)| !r.ended) {
-                self.screen.say(&format!("it goes on with: relay run --resume {id} --database-url URL"));
+                self.screen.say(&format!("it goes on with: relay run --database-url URL --resume {id}"));
             }
         }
     }
@@ -345,7 +309,9 @@ impl Session {
         for (id, run) in &self.runs {
             let record = self.parts.store.run(id).await?.ok_or_else(|| LocalError::NoSuchRun(id.clone()))?;
             summarize(&mut self.screen, &run.workflow, &record);
-            tracing::debug!(run.id = %id, run.name = %run.name, run.status = %record.run.status, "A run has ended");
+            if let Some(why) = &run.aside {
+                self.screen.say(&format!("{}: it cannot go on: {why}", run.name));
+            }
             exit = exit.max(Exit::of(record.run.status));
         }
         Ok(exit)

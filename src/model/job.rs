@@ -50,6 +50,13 @@ pub struct Inputs {
     pub question: Option<String>,
 }
 
+impl Inputs {
+    /// As a row holds them.
+    pub fn to_json(&self) -> Result<Value, String> {
+        serde_json::to_value(self).map_err(|e| e.to_string())
+    }
+}
+
 /// A job: everything that a worker needs to make one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {

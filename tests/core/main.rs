@@ -1,8 +1,11 @@
 //! The tests that need neither servers nor the `full` feature: model and engine alone.
 
+mod jobs;
 mod reference;
 mod stories;
 mod support;
+mod tables;
+mod words;
 
 #[test]
 fn it_builds_without_the_heavy_crates() {

@@ -3,11 +3,13 @@
 mod bed;
 mod conformance;
 mod crd;
+mod examples;
 mod feed;
 mod generated;
 mod infra;
 mod migrate;
 mod queue;
+mod readme;
 mod sim;
 mod store;
 mod support;

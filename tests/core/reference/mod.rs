@@ -77,6 +77,31 @@ impl Picture<'_> {
         picture
     }
 
+    /// Is it news, of a row that it can be news of?
+    pub fn accepts(&self, event: &Event) -> bool {
+        let is = |key: &TaskKey, attempt: Option<u32>, wanted: &[TaskStatus]| {
+            let group = key.item.is_none()
+                && self.plot.tasks.get(key.task as usize).is_some_and(|t| t.items.is_some());
+            let fits = |c: &Cell| wanted.contains(&c.status) && attempt.is_none_or(|n| n == c.attempt);
+            self.rows.get(key).is_some_and(fits) && (!group || wanted == [Blocked])
+        };
+        let live = self.run == RunStatus::Running;
+        live && match event {
+            Event::Dispatched(key) => is(key, None, &[Ready]),
+            Event::Started { key, attempt, .. } | Event::Removed { key, attempt } => {
+                is(key, Some(*attempt), &[Queued])
+            }
+            Event::Ended { key, attempt, .. } | Event::Lost { key, attempt } => {
+                is(key, Some(*attempt), &[Queued, Running])
+            }
+            Event::Decided { task, asking, .. } => {
+                *asking == 1 && is(&TaskKey::of_task(*task), None, &[Blocked])
+            }
+            Event::Expand(key) => key.item.is_none() && self.rows.contains_key(key),
+            Event::Tick | Event::Cancel { .. } => true,
+        }
+    }
+
     fn happen(&mut self, event: &Event) {
         match event {
             Event::Dispatched(key) => {

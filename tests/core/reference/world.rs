@@ -40,7 +40,10 @@ impl World {
     /// Lets something happen, and compares.
     pub fn happen(&mut self, event: Event) -> Result<Plan, Refused> {
         self.now = self.now.checked_add(Duration::from_millis(1)).expect("tests end before time does");
+        let unoffered = matches!(&event, Event::Dispatched(key) if !self.offered.contains(key));
+        let expected = !unoffered && Picture::of(&self.plot, &self.past).accepts(&event);
         let came = self.run.apply(event.clone(), self.now);
+        assert_eq!(came.is_ok(), expected, "{event:?} was taken or refused: {:?}", came.err());
         if let Some(mut twin) = self.twin.take() {
             let same = twin.apply(event.clone(), self.now);
             assert_eq!(told(&same), told(&came), "a restored run takes {event:?} otherwise");

@@ -78,6 +78,14 @@ fn an_item_whose_expressions_fail_is_born_failed() {
 }
 
 #[test]
+fn an_item_that_is_born_failed_fails_fast_as_well() {
+    story(
+        "e(for=[{'n':'a'},{},{'n':'b'}] env=$(x.n) failFast)",
+        "begin => e FAILED(ItemFailed); e.0 CANCELLED(FailFast); e.1 FAILED(ExpressionError); run FAILED(TaskFailed)",
+    );
+}
+
+#[test]
 fn gate_items_are_through_at_once() {
     story("e(for=[1,2,3] gate) -> b(gate)", "begin => e SUCCESS; e.0-2 SUCCESS; b SUCCESS; run SUCCESS");
 }

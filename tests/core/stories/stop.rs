@@ -147,6 +147,20 @@ fn the_end_has_an_order_of_precedence() {
 }
 
 #[test]
+fn timers_that_come_together_come_in_their_order() {
+    story(
+        "a(ask within=10s elseSkip); ! timeout=20s",
+        "begin => a BLOCKED(AwaitingApproval)
+         tick 30s => a SKIPPED(ApprovalTimedOut); run SUCCESS",
+    );
+    story(
+        "a(ask within=10s elseSkip) -> b(ask); c(ask); ! timeout=20s",
+        "begin => a BLOCKED(AwaitingApproval); c BLOCKED(AwaitingApproval)
+         tick 30s => a SKIPPED(ApprovalTimedOut); b SKIPPED(UpstreamSkipped); c CANCELLED(RunTimeout); stopping; run FAILED(RunTimeout)",
+    );
+}
+
+#[test]
 fn a_timeout_after_a_cancel_is_none() {
     story(
         "a; n(finally); ! timeout=1h",

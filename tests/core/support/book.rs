@@ -77,9 +77,9 @@ impl Book {
         if last != Some(row.status) {
             return Err(format!("its edges end in {last:?}, its row in {}", row.status));
         }
-        let first = change.steps.first().filter(|_| born_on);
-        if let Some(first) = first.filter(|step| !TASK_BIRTHS.contains(&step.to)) {
-            return Err(format!("born in {}", first.to));
+        let birth = change.steps.first().filter(|_| born_on);
+        if let Some(step) = birth.filter(|step| !TASK_BIRTHS.contains(&step.to)) {
+            return Err(format!("born in {}", step.to));
         }
         if row.status.is_final() != row.finished_at.is_some() {
             return Err("an end without a time, or a time without an end".to_owned());

@@ -10,7 +10,10 @@
 //! The driver stands in for the conductor: what is offered is dispatched at once (`hold` stops that), what is to be
 //! removed and was not started is removed. Every story is played twice, the second time with a restart after each line.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use relay::{
@@ -93,8 +96,11 @@ impl Play {
     }
 
     fn command(&mut self, command: &str) -> String {
-        self.now = self.now.checked_add(std::time::Duration::from_millis(1)).expect("a story is short");
         let words: Vec<&str> = command.split_whitespace().collect();
+        // No two events at once, except that a tick comes at its very moment.
+        let moment =
+            if let ["tick", time] = words.as_slice() { duration(time) } else { Duration::from_millis(1) };
+        self.now = self.now.checked_add(moment).expect("a story is short");
         match words.as_slice() {
             ["hold"] => self.hold = true,
             ["go"] => {
@@ -104,10 +110,7 @@ impl Play {
             }
             ["restart"] => self.restart(),
             ["wait", time] => self.now = self.now.checked_add(duration(time)).expect("a story is short"),
-            ["tick", time] => {
-                self.now = self.now.checked_add(duration(time)).expect("a story is short");
-                self.event(Event::Tick);
-            }
+            ["tick", _] => self.event(Event::Tick),
             ["cancel"] => self.event(Event::Cancel { finally: false }),
             ["cancel", "with", "finally"] => self.event(Event::Cancel { finally: true }),
             ["approve", task, "by", user] => self.decide(task, user, Decision::Approved),

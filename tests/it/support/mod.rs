@@ -4,10 +4,12 @@ mod committed;
 mod database;
 pub mod jobs;
 mod program;
+pub mod told;
 
 pub use committed::committed;
 pub use database::{TestDb, postgres_url, redis_url};
 pub use program::{Finished, Program, relay};
+pub use told::Told;
 
 use std::path::PathBuf;
 
