@@ -225,6 +225,7 @@ impl Conductor {
     async fn again(&mut self, draft: Draft) -> Result<Vec<Input>, ConductorError> {
         for id in draft.changes.keys() {
             self.reload(id).await?;
+            self.keep_leading().await?;
         }
         // Loading a run finds again what it owes itself.
         let keep = |input: &Input| !matches!(input, Input::Mended(..) | Input::Tick(_) | Input::Expand(..));

@@ -94,6 +94,7 @@ impl Conductor {
     ) -> Result<bool, ConductorError> {
         let mut work = vec![(inputs, None)];
         while let Some((inputs, only)) = work.pop() {
+            self.keep_leading().await?;
             match self.attempt(inputs, only.as_ref(), stop).await? {
                 Attempt::Done => {}
                 Attempt::Stopped => return Ok(false),
@@ -170,7 +171,8 @@ impl Conductor {
     /// Waits until there is something to do; None when it is time to stop.
     async fn gather(&mut self, stop: &CancellationToken) -> Result<Option<Vec<Input>>, ConductorError> {
         let mut inputs: Vec<Input> = std::mem::take(&mut self.todo);
-        let busy = !inputs.is_empty() || self.can_dispatch();
+        let resting = self.sweep.queue_rests_until.is_some_and(|until| until > self.clock.now());
+        let busy = !inputs.is_empty() || self.can_dispatch() || (self.outbox.has_more() && !resting);
         match self.wait(busy, stop).await {
             Woken::Stop => return Ok(None),
             Woken::Reports(reports) => inputs.extend(reports.into_iter().map(|(at, r)| Input::Report(at, r))),
@@ -217,11 +219,8 @@ impl Conductor {
 
     /// Renews leadership and sweeps, when it is time for that.
     async fn keep_time(&mut self) -> Result<(), ConductorError> {
+        self.keep_leading().await?;
         let now = self.clock.now();
-        if now >= self.sweep.renew_due {
-            self.sweep.renew_due = later(now, RENEW_EVERY);
-            self.renew().await?;
-        }
         if now >= self.sweep.due {
             self.sweep.due = later(now, SWEEP_EVERY);
             match self.queue.census(now).await {
@@ -233,6 +232,16 @@ impl Conductor {
             }
         }
         self.end_sweep();
+        Ok(())
+    }
+
+    /// Renews leadership when it is time for that: also between the steps of what may take long.
+    pub(super) async fn keep_leading(&mut self) -> Result<(), ConductorError> {
+        let now = self.clock.now();
+        if now >= self.sweep.renew_due {
+            self.sweep.renew_due = later(now, RENEW_EVERY);
+            self.renew().await?;
+        }
         Ok(())
     }
 

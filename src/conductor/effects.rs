@@ -13,6 +13,9 @@ use crate::model::{
 };
 use crate::queue::{Position, QueueError, Removal};
 
+/// Jobs taken back in one turn, a call each: a turn must be short beside the time after which leadership is lost.
+const TAKE_BACK_MAX: usize = 100;
+
 /// What is to be said to the queue, and what is known of it.
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -30,6 +33,11 @@ impl Outbox {
     /// Task runs of a pool that are QUEUED: derived from rows as they change.
     pub(super) fn in_queue(&self, pool: &str) -> usize {
         self.queued.get(pool).map_or(0, BTreeSet::len)
+    }
+
+    /// Is there more to be said than one turn said?
+    pub(super) fn has_more(&self) -> bool {
+        !self.remove.is_empty()
     }
 
     /// Follows the rows of a plan.
@@ -92,7 +100,8 @@ impl Conductor {
         if !jobs.is_empty() {
             self.queue.publish(&jobs).await?;
         }
-        while let Some((job, kill)) = self.outbox.remove.pop_first() {
+        for _ in 0..TAKE_BACK_MAX {
+            let Some((job, kill)) = self.outbox.remove.pop_first() else { break };
             self.take_back(job, kill).await?;
         }
         if self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty() {

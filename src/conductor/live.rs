@@ -88,6 +88,7 @@ impl Conductor {
                 for shard in self.shards.clone() {
                     for id in self.store.live_runs(shard).await? {
                         self.reload(&id).await?;
+                        self.keep_leading().await?;
                     }
                 }
             }

@@ -96,12 +96,12 @@ impl Cast {
         let compile: Compile = Arc::new(move |revision: &Revision| {
             workflows.get(revision.id.as_str()).cloned().ok_or_else(|| "no such workflow".to_owned())
         });
-        let limits = Limits {
+        let limits = shared.settings.limits.unwrap_or_else(|| Limits {
             batch: shared.dice.pick(&[1, 3, 1_000]),
             inbox: shared.dice.pick(&[1, 100]),
             window: shared.dice.pick(&[1, 3, 1_000]),
             live_runs: 100,
-        };
+        });
         Params {
             store: Arc::new(FaultyStore { faults: faults.clone(), store: shared.store.clone() }),
             queue: Arc::new(FaultyQueue { faults, server: shared.server.clone() }),

@@ -7,7 +7,8 @@
 //!  Simulated <── Worker ──> FaultyJobs ──┘                      oracle.rs   what must hold at the end
 //! ```
 //!
-//! `make sim SEEDS=5000` plays many seeds, `make sim SEED=417` one, with its whole trace.
+//! `make sim SEEDS=5000` plays many seeds (RELAY_SIM_FIRST=5000: the next ones), `make sim SEED=417` one, with its
+//! whole trace.
 
 mod cast;
 mod executor;
@@ -92,9 +93,9 @@ fn whatever_goes_wrong_every_run_ends_as_it_must() {
 
 #[test]
 fn a_seed_says_everything() {
-    for seed in [1, 2, 3, 5, 8] {
+    for seed in 0..15 {
         let (first, second) = (play(Settings::of(seed)), play(Settings::of(seed)));
-        assert!(first.trace.len() > 20, "nothing happened");
+        assert!(first.trace.len() > 10, "nothing happened");
         assert_eq!(first.trace, second.trace, "make sim SEED={seed} would not replay");
     }
 }

@@ -13,7 +13,7 @@ use relay::{
     model::{
         ids::RunId,
         status::TaskStatus,
-        task_run::{Decision, TaskRow},
+        task_run::{ApprovalRow, Decision, TaskRow},
     },
 };
 use tokio::sync::oneshot;
@@ -32,12 +32,20 @@ pub struct People {
     open: AtomicU64,
     /// People who still want something.
     busy: AtomicU64,
+    words: AtomicU64,
 }
 
 impl People {
     pub fn new(shared: Arc<Shared>, runs: Vec<RunId>) -> Arc<People> {
         let busy = AtomicU64::new(runs.len() as u64);
-        Arc::new(People { shared, runs, over: CancellationToken::new(), open: AtomicU64::new(0), busy })
+        Arc::new(People {
+            shared,
+            runs,
+            over: CancellationToken::new(),
+            open: AtomicU64::new(0),
+            busy,
+            words: AtomicU64::new(0),
+        })
     }
 
     pub fn are_content(&self) -> bool {
@@ -159,25 +167,30 @@ impl People {
             asking: if wrong { Some(row.key.round + 1) } else { dice.pick(&[None, Some(row.key.round)]) },
             user: format!("user-{}", dice.below(4)),
             decision: if dice.chance(800) { Decision::Approved } else { Decision::Rejected },
-            note: None,
+            // So that each word can be told from every other.
+            note: Some(format!("word {}", self.words.fetch_add(1, Ordering::Relaxed))),
         };
         let said = verdict.clone();
         let answer = self.ask(async move { handle.decide(said).await }).await;
         self.shared.trace.say(format!("{} on {run}.{}: {answer:?}", verdict.user, verdict.task));
+        let record = self.shared.record(run);
+        let approvals = record.map(|record| record.approvals).unwrap_or_default();
+        let noted = approvals.iter().any(|a| a.note == verdict.note);
         match answer {
             Some(Ok(())) if wrong => {
                 self.shared.trace.wrong("an asking that is not open was decided".to_owned())
             }
             Some(Ok(())) => {
-                let heard = self.shared.record(run).is_some_and(|record| {
-                    let mine = |a: &&relay::model::task_run::ApprovalRow| {
-                        a.key == row.key && a.user == verdict.user && a.decision == verdict.decision
-                    };
-                    record.approvals.iter().find(mine).is_some()
-                });
-                if !heard {
+                // Said before by the same person, it is heard already.
+                let before = |a: &ApprovalRow| {
+                    a.key == row.key && a.user == verdict.user && a.decision == verdict.decision
+                };
+                if !noted && !approvals.iter().any(before) {
                     self.shared.trace.wrong(format!("{verdict:?} was taken, and the store does not say so"));
                 }
+            }
+            Some(Err(DecideError::Refused(_) | DecideError::NoSuchRun(_))) if noted => {
+                self.shared.trace.wrong(format!("{verdict:?} was refused, and the store has it: {answer:?}"));
             }
             Some(Err(DecideError::NoSuchTask { .. })) => {
                 self.shared.trace.wrong(format!("{verdict:?}: {answer:?}"));

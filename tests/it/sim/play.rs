@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use relay::{clock::Clock, model::ids::RunId};
+use relay::{clock::Clock, conductor::Limits, model::ids::RunId};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
@@ -50,6 +50,7 @@ impl Settings {
             workers: dice.between(1, 4),
             runs: dice.between(1, 5),
             faults_for: Duration::from_secs(dice.between(20, 150)),
+            limits: None,
             crash_at: None,
             mutation: None,
         }
@@ -57,7 +58,12 @@ impl Settings {
 
     /// Nothing goes wrong by itself.
     pub fn still() -> Settings {
-        Settings { crash_at: None, runs: 0, ..Settings::crash(0, CrashAt { call: 0, after: false }) }
+        Settings {
+            limits: Some(Limits::default()),
+            crash_at: None,
+            runs: 0,
+            ..Settings::crash(0, CrashAt { call: 0, after: false })
+        }
     }
 
     /// A small simulation in which nothing goes wrong but one crash.

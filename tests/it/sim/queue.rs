@@ -45,12 +45,16 @@ impl Server {
         self.emptied.notify_waiters();
     }
 
-    /// Waits with a call for as long as the content it was made to is there.
-    async fn held<T>(&self, call: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
+    /// Waits with a call for as long as the content it is made to is there.
+    async fn held<T, F>(&self, call: impl FnOnce(Content) -> F) -> Result<T, QueueError>
+    where
+        F: Future<Output = Result<T, QueueError>>,
+    {
+        let emptied = self.emptied.notified();
         tokio::select! {
             biased;
-            done = call => done,
-            () = self.emptied.notified() => Err(gone()),
+            done = call(self.content()) => done,
+            () = emptied => Err(gone()),
         }
     }
 
@@ -143,7 +147,8 @@ impl Queue for FaultyQueue {
 
     async fn remove(&self, job: &JobId) -> Result<Removal, QueueError> {
         self.up().await?;
-        self.faults.through("remove", self.server.content().queue.remove(job), |_| gone()).await
+        let call = async { self.server.content().queue.remove(job).await };
+        self.faults.through("remove", call, |_| gone()).await
     }
 
     async fn cancel(&self, job: &JobId) -> Result<(), QueueError> {
@@ -156,17 +161,20 @@ impl Queue for FaultyQueue {
 
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError> {
         self.up().await?;
-        let content = self.server.content();
         let reading = async {
-            let after = Position(after.0.saturating_sub(content.base));
-            let found = self.server.held(content.queue.reports(after, max)).await?;
+            let read = |content: Content| async move {
+                let after = Position(after.0.saturating_sub(content.base));
+                let found = content.queue.reports(after, max).await?;
+                let place = |(at, report): (Position, Report)| (Position(at.0 + content.base), report);
+                Ok(found.into_iter().map(place).collect::<Vec<_>>())
+            };
+            let found = self.server.held(read).await?;
             // The connection may break between the answer and whoever waits for it.
             self.up().await?;
             Ok(found)
         };
         let found = self.faults.through("reports", reading, |_| gone()).await?;
-        let place = |(at, report): (Position, Report)| (Position(at.0 + content.base), report);
-        Ok(found.into_iter().map(place).map(|(at, report)| (at, self.tampered(report))).collect())
+        Ok(found.into_iter().map(|(at, report)| (at, self.tampered(report))).collect())
     }
 
     async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError> {
@@ -204,49 +212,52 @@ pub struct FaultyJobs {
 }
 
 impl FaultyJobs {
-    async fn through<T>(
+    async fn through<T, F>(
         &self,
         verb: &'static str,
-        call: impl Future<Output = Result<T, QueueError>> + Send,
-    ) -> Result<T, QueueError> {
+        call: impl FnOnce(Arc<MemoryQueue>) -> F + Send,
+    ) -> Result<T, QueueError>
+    where
+        F: Future<Output = Result<T, QueueError>> + Send,
+        T: Send,
+    {
         let shared = &self.faults.shared;
         if shared.queue_outage.lasts(shared.clock.now()) {
             return Err(gone());
         }
-        self.faults.through(verb, self.server.held(call), |_| gone()).await
+        // A call that was slow finds the content of the moment in which it comes.
+        let made = async { self.server.held(|content| call(content.queue)).await };
+        self.faults.through(verb, made, |_| gone()).await
     }
 }
 
 #[async_trait]
 impl Jobs for FaultyJobs {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Job>, QueueError> {
-        let queue = self.server.content().queue;
-        self.through("claim", queue.claim(claim)).await
+        self.through("claim", |queue| async move { queue.claim(claim).await }).await
     }
 
     async fn report(&self, report: Report) -> Result<(), QueueError> {
-        let (queue, twice) = (self.server.content().queue, report.clone());
-        let fault = self.faults.shared.faults_on() && self.faults.shared.dice.chance(20);
-        self.through("report", queue.report(report)).await?;
-        if fault {
-            // Said a second time, as a client does whose first answer came too late.
-            queue.report(twice).await?;
-        }
-        Ok(())
+        // Said a second time, as a client does whose first answer came too late.
+        let twice = self.faults.shared.faults_on() && self.faults.shared.dice.chance(20);
+        self.through("report", |queue| async move {
+            if twice {
+                queue.report(report.clone()).await?;
+            }
+            queue.report(report).await
+        })
+        .await
     }
 
     async fn beat(&self, worker: &str, holding: &[JobId], now: Timestamp) -> Result<Orders, QueueError> {
-        let queue = self.server.content().queue;
-        self.through("beat", queue.beat(worker, holding, now)).await
+        self.through("beat", |queue| async move { queue.beat(worker, holding, now).await }).await
     }
 
     async fn called(&self, worker: &str) -> Result<(), QueueError> {
-        let queue = self.server.content().queue;
-        self.through("called", queue.called(worker)).await
+        self.through("called", |queue| async move { queue.called(worker).await }).await
     }
 
     async fn leave(&self, worker: &str) -> Result<(), QueueError> {
-        let queue = self.server.content().queue;
-        self.through("leave", queue.leave(worker)).await
+        self.through("leave", |queue| async move { queue.leave(worker).await }).await
     }
 }

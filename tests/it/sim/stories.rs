@@ -162,6 +162,19 @@ fn whoever_submits_a_run_that_cannot_be_written_is_told_why() {
     });
 }
 
+/// Both questions are in the batch that is refused; only one of them is at fault.
+#[test]
+fn whoever_asks_beside_a_run_that_cannot_be_written_is_answered() {
+    on_stage(one_task(1), |stage| async move {
+        stage.submit(1).await.expect("accepted");
+        stage.until_is(1, TaskStatus::Success).await;
+        stage.shared.poison(&stage.planned(0).run.id);
+        let (refused, known) = tokio::join!(stage.submit(0), stage.submit(1));
+        assert!(matches!(refused, Err(SubmitError::Store(_))), "{refused:?}");
+        assert_eq!(known, Ok(()), "it is there already");
+    });
+}
+
 #[test]
 fn a_conductor_can_be_stopped_while_the_store_is_away() {
     on_stage(one_task(10_000), |stage| async move {

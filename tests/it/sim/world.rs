@@ -12,7 +12,7 @@ use std::{
 use futures::FutureExt;
 use relay::{
     clock::Clock,
-    conductor::Handle,
+    conductor::{Handle, Limits},
     model::{
         change::{Batch, Fence},
         ids::{RunId, ShardId, TaskRunId},
@@ -61,6 +61,8 @@ pub struct Settings {
     pub runs: u64,
     /// Faults stop after so long.
     pub faults_for: Duration,
+    /// Of conductors; none: each has its own, by chance.
+    pub limits: Option<Limits>,
     pub crash_at: Option<CrashAt>,
     pub mutation: Option<Mutation>,
 }
