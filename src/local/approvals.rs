@@ -1,6 +1,13 @@
 //! Approvals on a laptop: given beforehand, or asked for at the terminal, one question at a time.
 
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use rustix::termios::{QueueSelector, tcflush};
 use tokio::sync::mpsc;
@@ -39,8 +46,8 @@ struct Question {
 enum Terminal {
     /// Nothing was asked yet.
     Unread,
-    /// A thread reads it.
-    Read(mpsc::Receiver<String>),
+    /// A thread reads it, and says of each line how many questions were put before it.
+    Read(mpsc::Receiver<(u64, String)>),
     /// It is gone.
     Ended,
 }
@@ -49,12 +56,15 @@ enum Terminal {
 pub(super) struct Approvals {
     open: VecDeque<Question>,
     terminal: Terminal,
+    /// Questions put so far.
+    put: Arc<AtomicU64>,
     user: String,
 }
 
 impl Approvals {
     pub(super) fn new(request: &Request) -> Approvals {
-        Approvals { open: VecDeque::new(), terminal: Terminal::Unread, user: request.user.clone() }
+        let (open, terminal, put) = (VecDeque::new(), Terminal::Unread, Arc::default());
+        Approvals { open, terminal, put, user: request.user.clone() }
     }
 
     /// A task is BLOCKED. Gives what was decided beforehand; else the question waits for its turn.
@@ -78,10 +88,10 @@ impl Approvals {
     pub(super) fn listen(&mut self) {
         // Where this does not work there is no terminal, and nothing was typed.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
-        match &mut self.terminal {
-            Terminal::Unread => self.terminal = Terminal::Read(read_lines()),
-            Terminal::Read(lines) => while lines.try_recv().is_ok() {},
-            Terminal::Ended => {}
+        // What was read already, by whomever it is held, is known by its number.
+        self.put.fetch_add(1, Ordering::SeqCst);
+        if let Terminal::Unread = self.terminal {
+            self.terminal = Terminal::Read(read_lines(self.put.clone()));
         }
     }
 
@@ -91,9 +101,15 @@ impl Approvals {
             (Terminal::Read(lines), false) => lines,
             _ => return std::future::pending().await,
         };
-        let Some(line) = lines.recv().await else {
-            self.terminal = Terminal::Ended;
-            return Err(NOBODY);
+        let line = loop {
+            match lines.recv().await {
+                Some((put, line)) if put == self.put.load(Ordering::SeqCst) => break line,
+                Some(_) => {}
+                None => {
+                    self.terminal = Terminal::Ended;
+                    return Err(NOBODY);
+                }
+            }
         };
         let decision = match line.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Decision::Approved,
@@ -137,12 +153,13 @@ fn worded(asking: &Asking<'_>, required: u32) -> String {
 }
 
 /// Reads the terminal in a thread of its own, which ends with the process: a read of a terminal cannot be called off.
-fn read_lines() -> mpsc::Receiver<String> {
+fn read_lines(put: Arc<AtomicU64>) -> mpsc::Receiver<(u64, String)> {
     let (sender, lines) = mpsc::channel(1);
     std::thread::spawn(move || {
         let mut line = String::new();
         while io::stdin().read_line(&mut line).is_ok_and(|n| n > 0) {
-            if sender.blocking_send(std::mem::take(&mut line)).is_err() {
+            let read = (put.load(Ordering::SeqCst), std::mem::take(&mut line));
+            if sender.blocking_send(read).is_err() {
                 return;
             }
         }

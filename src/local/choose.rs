@@ -49,8 +49,9 @@ pub fn choose(request: &Request, clock: &Clock) -> Result<Chosen, LocalError> {
     let submissions = submissions(&file, named.as_deref(), &manifests, &overrides, clock.now())?;
     let of = |s: &'_ Submission| s.workflow.clone();
     let workflows: Vec<Arc<Workflow>> = submissions.iter().map(of).collect();
-    let tasks = workflows.iter().flat_map(|w| w.tasks.iter().map(|task| (w.name.as_str(), task)));
-    refuse_unanswerable(tasks, request)?;
+    let tasks = || workflows.iter().flat_map(|w| w.tasks.iter().map(|task| (w.name.as_str(), task)));
+    refuse_unnamed(tasks().map(|(_, task)| task), request)?;
+    refuse_unanswerable(tasks(), request)?;
     Ok(Chosen { submissions, notices: manifests.notices })
 }
 
@@ -153,24 +154,31 @@ fn submission(
     Ok(Submission { revision: super::record::revision(manifest), workflow: workflow.clone(), run })
 }
 
-/// An approval that nobody can give would make a run wait for ever. `tasks` are those that may still ask.
-pub(super) fn refuse_unanswerable<'a>(
-    tasks: impl Iterator<Item = (&'a str, &'a Task)>,
+/// An approval given to a task that never asks is a mistake. `tasks` are all there are: one of a run that goes on may
+/// have asked before.
+pub(super) fn refuse_unnamed<'a>(
+    tasks: impl Iterator<Item = &'a Task>,
     request: &Request,
 ) -> Result<(), LocalError> {
-    let asking: Vec<(&str, &str)> =
-        tasks.filter(|(_, t)| t.approval.is_some()).map(|(w, t)| (w, t.name.as_str())).collect();
-    if let Some(name) = request.approve.tasks.iter().find(|name| !asking.iter().any(|(_, t)| t == name)) {
-        let known: BTreeSet<&str> = asking.iter().map(|(_, task)| *task).collect();
-        let known = match known.len() {
-            0 => "none does".to_owned(),
-            _ => format!("those that do: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
-        };
-        let why = format!("--approve={name}: no task of that name needs an approval; {known}");
-        return Err(LocalError::Refused(why));
-    }
-    let open = asking.into_iter().find(|(_, task)| !request.approve.covers(task));
-    match open.filter(|_| request.asks == Asks::Nowhere) {
+    let asking: BTreeSet<&str> = tasks.filter(|t| t.approval.is_some()).map(|t| t.name.as_str()).collect();
+    let Some(name) = request.approve.tasks.iter().find(|name| !asking.contains(name.as_str())) else {
+        return Ok(());
+    };
+    let known = match asking.len() {
+        0 => "none does".to_owned(),
+        _ => format!("those that do: {}", asking.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    let why = format!("--approve={name}: no task of that name needs an approval; {known}");
+    Err(LocalError::Refused(why))
+}
+
+/// An approval that nobody can give would make a run wait for ever. `tasks` are those that may still ask.
+pub(super) fn refuse_unanswerable<'a>(
+    mut tasks: impl Iterator<Item = (&'a str, &'a Task)>,
+    request: &Request,
+) -> Result<(), LocalError> {
+    let open = tasks.find(|(_, t)| t.approval.is_some() && !request.approve.covers(&t.name));
+    match open.map(|(workflow, t)| (workflow, &t.name)).filter(|_| request.asks == Asks::Nowhere) {
         None => Ok(()),
         Some((workflow, task)) => Err(LocalError::Refused(format!(
             "task `{task}` of Workflow {workflow} needs an approval, and there is no terminal to ask at; \

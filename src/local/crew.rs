@@ -17,6 +17,9 @@ use crate::worker::{
 /// How long a conductor may take for each of its last steps when everything is killed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// Jobs that wait in a pool's queue: at least so many, and enough that no slot waits for the next commit.
+const WINDOW: usize = 1_000;
+
 /// What they are to do.
 pub(super) struct Orders {
     /// The name under which they lead and claim.
@@ -57,7 +60,7 @@ impl Crew {
             holder: orders.holder.clone(),
             shards: orders.shards,
             adopt: Adopt::Resume(orders.resume.into_iter().collect()),
-            limits: Limits::default(),
+            limits: Limits { window: WINDOW.max(request.slots.saturating_mul(4)), ..Limits::default() },
         });
         let executor = Processes::new(process::Params {
             root: scratch.path().to_owned(),
@@ -83,17 +86,25 @@ impl Crew {
         Ok(Crew { handle, conductor: conducting, worker: working, stop, shutdown, _scratch: scratch })
     }
 
-    /// Waits until the conductor has ended though nobody asked it to, and says why.
+    /// Waits until the conductor or the worker has ended though nobody asked it to, and says why.
     pub(super) async fn ended(&mut self) -> LocalError {
-        match self.conductor.join_next().await {
-            Some(Ok(Err(why))) => LocalError::Conductor(why),
-            Some(Ok(Ok(_))) | None => LocalError::Broken("it has stopped".to_owned()),
-            Some(Err(panic)) => LocalError::Broken(panic.to_string()),
+        tokio::select! {
+            biased;
+            told = self.conductor.join_next() => match told {
+                Some(Ok(Err(why))) => LocalError::Conductor(why),
+                Some(Ok(Ok(_))) | None => LocalError::Broken("the conductor has stopped".to_owned()),
+                Some(Err(panic)) => LocalError::Broken(format!("the conductor broke: {panic}")),
+            },
+            told = self.worker.join_next() => LocalError::Broken(match told {
+                Some(Err(panic)) => format!("the worker broke: {panic}"),
+                Some(Ok(())) | None => "the worker has stopped".to_owned(),
+            }),
         }
     }
 
-    /// Ends in order: the worker first, so that its last word is still taken.
-    pub(super) async fn end(mut self) {
+    /// Ends in order: the worker first, so that its last word is still taken. Dropping the future leaves the rest to
+    /// `kill`.
+    pub(super) async fn end(&mut self) {
         self.shutdown.drain.cancel();
         while self.worker.join_next().await.is_some() {}
         self.stop.cancel();
@@ -102,7 +113,7 @@ impl Crew {
 
     /// Ends at once; every process is killed. What was asked of the conductor is taken still, and the shards are
     /// given up, so that a resumed run need not wait.
-    pub(super) async fn kill(mut self, asked: &mut JoinSet<Result<(), DecideError>>) {
+    pub(super) async fn kill(&mut self, asked: &mut JoinSet<Result<(), DecideError>>) {
         self.shutdown.kill.cancel();
         while self.worker.join_next().await.is_some() {}
         let taken = async { while asked.join_next().await.is_some() {} };

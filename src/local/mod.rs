@@ -6,7 +6,8 @@
 //! ```text
 //!  request.rs    what the user asked for     choose.rs   file -> runs to submit (or findings)
 //!  lead.rs       the shards, or who has them  crew.rs     conductor and worker, at work
-//!  session.rs    submit, watch, cancel        approvals.rs  questions to the terminal
+//!  start.rs      what runs, in which session  submit.rs   the runs on their way
+//!  session.rs    watch, cancel, end           approvals.rs  questions to the terminal
 //!  screen.rs     live lines (wide.rs: of wide forEach)   summary.rs  what it came to
 //! ```
 
@@ -19,6 +20,8 @@ mod request;
 mod screen;
 mod session;
 mod signals;
+mod start;
+mod submit;
 mod summary;
 mod wide;
 
@@ -34,7 +37,7 @@ use crate::store::{Store, StoreError};
 
 pub use choose::{Chosen, choose};
 pub use request::{Approve, Asks, Request, Source};
-pub use session::run;
+pub use start::run;
 
 /// The parts that `main` picks.
 #[derive(Clone)]
@@ -122,7 +125,7 @@ pub enum LocalError {
         renewed_ms_ago: u64,
     },
     /// A defect of Relay's own.
-    #[error("the conductor broke: {0}")]
+    #[error("{0}")]
     Broken(String),
     /// A run cannot go on as it is stored.
     #[error("run {run} cannot go on: {why}")]

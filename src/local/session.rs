@@ -1,44 +1,41 @@
-//! From the choice to the summary: parts started, runs submitted, events shown, questions asked, signals obeyed.
+//! A session: runs submitted, events shown, questions asked, signals obeyed, and the summary.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::{io::Write, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::task::JoinSet;
 
-use crate::conductor::{Compile, DecideError, Handle, Submission, SubmitError, Verdict};
-use crate::feed::{Edge, Event, Item, Reader, Subscription};
+use crate::conductor::{DecideError, Handle, SubmitError, Verdict};
+use crate::feed::{Edge, Event, Item, Subscription};
 use crate::local::{
-    Asks, Exit, LocalError, Parts, Request, Source,
+    Asks, Exit, LocalError, Parts, Request,
     approvals::{Approvals, Asking},
-    choose::{Chosen, refuse_unanswerable},
-    crew::{Crew, Orders},
-    lead,
+    crew::Crew,
     screen::Screen,
     signals::Signals,
+    submit::Submitting,
     summary::summarize,
 };
-use crate::model::{
-    ids::{RunId, ShardId},
-    run::RunRow,
-    status::TaskStatus,
-    task_run::TaskRow,
-    workflow::Workflow,
-};
+use crate::model::{ids::RunId, status::TaskStatus, workflow::Workflow};
 use crate::store::RunRecord;
 
 /// Items of the feed that are shown before anything else is looked at.
 const SHOWN_AT_ONCE: usize = 256;
 
 /// A run that this session brings to its end.
-struct Watched {
-    name: String,
-    workflow: Arc<Workflow>,
-    ended: bool,
+pub(super) struct Watched {
+    pub(super) name: String,
+    pub(super) workflow: Arc<Workflow>,
+    /// Is it in the store?
+    pub(super) accepted: bool,
+    /// Nothing more is waited for.
+    pub(super) ended: bool,
+    /// Why it was never accepted.
+    pub(super) refused: Option<String>,
     /// Why it cannot go on: the others do.
-    aside: Option<String>,
+    pub(super) aside: Option<String>,
 }
 
-struct Session {
+pub(super) struct Session {
     request: Request,
     parts: Parts,
     screen: Screen,
@@ -47,130 +44,53 @@ struct Session {
     /// The question that is on the screen.
     question: Option<String>,
     handle: Handle,
+    submitting: Submitting,
     /// Cancels and verdicts on their way.
     asked: JoinSet<Result<(), DecideError>>,
     interrupted: bool,
 }
 
-/// Runs what was chosen, or goes on with what the request names, and shows it on `out`.
-pub async fn run(
-    request: Request,
-    chosen: Chosen,
-    parts: Parts,
-    compile: Compile,
-    out: Box<dyn Write + Send>,
-) -> Result<Exit, LocalError> {
-    let mut screen = Screen::new(out, request.colour);
-    let mut signals =
-        Signals::new().map_err(|why| LocalError::Machine { what: "listening for signals", why })?;
-    chosen.notices.iter().for_each(|notice| screen.say(&format!("note: {notice}")));
-    let mut resumed = match &request.source {
-        Source::File { .. } => None,
-        Source::Resume(id) => match reopen(&parts, &compile, &request, id).await? {
-            (workflow, record) if record.run.status.is_final() => {
-                screen.say(&format!("run {} ({id}) has ended before", record.run.name));
-                summarize(&mut screen, &workflow, &record);
-                return Ok(Exit::of(record.run.status));
-            }
-            live => Some(live),
-        },
-    };
-    let (runs, shards) = watch(&mut screen, &chosen, resumed.as_ref());
-    // The process for people, the rest against a namesake on another machine.
-    let holder =
-        format!("relay-run-{}-{}", std::process::id(), &uuid::Uuid::now_v7().simple().to_string()[20..]);
-    if !lead::take(&parts, (&holder, &shards), &mut screen, &mut signals).await? {
-        return Ok(Exit::Cancelled);
-    }
-    if let Some((_, record)) = &mut resumed {
-        // As it is now that nobody else changes it.
-        let id = record.run.id.clone();
-        *record = parts.store.run(&id).await?.ok_or(LocalError::NoSuchRun(id))?;
-    }
-    // Before anything can happen: a run that goes on may end at once.
-    let feed = parts.feed.subscribe(None, Reader::Every);
-    let resume = resumed.as_ref().map(|(_, record)| record.run.id.clone());
-    let crew = Crew::start(&request, &parts, compile, Orders { holder, shards, resume })?;
-    let session = Session {
-        approvals: Approvals::new(&request),
-        question: None,
-        handle: crew.handle.clone(),
-        asked: JoinSet::new(),
-        interrupted: false,
-        runs,
-        request,
-        parts,
-        screen,
-    };
-    session.go(crew, feed, (chosen.submissions, resumed.map(|(_, record)| record)), &mut signals).await
-}
-
-/// The runs to be shown, and the shards that they are in.
-fn watch(
-    screen: &mut Screen,
-    chosen: &Chosen,
-    resumed: Option<&(Arc<Workflow>, RunRecord)>,
-) -> (BTreeMap<RunId, Watched>, Vec<ShardId>) {
-    let new = chosen.submissions.iter().map(|s| (&s.run, &s.workflow));
-    let all: Vec<(&RunRow, &Arc<Workflow>)> =
-        new.chain(resumed.map(|(workflow, record)| (&record.run, workflow))).collect();
-    let mut runs = BTreeMap::new();
-    for (row, workflow) in &all {
-        screen.add(&row.id, &row.name, Arc::clone(workflow), row.started_at);
-        let (name, workflow) = (row.name.clone(), Arc::clone(workflow));
-        runs.insert(row.id.clone(), Watched { name, workflow, ended: false, aside: None });
-    }
-    let shards: BTreeSet<ShardId> = all.iter().map(|(row, _)| row.shard()).collect();
-    (runs, shards.into_iter().collect())
-}
-
-/// A stored run and what it runs.
-async fn reopen(
-    parts: &Parts,
-    compile: &Compile,
-    request: &Request,
-    id: &RunId,
-) -> Result<(Arc<Workflow>, RunRecord), LocalError> {
-    let record = parts.store.run(id).await?.ok_or_else(|| LocalError::NoSuchRun(id.clone()))?;
-    let broken = |why: String| LocalError::SetAside { run: id.clone(), why };
-    let revision = parts.store.revision(&record.run.workflow).await?;
-    let revision =
-        revision.ok_or_else(|| broken(format!("its revision {} is not there", record.run.workflow)))?;
-    let workflow = compile(&revision).map(Arc::new).map_err(broken)?;
-    if !record.run.status.is_final() {
-        let before = |row: &&TaskRow| {
-            row.key.item.is_none() && matches!(row.status, TaskStatus::Pending | TaskStatus::Blocked)
-        };
-        let open = record.tasks.iter().filter(before).map(|row| workflow.at(row.key.task));
-        refuse_unanswerable(open.map(|task| (workflow.name.as_str(), task)), request)?;
-    }
-    Ok((workflow, record))
-}
-
 impl Session {
-    async fn go(
+    pub(super) fn new(
+        (request, parts): (Request, Parts),
+        screen: Screen,
+        runs: BTreeMap<RunId, Watched>,
+        submitting: Submitting,
+        handle: Handle,
+    ) -> Session {
+        let (approvals, asked) = (Approvals::new(&request), JoinSet::new());
+        let (question, interrupted) = (None, false);
+        Session { request, parts, screen, runs, approvals, question, handle, submitting, asked, interrupted }
+    }
+
+    /// Brings every run to its end, or says why not.
+    pub(super) async fn go(
         mut self,
         mut crew: Crew,
         mut feed: Box<dyn Subscription>,
-        (submissions, resumed): (Vec<Submission>, Option<RunRecord>),
+        resumed: Option<RunRecord>,
         signals: &mut Signals,
     ) -> Result<Exit, LocalError> {
-        let mut failure = self.submit(submissions, &mut crew).await.err();
+        let mut failure = None;
         if let Some(record) = resumed {
             self.go_on(&record);
         }
         while failure.is_none() && self.runs.values().any(|r| !r.ended) {
+            self.submitting.next();
             tokio::select! {
                 biased;
                 () = signals.next() => {
                     if std::mem::replace(&mut self.interrupted, true) {
-                        self.screen.say("killed");
-                        crew.kill(&mut self.asked).await;
-                        self.say_how_to_resume();
+                        self.kill(&mut crew).await;
                         return Ok(Exit::Cancelled);
                     }
                     self.cancel_all();
                 }
+                (run, answer) = self.submitting.answered() => match answer {
+                    // The conductor's own word is better than that it has stopped.
+                    Err(SubmitError::Stopped) => failure = Some(crew.ended().await),
+                    answer => failure = self.submitted(&run, answer).err(),
+                },
                 error = crew.ended() => failure = Some(error),
                 items = feed.next(SHOWN_AT_ONCE) => {
                     for item in items {
@@ -188,26 +108,76 @@ impl Session {
         }
         if let Some(error) = failure {
             crew.kill(&mut self.asked).await;
+            self.say_how_to_resume();
             return Err(error);
         }
-        crew.end().await;
-        self.close().await
+        self.finish(crew, feed, signals).await
     }
 
-    async fn submit(&mut self, submissions: Vec<Submission>, crew: &mut Crew) -> Result<(), LocalError> {
-        for submission in submissions {
-            let (id, name) = (submission.run.id.clone(), submission.run.name.clone());
-            let workflow = submission.workflow.name.clone();
-            match self.handle.submit(submission).await {
-                Ok(()) => {}
-                // The conductor's own word is better than that it has stopped.
-                Err(SubmitError::Stopped) => return Err(crew.ended().await),
-                Err(e) => return Err(LocalError::Refused(format!("run {name}: {e}"))),
+    /// Everything has ended: conductor and worker end in order, unless a signal says at once, and the summaries follow.
+    async fn finish(
+        mut self,
+        mut crew: Crew,
+        mut feed: Box<dyn Subscription>,
+        signals: &mut Signals,
+    ) -> Result<Exit, LocalError> {
+        let mut least = Exit::Success;
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.next() => {
+                    self.kill(&mut crew).await;
+                    least = Exit::Cancelled;
+                    break;
+                }
+                () = crew.end() => break,
+                // An attempt that nobody waits for still writes, and would wait for its reader.
+                items = feed.next(SHOWN_AT_ONCE) => {
+                    for item in items {
+                        self.show(item).await?;
+                    }
+                }
             }
-            let id = if self.parts.durable { format!(" (id {id})") } else { String::new() };
-            self.screen.say(&format!("run {name} of {workflow}{id}"));
         }
+        drop(feed);
+        tokio::select! {
+            biased;
+            () = signals.next() => Ok(Exit::Cancelled),
+            exit = self.close() => exit.map(|exit| exit.max(least)),
+        }
+    }
+
+    async fn kill(&mut self, crew: &mut Crew) {
+        self.screen.say("killed");
+        crew.kill(&mut self.asked).await;
+        self.say_how_to_resume();
+    }
+
+    /// What became of a run on its way. The first may fail the whole; later, what was accepted goes on to its end.
+    fn submitted(&mut self, id: &RunId, answer: Result<(), SubmitError>) -> Result<(), LocalError> {
+        let Err(why) = answer else {
+            self.accept(id);
+            return Ok(());
+        };
+        let nothing_yet = !self.interrupted && self.runs.values().all(|r| !r.accepted && r.refused.is_none());
+        let Some(run) = self.runs.get_mut(id) else { return Ok(()) };
+        if nothing_yet {
+            return Err(LocalError::Refused(format!("run {}: {why}", run.name)));
+        }
+        self.screen.say(&format!("run {} was not accepted: {why}", run.name));
+        (run.refused, run.ended) = (Some(why.to_string()), true);
         Ok(())
+    }
+
+    /// A run is in the store, as its answer says, or an event that was here sooner.
+    fn accept(&mut self, id: &RunId) {
+        let Some(run) = self.runs.get_mut(id).filter(|r| !r.accepted) else { return };
+        run.accepted = true;
+        let shown = if self.parts.durable { format!(" (id {id})") } else { String::new() };
+        self.screen.say(&format!("run {} of {}{shown}", run.name, run.workflow.name));
+        if self.interrupted {
+            self.cancel(id.clone());
+        }
     }
 
     fn go_on(&mut self, record: &RunRecord) {
@@ -220,8 +190,12 @@ impl Session {
 
     async fn show(&mut self, item: Item) -> Result<(), LocalError> {
         match item {
-            Item::Line(line) => self.screen.log(&line),
+            Item::Line(line) => {
+                self.accept(&line.job.task_run.run);
+                self.screen.log(&line);
+            }
             Item::Event(event) => {
+                self.accept(&event.run);
                 self.screen.event(&event);
                 self.follow(event);
             }
@@ -271,12 +245,12 @@ impl Session {
         let Some(run) = self.runs.get(id) else { return };
         let asking = Asking { run: id, run_name: &run.name, task: run.workflow.at(task), message };
         let verdicts = self.approvals.ask(&self.request, &asking);
-        verdicts.into_iter().for_each(|v| self.decide(v));
+        self.decide(verdicts);
     }
 
     fn answered(&mut self, answer: Result<Vec<Verdict>, &'static str>) {
         match answer {
-            Ok(verdicts) => verdicts.into_iter().for_each(|v| self.decide(v)),
+            Ok(verdicts) => self.decide(verdicts),
             Err(instead) => self.screen.say(instead),
         }
     }
@@ -296,31 +270,63 @@ impl Session {
         }
     }
 
-    fn decide(&mut self, verdict: Verdict) {
+    /// The verdicts on one question, one after the other.
+    fn decide(&mut self, verdicts: Vec<Verdict>) {
+        if verdicts.is_empty() {
+            return;
+        }
         let handle = self.handle.clone();
-        self.asked.spawn(async move { handle.decide(verdict).await });
+        self.asked.spawn(async move {
+            for verdict in verdicts {
+                handle.decide(verdict).await?;
+            }
+            Ok(())
+        });
     }
 
+    fn cancel(&mut self, id: RunId) {
+        let handle = self.handle.clone();
+        self.asked.spawn(async move { handle.cancel(id, true).await });
+    }
+
+    /// Cancels what was accepted, and submits nothing more. The run on its way is cancelled once it is accepted.
     fn cancel_all(&mut self) {
         self.screen.say("cancelling; finally tasks still run; once more kills");
-        for (id, _) in self.runs.iter().filter(|(_, r)| !r.ended) {
-            let (handle, id) = (self.handle.clone(), id.clone());
-            self.asked.spawn(async move { handle.cancel(id, true).await });
+        for id in self.submitting.stop() {
+            if let Some(run) = self.runs.get_mut(&id) {
+                (run.refused, run.ended) = (Some("it was not submitted any more".to_owned()), true);
+            }
         }
+        let open = self.runs.iter().filter(|(_, r)| r.accepted && !r.ended);
+        let open: Vec<RunId> = open.map(|(id, _)| id.clone()).collect();
+        open.into_iter().for_each(|id| self.cancel(id));
     }
 
     fn say_how_to_resume(&mut self) {
-        if self.parts.durable {
-            for (id, _) in self.runs.iter().filter(|(_, r)| !r.ended) {
-                self.screen.say(&format!("it goes on with: relay run --database-url URL --resume {id}"));
-            }
+        if !self.parts.durable {
+            return;
+        }
+        for (id, run) in self.runs.iter().filter(|(_, r)| !r.ended) {
+            let which = match run.accepted {
+                true => "it goes on with".to_owned(),
+                false if self.submitting.on_its_way() == Some(id) => {
+                    format!("run {} may have been accepted; then it goes on with", run.name)
+                }
+                false => continue,
+            };
+            self.screen.say(&format!("{which}: relay run --database-url URL --resume {id}"));
         }
     }
 
     /// The summaries, from what is committed.
-    async fn close(mut self) -> Result<Exit, LocalError> {
+    async fn close(&mut self) -> Result<Exit, LocalError> {
         let mut exit = Exit::Success;
         for (id, run) in &self.runs {
+            if let Some(why) = &run.refused {
+                self.screen.say(&format!("{}: it was not accepted: {why}", run.name));
+                exit = exit.max(if self.interrupted { Exit::Cancelled } else { Exit::Failed });
+                continue;
+            }
             let record = self.parts.store.run(id).await?.ok_or_else(|| LocalError::NoSuchRun(id.clone()))?;
             summarize(&mut self.screen, &run.workflow, &record);
             if let Some(why) = &run.aside {

@@ -1,10 +1,20 @@
 //! What it came to: which tasks ran, how long, how often, and why something did not.
 
+use std::collections::BTreeMap;
+
 use crate::local::screen::{Screen, lasted, told_why};
 use crate::model::{
-    reason::Reason, status::TaskStatus, task::Task, task_run::TaskRow, time::between, workflow::Workflow,
+    reason::Reason,
+    status::TaskStatus,
+    task::{Task, TaskNo},
+    task_run::TaskRow,
+    time::between,
+    workflow::Workflow,
 };
 use crate::store::RunRecord;
+
+/// The rows of a run, by task: those of one task in the order of the record.
+type Rows<'a> = BTreeMap<TaskNo, Vec<&'a TaskRow>>;
 
 /// Items of a forEach that did not succeed are listed up to so many.
 const ITEMS_LISTED: usize = 20;
@@ -60,16 +70,18 @@ fn table(screen: &mut Screen, lines: &[Line]) {
 }
 
 fn lines(workflow: &Workflow, record: &RunRecord) -> Vec<Line> {
+    let mut rows = Rows::new();
+    record.tasks.iter().for_each(|row| rows.entry(row.key.task).or_default().push(row));
     let mut lines = Vec::new();
     for task in &workflow.tasks {
-        let of_task = record.tasks.iter().filter(|t| t.key.task == task.no);
-        let round = of_task.clone().map(|t| t.key.round).max().unwrap_or(1);
+        let Some(of_task) = rows.get(&task.no) else { continue };
+        let round = of_task.iter().map(|t| t.key.round).max().unwrap_or(1);
         let (items, own): (Vec<&TaskRow>, Vec<&TaskRow>) =
-            of_task.filter(|t| t.key.round == round).partition(|t| t.key.item.is_some());
+            of_task.iter().copied().filter(|t| t.key.round == round).partition(|t| t.key.item.is_some());
         let Some(row) = own.first() else { continue };
         let mut line = line(task.name.clone(), row);
         if let Some(Reason::UpstreamFailed | Reason::UpstreamSkipped) = row.reason {
-            line.why.push_str(&culprits(workflow, record, task));
+            line.why.push_str(&culprits(workflow, &rows, task));
         }
         if !items.is_empty() {
             let good = items.iter().filter(|i| i.status == TaskStatus::Success).count();
@@ -91,13 +103,11 @@ fn lines(workflow: &Workflow, record: &RunRecord) -> Vec<Line> {
 }
 
 /// Which of a task's upstreams kept it from running.
-fn culprits(workflow: &Workflow, record: &RunRecord, task: &Task) -> String {
-    let kept = |row: &&TaskRow| {
-        let bad = !matches!(row.status, TaskStatus::Success) && row.key.item.is_none();
-        bad && task.depends_on.contains(&row.key.task)
-    };
-    let named = |row: &TaskRow| format!("`{}` is {}", workflow.at(row.key.task).name, row.status);
-    let named: Vec<String> = record.tasks.iter().filter(kept).map(named).collect();
+fn culprits(workflow: &Workflow, rows: &Rows<'_>, task: &Task) -> String {
+    let upstreams = task.depends_on.iter().filter_map(|no| rows.get(no)).flatten();
+    let kept = |row: &&&TaskRow| row.status != TaskStatus::Success && row.key.item.is_none();
+    let named = |row: &&TaskRow| format!("`{}` is {}", workflow.at(row.key.task).name, row.status);
+    let named: Vec<String> = upstreams.filter(kept).map(named).collect();
     if named.is_empty() { String::new() } else { format!(": {}", named.join(", ")) }
 }
 

@@ -26,6 +26,24 @@ pub mod limits {
     pub const OUTPUT_BYTES: usize = 256 << 10;
     /// Bytes of the log of one attempt.
     pub const LOG_BYTES: usize = 10 << 20;
+    /// Levels of nesting of a value that comes in from outside or out of an expression: a param, an output, a result
+    /// (`[]` has one). Relay wraps such values: an output in the object of its task's outputs, those of a forEach in a
+    /// list too, items in `{"items": ...}`; at most two levels each, and what a store keeps may have 120, a parser 127.
+    pub const JSON_DEPTH: usize = 100;
+}
+
+/// Is a value nested no deeper than `limits::JSON_DEPTH`? (Not a depth: a value may be deeper than a stack is long.)
+pub fn is_shallow(value: &serde_json::Value) -> bool {
+    fn within(value: &serde_json::Value, levels: usize) -> bool {
+        use serde_json::Value;
+        match (value, levels.checked_sub(1)) {
+            (Value::Array(items), Some(left)) => items.iter().all(|item| within(item, left)),
+            (Value::Object(fields), Some(left)) => fields.values().all(|field| within(field, left)),
+            (Value::Array(_) | Value::Object(_), None) => false,
+            _ => true,
+        }
+    }
+    within(value, limits::JSON_DEPTH)
 }
 
 words! {

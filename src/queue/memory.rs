@@ -275,7 +275,8 @@ impl Books {
     /// What the worker holds, without knowing it.
     fn lost_answers(&self, claim: &Claim) -> Vec<Job> {
         let open = self.workers.get(&claim.worker).into_iter().flat_map(|w| &w.open);
-        let unknown = open.filter(|j| !claim.holding.contains(j)).filter_map(|j| self.leases.get(j));
+        let holding: BTreeSet<&JobId> = claim.holding.iter().collect();
+        let unknown = open.filter(|j| !holding.contains(j)).filter_map(|j| self.leases.get(j));
         let mut jobs: Vec<Job> = unknown.map(|h| h.job.clone()).collect();
         jobs.sort_by(|a, b| (a.rank, &a.id).cmp(&(b.rank, &b.id)));
         jobs.truncate(claim.slots);

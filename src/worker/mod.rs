@@ -1,7 +1,8 @@
 //! The worker: it claims jobs, runs them, streams what they write, tells how they ended. It knows jobs, never runs.
 //!
-//! One future is the whole worker, its processes included: whoever drops it leaves no process behind. Nothing in it
-//! depends on threads or on the machine's clock, so the simulation runs it with an executor of its own.
+//! One future is the whole worker, its processes included: whoever drops it leaves no process behind. (SIGKILL drops
+//! nothing: the processes of its tasks then live on until they end by themselves.) Nothing in it depends on threads or
+//! on the machine's clock, so the simulation runs it with an executor of its own.
 
 mod attempt;
 mod group;
@@ -21,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::feed::Feed;
-use crate::model::job::{Job, Outcome};
+use crate::model::{
+    job::{Job, Outcome},
+    workflow::limits,
+};
 use crate::queue::{Jobs, Pools};
 use crate::worker::log::LogSink;
 
@@ -71,7 +75,7 @@ impl Default for Limits {
             retry_first: Duration::from_millis(50),
             retry_longest: Duration::from_secs(5),
             farewell: Duration::from_secs(2),
-            log: 10 << 20,
+            log: limits::LOG_BYTES,
         }
     }
 }

@@ -5,11 +5,15 @@ use std::{collections::BTreeMap, fs::File, io::Read, os::fd::AsFd};
 use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
 
-use crate::model::{task::OutputDecl, workflow::ValueType};
+use crate::model::{
+    task::OutputDecl,
+    workflow::{
+        ValueType,
+        limits::{JSON_DEPTH, OUTPUT_BYTES},
+    },
+};
 use crate::worker::lines::clean;
 
-/// The largest output file, in bytes.
-pub const BYTES: usize = 256 << 10;
 /// The longest key, in bytes.
 pub const KEY_BYTES: usize = 63;
 /// How much of a line or value a message shows, in characters.
@@ -19,7 +23,7 @@ const SHOWN: usize = 120;
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// More than is taken.
-    #[error("$RELAY_OUTPUT has more than {} KiB: hand on a path or a URL instead of the data itself", BYTES >> 10)]
+    #[error("$RELAY_OUTPUT has more than {} KiB: hand on a path or a URL instead of the data itself", OUTPUT_BYTES >> 10)]
     TooLarge,
     /// A directory, a link, a pipe.
     #[error("$RELAY_OUTPUT is no regular file any more: append lines to it, and do not replace it")]
@@ -83,13 +87,13 @@ pub fn read(directory: impl AsFd, name: &str) -> Result<Vec<u8>, OutputError> {
         return Err(OutputError::NoFile);
     }
     let mut bytes = Vec::new();
-    file.take(BYTES as u64 + 1).read_to_end(&mut bytes).map_err(OutputError::Unreadable)?;
-    if bytes.len() > BYTES { Err(OutputError::TooLarge) } else { Ok(bytes) }
+    file.take(OUTPUT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(OutputError::Unreadable)?;
+    if bytes.len() > OUTPUT_BYTES { Err(OutputError::TooLarge) } else { Ok(bytes) }
 }
 
 /// The outputs that the content of the file means, held against what was declared.
 pub fn parse(content: &[u8], declared: &[OutputDecl]) -> Result<BTreeMap<String, Value>, OutputError> {
-    if content.len() > BYTES {
+    if content.len() > OUTPUT_BYTES {
         return Err(OutputError::TooLarge);
     }
     let mut outputs = BTreeMap::new();
@@ -121,12 +125,34 @@ fn pair(line: &str) -> Result<(&str, Value), String> {
         None => Ok((key(left)?, Value::String(right.to_owned()))),
         Some(left) => {
             let key = key(left)?;
+            let deep = depth(right);
+            if deep > JSON_DEPTH {
+                return Err(format!("its value is nested {deep} levels deep, and {JSON_DEPTH} are allowed"));
+            }
             let mut value =
                 serde_json::from_str(right).map_err(|e| format!("what follows `:=` is no JSON ({e})"))?;
             scrub(&mut value);
             Ok((key, value))
         }
     }
+}
+
+/// How deep a text of JSON is nested. The parser would only say that it gives up.
+fn depth(json: &str) -> usize {
+    let (mut now, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => now += 1,
+            b']' | b'}' => now = now.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(now);
+    }
+    deepest
 }
 
 fn key(text: &str) -> Result<&str, String> {
@@ -223,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nested_too_deep_is_refused_with_the_line_and_both_numbers() {
+        let nested =
+            |depth: usize| format!("ok=1\nj:={}{}", "{\"k\":[".repeat(depth / 2), "]}".repeat(depth / 2));
+        assert!(plain(&nested(JSON_DEPTH)).is_ok());
+        for depth in [JSON_DEPTH + 2, 126, 1_000] {
+            let message = plain(&nested(depth)).expect_err("too deep");
+            let why = format!("its value is nested {depth} levels deep, and {JSON_DEPTH} are allowed");
+            assert!(message.starts_with("line 2 ") && message.contains(&why), "{message}");
+        }
+        let text = format!("j:={}", json!(format!("\\\"{}", "[".repeat(1_000))));
+        assert!(plain(&text).is_ok(), "brackets in a text nest nothing");
+    }
+
+    #[test]
     fn declared_outputs_must_be_there_and_of_their_type() {
         let declared = [
             OutputDecl { name: "rows".into(), kind: ValueType::Integer },
@@ -239,7 +279,7 @@ mod tests {
 
     #[test]
     fn too_much_is_refused_aloud() {
-        let most = format!("a={}", "x".repeat(BYTES - 2));
+        let most = format!("a={}", "x".repeat(OUTPUT_BYTES - 2));
         assert!(plain(&most).is_ok());
         assert!(plain(&(most + "x")).expect_err("one byte too many").contains("256 KiB"));
     }

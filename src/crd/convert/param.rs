@@ -7,7 +7,7 @@ use crate::crd::finding::{Remarks, quoted};
 use crate::crd::tree::Cursor;
 use crate::crd::workflow as spec;
 use crate::model::expr::CEL_RESERVED;
-use crate::model::workflow::{Param, ValueType};
+use crate::model::workflow::{Param, ValueType, is_shallow, limits::JSON_DEPTH};
 
 /// Bytes of a compiled pattern: bounds what one manifest can cost.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -106,6 +106,12 @@ pub(in crate::crd) fn fits(param: &Param, value: &Value) -> Result<(), String> {
             shown(value)
         ));
     }
+    if !is_shallow(value) {
+        return Err(format!("{} is nested deeper than {JSON_DEPTH} levels", quoted(&param.name)));
+    }
+    if has_nul(value) {
+        return Err(format!("NUL (\\u0000) cannot be in a value, and is in {}", quoted(&param.name)));
+    }
     if let (Some(pattern), Value::String(text)) = (&param.pattern, value)
         && compiled(pattern).is_ok_and(|pattern| !pattern.is_match(text))
     {
@@ -128,6 +134,16 @@ pub(in crate::crd) fn fits(param: &Param, value: &Value) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// No database keeps a NUL in a text, and no process gets one. Only shallow values come here.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, field)| key.contains('\0') || has_nul(field)),
+        _ => false,
+    }
 }
 
 /// A whole number as an integer, `3.0` among them, so that every reader sees the same.

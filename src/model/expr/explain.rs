@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::limits::{MAX_RESULT_BYTES, MAX_STEPS};
 use super::refs::{Path, Step};
 use super::scope::Scope;
+use crate::model::workflow::limits::JSON_DEPTH;
 
 /// An expression that did not give a value that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum EvalErrorKind {
     /// The result is too large.
     #[error("gives more than {MAX_RESULT_BYTES} bytes")]
     TooLarge,
+    /// The result is nested too deep.
+    #[error("gives a value nested deeper than {JSON_DEPTH} levels")]
+    TooDeep,
     /// The evaluation is too much work.
     #[error("is too much work: more than {MAX_STEPS} loop steps, or as much copying")]
     TooCostly,

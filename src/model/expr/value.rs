@@ -6,11 +6,12 @@ use serde_json::{Map, Number, Value};
 
 use super::explain::{EvalErrorKind, type_in_words};
 use super::limits::MAX_RESULT_BYTES;
+use crate::model::workflow::limits::JSON_DEPTH;
 
 /// The value as JSON; object keys are in order.
 pub fn to_json(value: &dyn Val) -> Result<Value, EvalErrorKind> {
     let mut room = MAX_RESULT_BYTES;
-    convert(value, &mut room)
+    convert(value, &mut room, JSON_DEPTH)
 }
 
 /// A JSON value's type, for a message.
@@ -25,7 +26,8 @@ pub fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn convert(value: &dyn Val, room: &mut usize) -> Result<Value, EvalErrorKind> {
+fn convert(value: &dyn Val, room: &mut usize, levels: usize) -> Result<Value, EvalErrorKind> {
+    let inner = || levels.checked_sub(1).ok_or(EvalErrorKind::TooDeep);
     match value.as_builtin() {
         BuiltinRef::String(text) => {
             take(room, text.inner().len() + 2)?;
@@ -33,14 +35,16 @@ fn convert(value: &dyn Val, room: &mut usize) -> Result<Value, EvalErrorKind> {
         }
         BuiltinRef::List(list) => {
             take(room, 2)?;
+            let levels = inner()?;
             let items = list.inner().iter().map(|item| {
                 take(room, 1)?;
-                convert(item.as_ref(), room)
+                convert(item.as_ref(), room, levels)
             });
             Ok(Value::Array(items.collect::<Result<_, _>>()?))
         }
         BuiltinRef::Map(map) => {
             take(room, 2)?;
+            let levels = inner()?;
             // In order, so that of two faulty values the same one is named each time.
             let mut entries = Vec::with_capacity(map.inner().len());
             for (key, item) in map.inner().iter() {
@@ -53,7 +57,7 @@ fn convert(value: &dyn Val, room: &mut usize) -> Result<Value, EvalErrorKind> {
             }
             let entries = entries.into_iter().map(|(key, item)| {
                 take(room, key.len() + 4)?;
-                Ok((key, convert(item.as_ref(), room)?))
+                Ok((key, convert(item.as_ref(), room, levels)?))
             });
             Ok(Value::Object(entries.collect::<Result<Map<_, _>, _>>()?))
         }

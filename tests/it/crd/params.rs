@@ -139,6 +139,23 @@ fn flags_and_files_that_are_none_are_refused() {
 }
 
 #[test]
+fn no_value_has_a_nul_or_is_nested_too_deep() {
+    let manifests = read(&workflow()).expect("valid");
+    let resolved = |flag: &str| {
+        let values =
+            resolve(&manifests.workflows[0].workflow.params, &overrides(&["date=2026-11", flag], None));
+        values.map(|_| ()).map_err(|findings| findings.to_string())
+    };
+    let why = resolved("regions=[\"a\\u0000\"]").expect_err("a NUL");
+    assert!(why.contains("NUL (\\u0000) cannot be in a value, and is in \"regions\""), "{why}");
+    assert!(resolved("o={\"\\u0000\": 1}").is_err());
+    let nested = |levels: usize| format!("regions={}{}", "[".repeat(levels), "]".repeat(levels));
+    assert_eq!(resolved(&nested(100)), Ok(()));
+    let why = resolved(&nested(101)).expect_err("too deep");
+    assert!(why.contains("\"regions\" is nested deeper than 100 levels"), "{why}");
+}
+
+#[test]
 fn a_run_names_a_workflow_of_the_file() {
     let text = format!("{}{}", workflow(), run("{date: 2026-11}"));
     let found = super::findings(&text.replace("{name: w}, params: {date", "{name: v}, params: {date"));

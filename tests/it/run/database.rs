@@ -1,5 +1,6 @@
 //! Runs that Postgres keeps.
 
+use rustix::process::Signal;
 use sqlx::Row;
 
 use super::Desk;
@@ -116,4 +117,24 @@ fn a_namespace_that_another_process_runs_is_refused_and_names_it() {
         .replace("{name: flow}", "{name: flow, namespace: elsewhere}");
     other.write("flow.yaml", &text);
     assert_eq!(on(&other, &database, &[]).code, Some(0));
+}
+
+#[tokio::test]
+async fn signals_are_heard_while_the_database_does_not_answer() {
+    let (desk, database) = (Desk::flow(ONE), TestDb::new());
+    assert_eq!(on(&desk, &database, &["--migrate"]).code, Some(0));
+    let pool = database.pool().await;
+    let mut lock = pool.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.expect("locked");
+    let program = Program::start(desk.relay().args(["--database-url", database.url()]));
+    // It is about to write its run.
+    let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *lock).await.expect("counts") == 0 {}
+    program.signal(Signal::INT);
+    told::until(&program, "cancelling");
+    program.signal(Signal::INT);
+    let told = told::end(program);
+    assert_eq!((told.code, desk.marks().len()), (Some(130), 1), "{:?}", told.lines);
+    assert!(told.lines[1].starts_with("run flow-* may have been accepted; then it goes on with: relay run "));
+    lock.rollback().await.expect("unlocked");
 }

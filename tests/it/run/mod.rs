@@ -4,6 +4,7 @@ mod approvals;
 mod database;
 mod inputs;
 mod machine;
+mod parts;
 mod resume;
 mod signals;
 mod terminal;

@@ -102,6 +102,21 @@ fn an_approval_that_was_open_is_asked_again() {
 }
 
 #[test]
+fn an_approval_that_was_given_before_may_be_named_again() {
+    let spec = "  tasks:
+    - {name: publish, approval: {}, script: 'echo ready; [ $RELAY_ATTEMPT != 1 ] || exec sleep 60'}
+    - {name: other, dependsOn: [publish], approval: {}, command: ['true']}";
+    let (desk, database) = (Desk::flow(spec), TestDb::new());
+    let (program, id) = start(&desk, &database, "publish | ready");
+    drop(program);
+    let told = resume(&desk, &database, &id, &["--approve=publish"]);
+    assert_eq!(told.code, Some(2));
+    assert!(told.errors.contains("--approve=other"), "only what is open is missed: {}", told.errors);
+    let told = resume(&desk, &database, &id, &["--approve=publish,other"]);
+    assert_eq!((told.code, told.errors.as_str()), (Some(0), ""), "{:?}", told.lines);
+}
+
+#[test]
 fn what_cannot_be_resumed_is_refused() {
     let (desk, database) = (Desk::flow(THREE), TestDb::new());
     let (program, id) = start(&desk, &database, "second | ready");

@@ -144,6 +144,23 @@ fn questions_come_one_at_a_time_and_one_that_is_over_is_not_asked() {
 }
 
 #[test]
+fn a_line_typed_before_a_question_is_no_answer_to_it() {
+    let desk = Desk::flow(
+        "  tasks:
+    - {name: one, approval: {}, script: echo one >> $MARKS}
+    - {name: two, approval: {}, script: echo two >> $MARKS}",
+    );
+    let mut user = User::starts(&mut desk.relay());
+    user.sees("? approve `one`");
+    user.types("y\ny\ny\n");
+    user.sees("? approve `two`");
+    user.sees("one SUCCESS");
+    user.types("n\n");
+    user.sees("two FAILED: rejected by ada");
+    assert_eq!((user.leaves(), desk.marks()), (Some(1), vec!["one".to_owned()]));
+}
+
+#[test]
 fn the_question_is_seen_where_other_lines_go_elsewhere() {
     let desk = Desk::flow(ONE);
     let mut shell = Command::new("sh");

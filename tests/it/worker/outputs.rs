@@ -69,6 +69,14 @@ async fn too_much_is_refused_aloud() {
 }
 
 #[tokio::test]
+async fn what_no_store_could_keep_fails_the_task_alone() {
+    let deep = format!("j:={}{}", "[".repeat(125), "]".repeat(125));
+    let ran = Bench::default().run(&script(&format!("echo '{deep}' > \"$RELAY_OUTPUT\""))).await;
+    let message = invalid(&ran);
+    assert!(message.contains("nested 125 levels deep, and 100 are allowed"), "{message}");
+}
+
+#[tokio::test]
 async fn whatever_stands_in_the_files_place_is_neither_followed_nor_waited_for() {
     let bench = Bench::default();
     let secret = bench.root.path().join("secret");

@@ -5,6 +5,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::model::expr::*;
+use crate::model::workflow::limits::JSON_DEPTH;
 
 /// A worker thread's stack; everything here must fit, in a debug build too.
 fn on_a_small_stack(check: impl FnOnce() + Send + 'static) {
@@ -75,6 +76,17 @@ fn the_deepest_expression_allowed_is_evaluated() {
         let loops = format!("{}1{}", "[1].map(x, ".repeat(12), ")".repeat(12));
         assert!(Expr::parse(&loops).expect("parses").eval(&Scope::new()).is_ok());
     });
+}
+
+#[test]
+fn a_result_is_nested_no_deeper_than_a_value_may_be() {
+    let nested = |levels: usize| (1..levels).fold(json!([]), |inner, _| json!([inner]));
+    let mut scope = Scope::new();
+    scope.set("v", nested(JSON_DEPTH));
+    assert_eq!(kind("v", &scope), None);
+    assert_eq!(kind("[v]", &scope), Some(EvalErrorKind::TooDeep));
+    assert_eq!(kind("{'k': v}", &scope), Some(EvalErrorKind::TooDeep));
+    assert_eq!(kind("[v].size()", &scope), None, "what does not leave it is nobody's business");
 }
 
 #[test]
