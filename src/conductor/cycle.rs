@@ -12,7 +12,7 @@ use crate::conductor::{
 use crate::engine::Plan;
 use crate::model::{
     ids::{RunId, TaskKey},
-    job::{JobId, Report},
+    job::{JobId, News, Report},
     time::later,
 };
 use crate::queue::Position;
@@ -37,6 +37,14 @@ pub(super) enum Input {
 }
 
 impl Input {
+    /// The job whose end it tells.
+    fn ended_job(&self) -> Option<JobId> {
+        match self {
+            Input::Report(_, Report { job, news: News::Ended(_), .. }) => Some(job.clone()),
+            _ => None,
+        }
+    }
+
     /// The run that it is about.
     fn run(&self) -> Option<&RunId> {
         match self {
@@ -102,6 +110,9 @@ impl Conductor {
                     if let [culprit] = runs.as_slice() {
                         let (his, others): (Vec<Input>, Vec<Input>) =
                             inputs.into_iter().partition(|i| i.run() == Some(culprit));
+                        // Its results cannot be kept, and later ones let the queue forget them: so must the leases
+                        // go, or whoever loads the run again waits for ever for a worker that is through.
+                        self.outbox.ended.extend(his.iter().filter_map(Input::ended_job));
                         his.into_iter().for_each(|input| input.refuse(&why));
                         self.set_aside(culprit, why);
                         work.push((others, only));
@@ -181,7 +192,8 @@ impl Conductor {
             Woken::Message(None) | Woken::Time => {}
             Woken::QueueDown => self.queue_failed(),
         }
-        while inputs.len() < self.limits.batch {
+        // Messages have a share of their own: however many reports there are, a cancel is heard.
+        for _ in 0..self.limits.batch {
             let Ok(message) = self.inbox.try_recv() else { break };
             inputs.push(Input::Message(message));
         }
@@ -219,6 +231,7 @@ impl Conductor {
 
     /// Renews leadership and sweeps, when it is time for that.
     async fn keep_time(&mut self) -> Result<(), ConductorError> {
+        self.notice_standstill();
         self.keep_leading().await?;
         let now = self.clock.now();
         if now >= self.sweep.due {

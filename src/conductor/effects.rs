@@ -58,13 +58,27 @@ impl Outbox {
         }
     }
 
-    /// Forgets a run that is final, or will be loaded again.
+    /// Forgets a run that is final, or will be loaded again; looks at nothing else.
     pub(super) fn forget(&mut self, run: &RunId) {
+        let first = TaskKey { task: 0, item: None, round: 0 };
+        let of_run = |set: &BTreeSet<(RunId, TaskKey)>| -> Vec<(RunId, TaskKey)> {
+            set.range((run.clone(), first)..).take_while(|(r, _)| r == run).cloned().collect()
+        };
         for queued in self.queued.values_mut() {
-            queued.retain(|(r, _)| r != run);
+            for place in of_run(queued) {
+                queued.remove(&place);
+            }
         }
-        self.publish.retain(|(r, _)| r != run);
-        self.remove.retain(|job, _| job.task_run.run != *run);
+        self.queued.retain(|_, queued| !queued.is_empty());
+        for place in of_run(&self.publish) {
+            self.publish.remove(&place);
+        }
+        let first = JobId { task_run: TaskRunId { run: run.clone(), key: first }, attempt: 0 };
+        let jobs = self.remove.range(first..).take_while(|(job, _)| job.task_run.run == *run);
+        let jobs: Vec<JobId> = jobs.map(|(job, _)| job.clone()).collect();
+        for job in jobs {
+            self.remove.remove(&job);
+        }
     }
 }
 

@@ -10,8 +10,20 @@ use jiff::Timestamp;
 use crate::conductor::{Adopt, Conductor, ConductorError, SWEEP_EVERY, commit::Draft, cycle::Input};
 use crate::engine::{Effect, Run};
 use crate::feed::{Edge, Event};
-use crate::model::{ids::RunId, job::JobId, run::Actor, status::TaskStatus, time::later, workflow::Workflow};
+use crate::model::{
+    ids::{RunId, WorkflowId},
+    job::JobId,
+    run::Actor,
+    status::TaskStatus,
+    time::later,
+    workflow::Workflow,
+};
 use crate::store::{Leadership, StoreError};
+
+/// Definitions kept at hand, those of live runs aside.
+const WORKFLOWS_KEPT: usize = 1_000;
+/// Runs set aside that are known by name.
+const ASIDE_KEPT: usize = 10_000;
 
 /// When each run wants its next tick.
 #[derive(Default)]
@@ -153,6 +165,11 @@ impl Conductor {
                 }
             },
         };
+        let committed =
+            record.tasks.iter().flat_map(|t| [Some(t.created_at), t.ready_at, t.started_at, t.finished_at]);
+        if let Some(latest) = committed.flatten().chain([record.run.started_at]).max() {
+            self.clock.at_least(latest);
+        }
         let now = self.clock.now();
         match Run::restore(workflow, record.run, record.tasks, record.approvals, now) {
             Ok((run, plan)) => self.restored(id, run, plan),
@@ -161,18 +178,23 @@ impl Conductor {
         Ok(())
     }
 
-    async fn compile_stored(
-        &mut self,
-        id: &crate::model::ids::WorkflowId,
-    ) -> Result<Result<Arc<Workflow>, String>, StoreError> {
+    async fn compile_stored(&mut self, id: &WorkflowId) -> Result<Result<Arc<Workflow>, String>, StoreError> {
         let Some(revision) = self.store.revision(id).await? else {
             return Ok(Err(format!("its revision {id} is not there")));
         };
         Ok((self.compile)(&revision).map(|workflow| {
             let workflow = Arc::new(workflow);
-            self.workflows.insert(id.clone(), workflow.clone());
+            self.keep(id.clone(), workflow.clone());
             workflow
         }))
+    }
+
+    /// Keeps a definition at hand; beyond a bound those go that no live run needs.
+    pub(super) fn keep(&mut self, id: WorkflowId, workflow: Arc<Workflow>) {
+        if self.workflows.len() >= WORKFLOWS_KEPT {
+            self.workflows.retain(|_, kept| Arc::strong_count(kept) > 1);
+        }
+        self.workflows.insert(id, workflow);
     }
 
     fn restored(&mut self, id: &RunId, run: Run, plan: crate::engine::Plan) {
@@ -218,6 +240,9 @@ impl Conductor {
             error: Some(why.clone()),
             at: self.clock.now(),
         }]);
+        if self.aside.len() >= ASIDE_KEPT {
+            self.aside.pop_first();
+        }
         self.aside.insert(id.clone(), why);
     }
 }

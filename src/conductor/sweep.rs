@@ -75,6 +75,15 @@ impl Conductor {
         self.sweep.due = self.sweep.due.min(until);
     }
 
+    /// A conductor that stood still (a stopped process, a closed lid) may have stood still together with its workers
+    /// and the queue: their silence counts from now on.
+    pub(super) fn notice_standstill(&mut self) {
+        let now = self.clock.now();
+        if between(self.sweep.renew_due, now) >= OUTAGE {
+            self.sweep.beats_since = now;
+        }
+    }
+
     /// Notes which jobs are not where they should be.
     pub(super) async fn begin_sweep(&mut self, census: Census) {
         let now = self.clock.now();

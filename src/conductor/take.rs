@@ -8,9 +8,11 @@ use crate::conductor::{
 };
 use crate::engine::{Event, Refused, Run};
 use crate::model::{
-    ids::{RunId, TaskKey},
+    ids::RunId,
     job::{JobId, News, Report},
+    run::RunRow,
 };
+use crate::store::StoreError;
 
 impl Conductor {
     /// Takes an input. Whatever it changes is in the draft, and in memory until the draft fails.
@@ -96,7 +98,7 @@ impl Conductor {
             run: verdict.run.clone(),
             task: verdict.task.clone(),
         })?;
-        let round = run.task_run(TaskKey::of_task(task)).map_or(1, |row| row.key.round);
+        let round = run.newest(task).map_or(1, |row| row.key.round);
         let event = Event::Decided {
             task,
             asking: verdict.asking.unwrap_or(round),
@@ -108,7 +110,7 @@ impl Conductor {
     }
 
     async fn submit(&mut self, draft: &mut Draft, submission: &Submission) -> Result<(), SubmitError> {
-        let Submission { revision, workflow, run } = submission;
+        let Submission { workflow, run, .. } = submission;
         if self.runs.contains_key(&run.id) {
             return Ok(());
         }
@@ -121,18 +123,42 @@ impl Conductor {
         if self.runs.len() >= self.limits.live_runs {
             return Err(SubmitError::TooMany(self.runs.len()));
         }
-        let refused = |e: crate::store::StoreError| SubmitError::Store(e.to_string());
-        if self.store.run(&run.id).await.map_err(refused)?.is_some() {
+        if !self.prepare(submission).await? {
             return Ok(());
         }
-        if !self.workflows.contains_key(&revision.id) {
-            self.store.put_revision(revision).await.map_err(refused)?;
-            self.workflows.insert(revision.id.clone(), workflow.clone());
-        }
-        match Run::begin(workflow.clone(), run.clone(), self.clock.now()) {
+        // It begins now, however long it took to come so far.
+        let now = self.clock.now();
+        let run = RunRow { created_at: now, started_at: now, ..run.clone() };
+        match Run::begin(workflow.clone(), run, now) {
             Ok((run, plan)) => self.begin(draft, run, plan),
             Err(refused) => return Err(SubmitError::Store(refused.to_string())),
         }
         Ok(())
+    }
+
+    /// Sees that the run is new, and keeps its revision. Waits for the store as long as it must, as a commit does.
+    async fn prepare(&mut self, submission: &Submission) -> Result<bool, SubmitError> {
+        let Submission { revision, workflow, run } = submission;
+        let mut tries = 0;
+        loop {
+            let kept = match self.store.run(&run.id).await {
+                Ok(Some(_)) => return Ok(false),
+                Ok(None) if self.workflows.contains_key(&revision.id) => return Ok(true),
+                Ok(None) => self.store.put_revision(revision).await,
+                Err(e) => Err(e),
+            };
+            match kept {
+                Ok(()) => {
+                    self.keep(revision.id.clone(), workflow.clone());
+                    return Ok(true);
+                }
+                Err(e @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => {
+                    tracing::warn!(run.id = %run.id, error = %e, tries, "A run could not be accepted yet");
+                    tries += 1;
+                    self.pause(tries).await.map_err(|_| SubmitError::Stopped)?;
+                }
+                Err(e) => return Err(SubmitError::Store(e.to_string())),
+            }
+        }
     }
 }

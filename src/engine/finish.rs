@@ -31,6 +31,7 @@ impl Run {
     pub(super) fn end(&mut self, key: TaskKey, status: TaskStatus, reason: Option<Reason>) {
         self.step(key, status, reason);
         if key.item.is_none() {
+            self.nodes[key.task as usize].document.take();
             self.ended.push_back(key.task);
             return;
         }

@@ -8,7 +8,7 @@ use crate::engine::{Run, scope};
 use crate::model::{
     ids::{TaskKey, TaskRunId},
     job::{Inputs, Job, JobId, PROTOCOL, Program},
-    task::{Action, Task},
+    task::{Action, Task, TaskNo},
 };
 
 impl Run {
@@ -34,26 +34,24 @@ impl Run {
             env: inputs.env,
             timeout: task.timeout,
             outputs: task.outputs.clone(),
-            input: Arc::new(self.document(key)),
+            item: key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned()),
+            input: self.node(key.task).document.get_or_init(|| Arc::new(self.document(key.task))).clone(),
         })
     }
 
-    /// The content of `$RELAY_INPUT`: made from final rows and params alone, so it is the same at each attempt.
-    fn document(&self, key: TaskKey) -> Value {
-        let task = self.workflow.at(key.task);
+    /// What the jobs of a task share of `$RELAY_INPUT`: made from final rows and params alone, so it is the same at
+    /// each attempt, and once for all items.
+    fn document(&self, no: TaskNo) -> Value {
+        let task = self.workflow.at(no);
         let upstream = |no: &u32| {
             let (task, node) = (self.workflow.at(*no), self.node(*no));
             let value = json!({ "status": node.row.status.as_str(), "outputs": scope::outputs(task, node) });
             (task.name.clone(), value)
         };
         let tasks: Map<String, Value> = task.depends_on.iter().map(upstream).collect();
-        let element =
-            key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned());
         json!({
             "params": self.row.params.as_ref(),
             "run": self.run_value(if task.finally { self.coming_status().0.as_str() } else { "RUNNING" }),
-            "item": element,
-            "index": key.item,
             "tasks": tasks,
         })
     }

@@ -26,7 +26,7 @@ mod view;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use jiff::Timestamp;
@@ -227,6 +227,8 @@ struct Node {
     skipped: usize,
     group: Option<Group>,
     approvals: Vec<ApprovalRow>,
+    /// What its jobs share of `$RELAY_INPUT`, made for the first of them and dropped when it ends.
+    document: OnceLock<Arc<Value>>,
 }
 
 /// A live run.

@@ -26,6 +26,7 @@ impl Run {
             skipped: 0,
             group: None,
             approvals: Vec::new(),
+            document: Default::default(),
         };
         let count = |finally| workflow.tasks.iter().filter(|t| t.finally == finally).count();
         Run {

@@ -9,6 +9,7 @@ use crate::model::{
     ids::TaskKey,
     run::RunRow,
     status::TaskStatus,
+    task::TaskNo,
     task_run::{ApprovalRow, TaskRow},
     workflow::Workflow,
 };
@@ -37,6 +38,11 @@ impl Run {
     /// A task run of the newest rounds.
     pub fn task_run(&self, key: TaskKey) -> Option<&TaskRow> {
         self.row_of(key)
+    }
+
+    /// A task's row of its newest round.
+    pub fn newest(&self, no: TaskNo) -> Option<&TaskRow> {
+        self.nodes.get(no as usize).map(|node| &node.row)
     }
 
     /// Every task run of the newest rounds: a task, then its items.

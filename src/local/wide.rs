@@ -3,7 +3,7 @@
 use crate::model::status::TaskStatus;
 
 /// With more items than this a forEach is wide.
-const WIDE: usize = 10;
+const WIDE: usize = 20;
 /// So many times its progress is told.
 const STEPS: usize = 10;
 
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_few_items_need_none() {
         let mut group = Wide::default();
-        (0..10).for_each(|_| group.follow(None, TaskStatus::Ready));
+        (0..20).for_each(|_| group.follow(None, TaskStatus::Ready));
         group.follow(Some(TaskStatus::Running), TaskStatus::Success);
         assert!(!group.is_wide() && group.progress().is_none());
     }

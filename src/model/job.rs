@@ -80,8 +80,29 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// What its outputs must be.
     pub outputs: Vec<OutputDecl>,
-    /// The content of `$RELAY_INPUT`.
+    /// The element of a forEach item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
+    /// The rest of `$RELAY_INPUT`, which all jobs of a task share.
     pub input: Arc<Value>,
+}
+
+impl Job {
+    /// The content of `$RELAY_INPUT`: {params, run, tasks, item, index}.
+    pub fn input_file(&self) -> serde_json::Result<Vec<u8>> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            #[serde(flatten)]
+            shared: &'a Value,
+            item: &'a Option<Value>,
+            index: Option<u32>,
+        }
+        serde_json::to_vec(&Document {
+            shared: &self.input,
+            item: &self.item,
+            index: self.id.task_run.key.item,
+        })
+    }
 }
 
 /// How an attempt ended.

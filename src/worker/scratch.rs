@@ -44,7 +44,7 @@ impl Scratch {
             }
         };
         fs::create_dir(scratch.work())?;
-        write(&scratch.input(), 0o600, &serde_json::to_vec(&*job.input)?)?;
+        write(&scratch.input(), 0o600, &job.input_file()?)?;
         write(&scratch.output(), 0o600, b"")?;
         if let Program::Script(script) = &job.program {
             write(&scratch.script(), 0o700, script.as_bytes())?;

@@ -75,8 +75,9 @@ fn by_code(e: &dyn sqlx::error::DatabaseError) -> StoreError {
     let passing = match code.as_ref() {
         // A read-only standby after a failover; lock and statement timeouts; a lack of locks.
         "25006" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" => true,
-        // Connection, rights of the connection, rollback (serialisation, deadlock), resources, the system's own I/O.
-        code => ["08", "28", "40", "53", "58"].iter().any(|class| code.starts_with(class)),
+        // Connection, rights of the connection, rollback (serialisation, deadlock), resources, the system's own I/O; and
+        // what the texts of the statements rest on, as rights and tables: a fault of the database, of no row.
+        code => ["08", "28", "3D", "3F", "40", "42", "53", "58"].iter().any(|class| code.starts_with(class)),
     };
     if passing {
         return StoreError::Unavailable(format!("{} ({code})", e.message()));

@@ -31,6 +31,7 @@ pub fn job_of(task: u32, program: Program) -> Job {
         env: Vec::new(),
         timeout: None,
         outputs: Vec::new(),
+        item: None,
         input: Arc::new(json!({})),
     }
 }

@@ -90,9 +90,11 @@ async fn a_task_starts_in_an_empty_directory_that_goes_away() {
 #[tokio::test]
 async fn the_input_is_a_file() {
     let input = json!({"params": {"day": "2026-11-20"}, "tasks": {"up": {"outputs": {"n": 1}}}});
-    let job = Job { input: Arc::new(input.clone()), ..script("cat \"$RELAY_INPUT\"") };
+    let job = Job { input: Arc::new(input), item: Some(json!("eu")), ..script("cat \"$RELAY_INPUT\"") };
     let ran = Bench::default().run(&job).await;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(ran.stdout()[0]).expect("JSON"), input);
+    let found = serde_json::from_str::<serde_json::Value>(ran.stdout()[0]).expect("JSON");
+    let tasks = json!({"up": {"outputs": {"n": 1}}});
+    assert_eq!(found, json!({"params": {"day": "2026-11-20"}, "tasks": tasks, "item": "eu", "index": null}));
 }
 
 #[tokio::test]

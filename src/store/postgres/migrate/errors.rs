@@ -65,7 +65,9 @@ pub enum MigrateError {
         found: i64,
     },
     /// The database is behind this binary.
-    #[error("the database is at version {found}, and this binary needs {NEWEST}: run `relay migrate up`")]
+    #[error(
+        "the database is at version {found}, and this binary needs {NEWEST}: run `relay migrate up --database-url URL`, or add --migrate to `relay run`"
+    )]
     Older {
         /// Its version.
         found: i64,
