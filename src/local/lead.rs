@@ -25,9 +25,13 @@ pub(super) async fn take(
     for shard in shards {
         let mut seen: Option<(String, u64)> = None;
         let mut waited = Duration::ZERO;
-        while let Leadership::Held { holder: other, renewed_ms_ago } =
-            parts.store.lead(*shard, holder).await?
-        {
+        loop {
+            let led = tokio::select! {
+                biased;
+                () = signals.next() => return Ok(false),
+                led = parts.store.lead(*shard, holder) => led?,
+            };
+            let Leadership::Held { holder: other, renewed_ms_ago } = led else { break };
             let lives = seen.as_ref().is_some_and(|(name, ago)| *name != other || renewed_ms_ago < *ago);
             if lives || waited > PATIENCE {
                 return Err(LocalError::Held { holder: other, renewed_ms_ago });

@@ -26,7 +26,7 @@ use relay::{
 
 use super::{Desk, a_run, flow};
 
-/// Refuses every run of this name.
+/// Refuses every run of this name, and every output called `bad`.
 struct Picky(MemoryStore, &'static str);
 
 #[async_trait]
@@ -51,8 +51,10 @@ impl Store for Picky {
     }
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut rows = batch.runs.values().filter_map(|changes| changes.run.as_ref());
-        match rows.any(|change| change.row.name == self.1) {
-            true => Err(StoreError::Refused("it does not like the name".to_owned())),
+        let mut outputs = batch.runs.values().flat_map(|changes| changes.tasks.values());
+        let bad = outputs.any(|change| change.row.output.as_ref().is_some_and(|o| o.get("bad").is_some()));
+        match bad || rows.any(|change| change.row.name == self.1) {
+            true => Err(StoreError::Refused("it does not like that".to_owned())),
             false => self.0.commit(batch).await,
         }
     }
@@ -178,4 +180,21 @@ async fn a_worker_that_breaks_is_told_and_the_run_can_be_resumed() {
     assert_eq!(error.code(), 1);
     assert!(error.to_string().starts_with("the worker broke: "), "{error}");
     assert!(text.contains("goes on with: relay run --database-url URL --resume "), "{text}");
+}
+
+#[tokio::test]
+async fn what_still_writes_once_its_run_is_set_aside_ends_all_the_same() {
+    // More than the feed holds for a reader.
+    let desk = Desk::flow(
+        "  tasks:
+    - {name: bad, script: 'echo bad=1 >> $RELAY_OUTPUT; echo now >> $MARKS'}
+    - name: loud
+      script: |
+        until [ -s $MARKS ]; do :; done
+        head -c 9000000 /dev/zero | tr '\\0' x | fold -w 9000
+        echo done >> $MARKS",
+    );
+    let (exit, text) = run(&desk, parts("", false)).await;
+    assert_eq!((exit.expect("it ends"), desk.marks()), (Exit::Failed, vec!["now".into(), "done".into()]));
+    assert!(text.contains(": it cannot go on: ") && text.contains("it does not like that"), "{}", text.len());
 }
