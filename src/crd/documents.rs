@@ -137,10 +137,13 @@ impl Loader {
             known.params = converted.params;
             if let Some(workflow) = converted.workflow {
                 known.index = Some(self.manifests.workflows.len());
+                let declared = root.field("spec").field("params");
+                let params_at = (0..workflow.params.len()).map(|place| declared.item(place).at).collect();
                 let (workflow, labels) = (Arc::new(workflow), meta.labels);
                 self.manifests.workflows.push(WorkflowManifest {
                     workflow,
                     spec: written,
+                    params_at,
                     labels,
                     at: document.at,
                 });

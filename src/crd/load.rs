@@ -34,6 +34,8 @@ pub struct WorkflowManifest {
     pub workflow: Arc<Workflow>,
     /// The spec as written, as JSON: what a revision stores.
     pub spec: Json,
+    /// Where each of its params is declared, in their order.
+    pub params_at: Vec<Pos>,
     /// metadata.labels
     pub labels: BTreeMap<String, String>,
     /// Where it begins in the file.

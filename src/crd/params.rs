@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::crd::convert::param::{article, fits, quotes, whole};
 use crate::crd::finding::{Finding, Findings, Remark, Remarks, quoted};
 use crate::crd::tree::{Cursor, Entry, Node, Pos, Value};
-use crate::crd::{load, near, yaml};
+use crate::crd::{WorkflowManifest, load, near, yaml};
 use crate::model::workflow::{Param, ValueType};
 
 /// Values given beside a Run: by flags and by a file of params.
@@ -101,16 +101,28 @@ fn params_file(name: &str, bytes: &[u8]) -> Result<ParamsFile, Findings> {
     }
 }
 
-/// The values for a run of a Workflow that no Run object asks for.
-pub fn resolve(declared: &[Param], overrides: &Overrides) -> Result<BTreeMap<String, Json>, Findings> {
+/// The values for a run of a Workflow that no Run object asks for; `file` is the name of the Workflow's file.
+pub fn resolve(
+    file: &str,
+    manifest: &WorkflowManifest,
+    overrides: &Overrides,
+) -> Result<BTreeMap<String, Json>, Findings> {
+    let declared = &manifest.workflow.params;
     let empty = Node::new(Value::Map(Vec::new()), Pos::default());
     let mut remarks = Remarks::default();
     let (values, mut wrong) = of_run(declared, &Cursor::root(&empty), overrides, &mut remarks);
-    wrong.extend(strangers(&[declared], overrides));
+    wrong.extend(strangers(&[declared.as_slice()], overrides));
     // What a Run would lack is here for the flags to give.
     for remark in remarks.into_list() {
         let fix = remark.fix.map(|fix| fix.replace("give it here, or with", "give it with"));
-        wrong.push(Finding { file: String::new(), ..flag_finding("", remark.reason, fix) });
+        let missing = flag_finding(file, remark.reason, fix);
+        let place = declared.iter().position(|param| param.name == remark.path);
+        wrong.push(match place.and_then(|place| Some((place, manifest.params_at.get(place)?))) {
+            Some((place, at)) => {
+                Finding { line: at.line, column: at.column, path: format!("spec.params[{place}]"), ..missing }
+            }
+            None => missing,
+        });
     }
     match Findings::of(wrong) {
         Some(findings) => Err(findings),

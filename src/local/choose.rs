@@ -116,7 +116,7 @@ fn submissions(
             ))
         })?,
     };
-    let params = crd::resolve(&workflow.workflow.params, overrides).map_err(LocalError::Findings)?;
+    let params = crd::resolve(file, workflow, overrides).map_err(LocalError::Findings)?;
     let name = format!("{}-{}", workflow.workflow.name, suffix());
     Ok(vec![submission(workflow, name, Value::Object(params.into_iter().collect()), now)?])
 }

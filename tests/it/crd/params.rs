@@ -53,8 +53,7 @@ fn a_flag_is_read_by_the_declared_type() {
     let manifests = read(&text).expect("valid");
     for text in ["5", "", "true", "a=b", "[1", " x "] {
         let flag = format!("s={text}");
-        let all =
-            resolve(&manifests.workflows[0].workflow.params, &overrides(&[&flag], None)).expect("a text");
+        let all = resolve("f.yaml", &manifests.workflows[0], &overrides(&[&flag], None)).expect("a text");
         assert_eq!(all["s"], text, "a string is taken as it is");
     }
 }
@@ -102,13 +101,13 @@ fn each_source_is_named() {
 #[test]
 fn a_workflow_without_a_run_takes_flags_alone() {
     let manifests = read(&workflow()).expect("valid");
-    let params = &manifests.workflows[0].workflow.params;
-    let error = resolve(params, &overrides(&["datee=x"], None)).expect_err("refused");
+    let error =
+        resolve("f.yaml", &manifests.workflows[0], &overrides(&["datee=x"], None)).expect_err("refused");
     assert_eq!(
         shown(&error),
         [
             "-p datee: unknown param \"datee\"; did you mean \"date\"?",
-            "param \"date\" has no value and no default (text); give it with -p date=...",
+            "f.yaml:5:12: spec.params[0]: param \"date\" has no value and no default (text); give it with -p date=...",
         ]
     );
 }
@@ -142,8 +141,7 @@ fn flags_and_files_that_are_none_are_refused() {
 fn no_value_has_a_nul_or_is_nested_too_deep() {
     let manifests = read(&workflow()).expect("valid");
     let resolved = |flag: &str| {
-        let values =
-            resolve(&manifests.workflows[0].workflow.params, &overrides(&["date=2026-11", flag], None));
+        let values = resolve("f.yaml", &manifests.workflows[0], &overrides(&["date=2026-11", flag], None));
         values.map(|_| ()).map_err(|findings| findings.to_string())
     };
     let why = resolved("regions=[\"a\\u0000\"]").expect_err("a NUL");

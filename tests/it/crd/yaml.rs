@@ -14,7 +14,7 @@ fn value_of(yaml: &str) -> serde_json::Value {
     for kind in kinds {
         let text = with_tasks("- name: x").replace("{name: date}", &format!("{{name: a, type: {kind}}}"));
         let manifests = read(&text).expect("a workflow");
-        if let Ok(values) = resolve(&manifests.workflows[0].workflow.params, &overrides) {
+        if let Ok(values) = resolve("f.yaml", &manifests.workflows[0], &overrides) {
             return values["a"].clone();
         }
     }
@@ -216,8 +216,8 @@ proptest! {
             _ => "object",
         };
         let text = with_tasks("- name: x").replace("{name: date}", &format!("{{name: a, type: {kind}}}"));
-        let params = &read(&text).expect("a workflow").workflows[0].workflow.params;
-        prop_assert_eq!(&resolve(params, &overrides).expect(&yaml)["a"], &value, "{}", yaml);
+        let manifest = &read(&text).expect("a workflow").workflows[0];
+        prop_assert_eq!(&resolve("f.yaml", manifest, &overrides).expect(&yaml)["a"], &value, "{}", yaml);
     }
 }
 
