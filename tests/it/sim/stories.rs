@@ -149,6 +149,25 @@ fn a_run_that_cannot_be_written_does_not_hold_up_another_whose_timer_is_due() {
     });
 }
 
+/// Its result is in the batch that is refused, and settling what came after makes the queue forget it.
+#[test]
+fn a_run_that_was_set_aside_goes_on_once_it_can_be_written() {
+    on_stage(one_task(5_000), |stage| async move {
+        let (first, second) = tokio::join!(stage.submit(0), stage.submit(1));
+        assert_eq!((first, second), (Ok(()), Ok(())));
+        stage.until_is(0, TaskStatus::Running).await;
+        let run = stage.planned(0).run.id;
+        stage.shared.poison(&run);
+        stage.until_is(1, TaskStatus::Success).await;
+        pass(Duration::from_secs(30)).await;
+        assert_eq!(stage.ended_as(0).await, RunStatus::Running, "set aside as it stands");
+        stage.shared.heal(&run);
+        let (_, life) = stage.shared.leader().expect("somebody leads");
+        life.killed.cancel();
+        stage.until_is(0, TaskStatus::Success).await;
+    });
+}
+
 #[test]
 fn whoever_submits_a_run_that_cannot_be_written_is_told_why() {
     on_stage(one_task(1), |stage| async move {

@@ -243,6 +243,11 @@ impl Shared {
         self.store.run(run).now_or_never().and_then(Result::ok).flatten()
     }
 
+    /// The run can be written again.
+    pub fn heal(&self, run: &RunId) {
+        lock(&self.poisoned).remove(run);
+    }
+
     pub fn poison(&self, run: &RunId) {
         self.trace.say(format!("{run} is poisoned"));
         lock(&self.poisoned).insert(run.clone());
