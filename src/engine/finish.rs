@@ -61,23 +61,27 @@ impl Run {
     fn tell_dependents(&mut self) {
         let workflow = self.workflow.clone();
         while let Some(no) = self.ended.pop_front() {
-            let task = workflow.at(no);
-            let status = self.node(no).row.status;
-            let forgiven = task.on_error == OnError::Continue && status == TaskStatus::Failed;
-            match task.finally {
-                true => self.open_finally = self.open_finally.saturating_sub(1),
-                false => self.open_main = self.open_main.saturating_sub(1),
-            }
-            if status == TaskStatus::Failed && !forgiven {
-                match task.finally {
-                    true => self.finally_failed = true,
-                    false => self.main_failed = true,
-                }
-            }
-            for down in &task.dependents {
-                self.nodes[*down as usize].upstream_ended(status, forgiven);
+            self.count_ended(no);
+            for down in &workflow.at(no).dependents {
                 self.settle(*down);
             }
+        }
+    }
+
+    /// Counts a task that is final, for the run and for its dependents: as it ends, and again when the run is restored.
+    pub(super) fn count_ended(&mut self, no: TaskNo) {
+        let workflow = self.workflow.clone();
+        let task = workflow.at(no);
+        let status = self.node(no).row.status;
+        let forgiven = task.on_error == OnError::Continue && status == TaskStatus::Failed;
+        let (open, failed) = match task.finally {
+            true => (&mut self.open_finally, &mut self.finally_failed),
+            false => (&mut self.open_main, &mut self.main_failed),
+        };
+        *open = open.saturating_sub(1);
+        *failed |= status == TaskStatus::Failed && !forgiven;
+        for down in &task.dependents {
+            self.nodes[*down as usize].upstream_ended(status, forgiven);
         }
     }
 

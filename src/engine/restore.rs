@@ -11,7 +11,7 @@ use crate::model::{
     reason::Reason,
     run::{Actor, RunRow},
     status::TaskStatus,
-    task::{OnError, TaskNo},
+    task::TaskNo,
     task_run::{ApprovalRow, TaskRow},
     workflow::Workflow,
 };
@@ -110,21 +110,9 @@ impl Run {
 
     /// Counts again what final tasks mean for their dependents and for the run.
     fn recount(&mut self) {
-        let workflow = self.workflow.clone();
-        for task in &workflow.tasks {
-            let status = self.node(task.no).row.status;
-            if !status.is_final() {
-                continue;
-            }
-            let forgiven = task.on_error == OnError::Continue && status == TaskStatus::Failed;
-            let (open, failed) = match task.finally {
-                true => (&mut self.open_finally, &mut self.finally_failed),
-                false => (&mut self.open_main, &mut self.main_failed),
-            };
-            *open = open.saturating_sub(1);
-            *failed |= status == TaskStatus::Failed && !forgiven;
-            for down in &task.dependents {
-                self.nodes[*down as usize].upstream_ended(status, forgiven);
+        for no in 0..self.nodes.len() as TaskNo {
+            if self.node(no).row.status.is_final() {
+                self.count_ended(no);
             }
         }
     }
