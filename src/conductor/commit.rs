@@ -197,6 +197,7 @@ impl Conductor {
     /// The commit is in the store: tell everybody.
     fn committed(&mut self, draft: Draft, batch: &Batch) {
         self.announce(batch);
+        self.mark_committed(batch);
         if let Some(read) = draft.read {
             self.outbox.read = self.outbox.read.max(read);
         }
@@ -216,6 +217,11 @@ impl Conductor {
                 ) => {
                     drop(reply.send(answer));
                 }
+                (Input::Message(Message::View(id, reply)), _) => {
+                    let view = self.runs.get(&id).map(|run| Box::new(self.outline(run)));
+                    drop(reply.send(view));
+                }
+                (Input::Message(Message::Live(reply)), _) => drop(reply.send(self.all_live())),
                 _ => {}
             }
         }

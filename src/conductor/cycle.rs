@@ -51,6 +51,8 @@ impl Input {
             Input::Message(Message::Submit(submission, _)) => Some(&submission.run.id),
             Input::Message(Message::Cancel { run, .. }) => Some(run),
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
+            // A question changes nothing, so it is never the culprit.
+            Input::Message(Message::View(..) | Message::Live(_)) => None,
             Input::Report(_, report) => Some(&report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
             Input::Removed(job) | Input::Lost(job) => Some(&job.task_run.run),
@@ -85,6 +87,7 @@ impl Conductor {
     pub(super) async fn work(&mut self, stop: &CancellationToken) -> Result<(), ConductorError> {
         self.carry_out().await;
         loop {
+            self.tell_demands();
             let Some(inputs) = self.gather(stop).await? else { return Ok(()) };
             if !self.settle_inputs(inputs, stop).await? {
                 return Ok(());

@@ -32,6 +32,11 @@ impl Ready {
         }
     }
 
+    /// How many wait in each pool.
+    pub(super) fn count(&self, mut tell: impl FnMut(&str, usize)) {
+        self.pools.iter().for_each(|(pool, waiting)| tell(pool, waiting.len()));
+    }
+
     /// Forgets a run: it is final, or will be loaded again.
     pub(super) fn forget(&mut self, run: &RunId) {
         let from = (run.clone(), TaskKey { task: 0, item: None, round: 0 });

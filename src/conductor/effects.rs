@@ -27,6 +27,7 @@ pub(super) struct Outbox {
     /// Jobs whose leases may end.
     pub(super) ended: Vec<JobId>,
     queued: BTreeMap<String, BTreeSet<(RunId, TaskKey)>>,
+    running: BTreeMap<String, BTreeSet<(RunId, TaskKey)>>,
 }
 
 impl Outbox {
@@ -50,12 +51,28 @@ impl Outbox {
     /// Notes whether a task run is QUEUED.
     pub(super) fn count(&mut self, run: &Run, key: TaskKey, status: TaskStatus) {
         let pool = format!("{}/{}", run.row().namespace, run.workflow().at(key.task).pool);
+        // A forEach's group is RUNNING as long as its items are; they do the work.
+        let group = key.item.is_none() && run.workflow().at(key.task).for_each.is_some();
         let entry = (run.row().id.clone(), key);
-        if status == TaskStatus::Queued {
-            self.queued.entry(pool).or_default().insert(entry);
-        } else if let Some(queued) = self.queued.get_mut(&pool) {
-            queued.remove(&entry);
+        for (set, of) in [(&mut self.queued, TaskStatus::Queued), (&mut self.running, TaskStatus::Running)] {
+            if status == of && !group {
+                set.entry(pool.clone()).or_default().insert(entry.clone());
+            } else if let Some(members) = set.get_mut(&pool) {
+                members.remove(&entry);
+                if members.is_empty() {
+                    set.remove(&pool);
+                }
+            }
         }
+    }
+
+    /// How many are QUEUED and RUNNING in each pool.
+    pub(super) fn count_live(&self, mut tell: impl FnMut(&str, usize, usize)) {
+        let pools: BTreeSet<&String> = self.queued.keys().chain(self.running.keys()).collect();
+        let size = |set: &BTreeMap<String, BTreeSet<(RunId, TaskKey)>>, pool: &str| {
+            set.get(pool).map_or(0, BTreeSet::len)
+        };
+        pools.into_iter().for_each(|pool| tell(pool, size(&self.queued, pool), size(&self.running, pool)));
     }
 
     /// Forgets a run that is final, or will be loaded again; looks at nothing else.
@@ -64,12 +81,14 @@ impl Outbox {
         let of_run = |set: &BTreeSet<(RunId, TaskKey)>| -> Vec<(RunId, TaskKey)> {
             set.range((run.clone(), first)..).take_while(|(r, _)| r == run).cloned().collect()
         };
-        for queued in self.queued.values_mut() {
-            for place in of_run(queued) {
-                queued.remove(&place);
+        for set in [&mut self.queued, &mut self.running] {
+            for members in set.values_mut() {
+                for place in of_run(members) {
+                    members.remove(&place);
+                }
             }
+            set.retain(|_, members| !members.is_empty());
         }
-        self.queued.retain(|_, queued| !queued.is_empty());
         for place in of_run(&self.publish) {
             self.publish.remove(&place);
         }

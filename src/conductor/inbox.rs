@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::Refused;
-use crate::model::{ids::RunId, run::RunRow, task_run::Decision, workflow::Workflow};
+use crate::model::{ids::RunId, run::RunRow, task_run::Decision, view::RunView, workflow::Workflow};
 use crate::store::Revision;
 
 /// A run to be made.
@@ -75,7 +75,20 @@ pub enum DecideError {
     Stopped,
 }
 
+/// A run that is live in this conductor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 pub(super) enum Message {
+    View(RunId, oneshot::Sender<Option<Box<RunView>>>),
+    Live(oneshot::Sender<Vec<LiveRun>>),
     Submit(Box<Submission>, oneshot::Sender<Result<(), SubmitError>>),
     Cancel { run: RunId, finally: bool, reply: oneshot::Sender<Result<(), DecideError>> },
     Decide(Verdict, oneshot::Sender<Result<(), DecideError>>),
@@ -105,6 +118,20 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.sender.send(Message::Cancel { run, finally, reply }).await.map_err(|_| DecideError::Stopped)?;
         answer.await.unwrap_or(Err(DecideError::Stopped))
+    }
+
+    /// What there is to say of a live run, as committed; none when it is not live here (then the store knows).
+    pub async fn view(&self, run: RunId) -> Option<RunView> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Message::View(run, reply)).await.ok()?;
+        answer.await.ok().flatten().map(|view| *view)
+    }
+
+    /// All live runs; none when the conductor has stopped.
+    pub async fn live(&self) -> Option<Vec<LiveRun>> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Message::Live(reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Approves or rejects.

@@ -230,6 +230,7 @@ impl Conductor {
     /// A run that cannot go on: it stops nobody else, and says why.
     pub(super) fn set_aside(&mut self, id: &RunId, why: String) {
         tracing::error!(run.id = %id, error = %why, "A run is set aside");
+        self.mark_aside(id, &why);
         self.forget(id);
         self.counters.aside += 1;
         self.feed.publish(vec![Event {

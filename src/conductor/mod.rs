@@ -17,6 +17,7 @@ mod dispatch;
 mod effects;
 mod inbox;
 mod live;
+mod outlook;
 mod sweep;
 mod take;
 
@@ -35,7 +36,8 @@ use crate::model::{
 use crate::queue::{Queue, QueueError};
 use crate::store::{Revision, Store, StoreError};
 
-pub use inbox::{DecideError, Handle, Submission, SubmitError, Verdict};
+pub use inbox::{DecideError, Handle, LiveRun, Submission, SubmitError, Verdict};
+pub use outlook::{Demand, Demands, Mark, Outlook};
 
 /// Bounds of a conductor.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +95,8 @@ pub struct Params {
     pub adopt: Adopt,
     /// Bounds.
     pub limits: Limits,
+    /// Who looks on from outside, if anybody does.
+    pub outlook: Option<Arc<Outlook>>,
 }
 
 /// Why a conductor ended other than in order.
@@ -154,6 +158,7 @@ pub struct Conductor {
     shards: Vec<ShardId>,
     adopt: Adopt,
     limits: Limits,
+    outlook: Option<Arc<Outlook>>,
     inbox: mpsc::Receiver<inbox::Message>,
     fences: BTreeMap<ShardId, Fence>,
     workflows: BTreeMap<WorkflowId, Arc<Workflow>>,
@@ -187,6 +192,7 @@ impl Conductor {
             shards: params.shards,
             adopt: params.adopt,
             limits: params.limits,
+            outlook: params.outlook,
             inbox,
             fences: BTreeMap::new(),
             workflows: BTreeMap::new(),

@@ -112,7 +112,7 @@ impl Conductor {
         for (job, _) in self.runs.values().flat_map(live_jobs) {
             if silent.contains(&job) {
                 suspects.push(Suspect::Silent(job));
-            } else if !held.contains(&job) {
+            } else if !held.contains(&job) && !census.announcing {
                 suspects.push(Suspect::Missing(job));
             }
         }

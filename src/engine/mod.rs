@@ -17,6 +17,7 @@ mod expand;
 mod finish;
 mod job;
 mod offer;
+mod outline;
 mod report;
 mod restore;
 mod scope;
@@ -43,6 +44,7 @@ use crate::model::{
     workflow::Workflow,
 };
 
+pub use outline::outline;
 pub use view::aggregate;
 
 /// Workers that one task run may lose before it is given up.
@@ -256,11 +258,18 @@ pub struct Run {
 }
 
 impl Run {
-    /// A new run: its rows are born, and what can start is offered.
+    /// A new run: its rows are born, and what can start is offered. A row that is FAILED already is born so, alone:
+    /// the run was refused, and its row says why.
     pub fn begin(workflow: Arc<Workflow>, row: RunRow, now: Timestamp) -> Result<(Run, Plan), Refused> {
         let mut run = Run::bare(workflow, row, now);
         run.sheet.open(now, Actor::Engine);
         run.born_run();
+        if run.row.status.is_final() {
+            // Refused before anything could start: it has no task runs.
+            run.row.finished_at = Some(now);
+            run.sheet.effect(Effect::Ended);
+            return run.take_plan().map(|plan| (run, plan));
+        }
         for no in 0..run.nodes.len() {
             run.sheet.birth(TaskKey::of_task(no as TaskNo));
         }

@@ -134,7 +134,8 @@ impl Run {
     /// The run's own row is new.
     pub(super) fn born_run(&mut self) {
         let (at, actor, to) = (self.sheet.now, self.sheet.actor, self.row.status);
-        self.sheet.run = Some((None, vec![Step { from: None, to, attempt: 0, reason: None, actor, at }]));
+        let reason = self.row.reason;
+        self.sheet.run = Some((None, vec![Step { from: None, to, attempt: 0, reason, actor, at }]));
     }
 
     /// The run's own row is changed without an edge.

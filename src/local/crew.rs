@@ -60,6 +60,7 @@ impl Crew {
             holder: orders.holder.clone(),
             shards: orders.shards,
             adopt: Adopt::Resume(orders.resume.into_iter().collect()),
+            outlook: None,
             limits: Limits { window: WINDOW.max(request.slots.saturating_mul(4)), ..Limits::default() },
         });
         let executor = Processes::new(process::Params {

@@ -45,6 +45,8 @@ words! {
         RunTimeout = "RunTimeout",
         /// The finally tasks took longer than `timeouts.finally`.
         FinallyTimeout = "FinallyTimeout",
+        /// The values given to the run do not fit the params of its Workflow.
+        InvalidParams = "InvalidParams",
         /// A task failed.
         TaskFailed = "TaskFailed",
         /// A finally task failed.
@@ -76,6 +78,7 @@ impl Reason {
             Reason::Cancelled => "the run was cancelled",
             Reason::RunTimeout => "the run took longer than timeouts.run",
             Reason::FinallyTimeout => "the finally tasks took longer than timeouts.finally",
+            Reason::InvalidParams => "its params were refused",
             Reason::TaskFailed => "a task failed",
             Reason::FinallyFailed => "a finally task failed",
         }

@@ -112,6 +112,10 @@ pub const RUN_EDGES: &[Edge<RunStatus>] = &[
 /// the final ones by a user's skip or mark.
 pub const TASK_BIRTHS: &[TaskStatus] = &[Pending, Ready, Failed, Success, Skipped];
 
+/// The states in which a run may be born: a refused one FAILED, one that was cancelled before it was accepted CANCELLED.
+pub const RUN_BIRTHS: &[RunStatus] =
+    &[RunStatus::Queued, RunStatus::Running, RunStatus::Failed, RunStatus::Cancelled];
+
 impl TaskStatus {
     /// May a row go from here to `to`?
     pub fn can_become(self, to: TaskStatus) -> bool {

@@ -163,6 +163,7 @@ impl Queue for MemoryQueue {
             pending: books.places.keys().cloned().collect(),
             leases: books.leases.iter().map(lease).collect(),
             present: books.workers.iter().filter(|(_, w)| w.present(now)).map(|(id, _)| id.clone()).collect(),
+            announcing: false,
         })
     }
 }
@@ -211,7 +212,11 @@ impl Jobs for MemoryQueue {
         known.called = false;
         let (held, abandoned): (Vec<&JobId>, Vec<&JobId>) = holding.iter().partition(|j| known.holds(j));
         let cancel = held.into_iter().filter(|j| books.leases.get(*j).is_some_and(|h| h.cancel && !h.ended));
-        Ok(Orders { cancel: cancel.cloned().collect(), abandoned: abandoned.into_iter().cloned().collect() })
+        Ok(Orders {
+            cancel: cancel.cloned().collect(),
+            abandoned: abandoned.into_iter().cloned().collect(),
+            retired: false,
+        })
     }
 
     async fn called(&self, worker: &str) -> Result<(), QueueError> {

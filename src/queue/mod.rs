@@ -73,6 +73,9 @@ pub struct Census {
     pub leases: Vec<Lease>,
     /// Workers whose last beat is younger than the presence TTL.
     pub present: Vec<String>,
+    /// The queue lost its books, and workers may still hold jobs that these do not show: a job that is missing here
+    /// is not believed to be missing yet.
+    pub announcing: bool,
 }
 
 /// The conductor's side.
@@ -131,6 +134,8 @@ pub struct Orders {
     pub cancel: Vec<JobId>,
     /// Jobs that it believes to hold and does not: stop them, nobody waits for their result.
     pub abandoned: Vec<JobId>,
+    /// It should claim nothing more: its pod is about to go. False again: it may go on.
+    pub retired: bool,
 }
 
 /// The worker's side.
@@ -153,6 +158,41 @@ pub trait Jobs: Send + Sync {
 
     /// Says good-bye: the worker is present no longer. A lease that it leaves behind stays until it is settled.
     async fn leave(&self, worker: &str) -> Result<(), QueueError>;
+}
+
+/// A worker of a pool, as the queue knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub worker: String,
+    /// Jobs that it holds.
+    pub held: usize,
+    /// Was it told to claim nothing more?
+    pub retired: bool,
+}
+
+/// The keeper of pools: who may work for them, and who should stop. `pool` is `<namespace>/<pool>`.
+#[async_trait]
+pub trait Roster: Send + Sync {
+    /// Lets workers of the pool in, by this password, to this pool's jobs alone; said again it changes nothing, or
+    /// the password. Until then nobody hears of jobs of this pool.
+    async fn admit(&self, pool: &str, password: &str) -> Result<(), QueueError>;
+
+    /// The name by which workers of the pool log in.
+    fn user(&self, pool: &str) -> String;
+
+    /// Lets nobody in any longer. Jobs that wait stay.
+    async fn dismiss(&self, pool: &str) -> Result<(), QueueError>;
+
+    /// Who is present.
+    async fn members(&self, pool: &str) -> Result<Vec<Member>, QueueError>;
+
+    /// Tells workers that hold nothing to claim nothing more, so many that `most` are retired in all; gives how many
+    /// are. A worker that holds a job, or gets one in between, is never retired.
+    async fn retire(&self, pool: &str, most: usize) -> Result<usize, QueueError>;
+
+    /// Takes back that workers are retired: all of them may claim again.
+    async fn recall(&self, pool: &str) -> Result<(), QueueError>;
 }
 
 /// How long a worker counts as present after its last beat.

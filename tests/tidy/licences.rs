@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// What may stand. Each unusual one says why.
-const ALLOWED: [(&str, &str); 9] = [
+const ALLOWED: [(&str, &str); 11] = [
     ("Apache-2.0", "Relay's own"),
     ("MIT", "usual"),
     ("MIT-0", "MIT without the duty to name it"),
+    ("Apache-2.0 WITH LLVM-exception", "Apache-2.0 with fewer duties"),
+    ("BSL-1.0", "Boost's: asks only that sources keep its text, in xxhash-rust"),
     ("BSD-2-Clause", "usual"),
     ("BSD-3-Clause", "usual"),
     ("ISC", "usual"),

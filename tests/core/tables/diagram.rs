@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::PathBuf};
 
-use relay::model::status::{Edge, RUN_EDGES, RunStatus, TASK_BIRTHS, TASK_EDGES, TaskStatus};
+use relay::model::status::{Edge, RUN_BIRTHS, RUN_EDGES, RunStatus, TASK_BIRTHS, TASK_EDGES, TaskStatus};
 
 /// A state diagram, in mermaid's language.
 fn diagram<S: Copy + Display>(births: &[S], edges: &[Edge<S>], finals: &[S]) -> String {
@@ -26,7 +26,7 @@ fn of_task_runs() -> String {
 
 fn of_runs() -> String {
     let finals: Vec<RunStatus> = RunStatus::ALL.iter().copied().filter(|s| s.is_final()).collect();
-    diagram(&[RunStatus::Queued, RunStatus::Running], RUN_EDGES, &finals)
+    diagram(RUN_BIRTHS, RUN_EDGES, &finals)
 }
 
 /// The page with the blocks between their markers replaced; none when a marker is missing.

@@ -112,6 +112,7 @@ impl Cast {
             shards: NAMESPACES.iter().map(|name| ShardId::of_namespace(name)).collect(),
             adopt: Adopt::All,
             limits,
+            outlook: None,
         }
     }
 

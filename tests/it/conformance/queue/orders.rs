@@ -32,7 +32,7 @@ async fn a_cancel_calls_the_worker(ends: Ends) {
     soon(called).await.expect("a call");
     still_waits(&mut other).await;
     soon(ends.jobs.called("w")).await.expect("a call, until the beat has answered it");
-    let orders = Orders { cancel: vec![job_id(1)], abandoned: vec![] };
+    let orders = Orders { cancel: vec![job_id(1)], abandoned: vec![], retired: false };
     assert_eq!(beat(&ends, "w", &[0, 1]).await, orders);
     still_waits(&mut ends.jobs.called("w")).await;
     assert_eq!(beat(&ends, "w", &[0, 1]).await, orders, "said at each beat, for an answer may be lost");
@@ -57,7 +57,7 @@ async fn a_job_settled_under_a_worker_is_abandoned(ends: Ends) {
     still_waits(&mut called).await;
     ends.queue.settle(Position::START, &[job_id(0)]).await.expect("settled");
     soon(called).await.expect("a call");
-    let orders = Orders { cancel: vec![], abandoned: vec![job_id(0)] };
+    let orders = Orders { cancel: vec![], abandoned: vec![job_id(0)], retired: false };
     assert_eq!(beat(&ends, "w", &[0, 1]).await, orders);
     assert_eq!(beat(&ends, "w", &[1]).await, Orders::default());
 }

@@ -1,0 +1,137 @@
+//! What others see of the conductor's work without asking: which runs changed, and what each pool has to do.
+//!
+//! Marks are coalesced: a run that changed a thousand times between two looks is one mark. A run that ended, or was
+//! set aside, leaves its last view in its mark, for the conductor forgets it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::conductor::{Conductor, LiveRun};
+use crate::model::{change::Batch, ids::RunId, run::RunRow, view::RunView};
+
+/// What a pool has to do, in task runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// READY, and allowed to be dispatched.
+    pub ready: usize,
+    /// QUEUED.
+    pub queued: usize,
+    /// RUNNING.
+    pub running: usize,
+}
+
+impl Demand {
+    /// All of it.
+    pub const fn total(&self) -> usize {
+        self.ready + self.queued + self.running
+    }
+}
+
+/// By pool, `<namespace>/<pool>`; a pool with nothing to do is not there.
+pub type Demands = BTreeMap<String, Demand>;
+
+/// What became of a run since the last look.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mark {
+    /// It changed: ask for its view.
+    Changed,
+    /// It is not live any longer (it ended, or was set aside), and this is the last to be said of it.
+    Last(Arc<RunView>),
+}
+
+/// A look from outside; one for each conductor.
+#[derive(Debug, Default)]
+pub struct Outlook {
+    marks: Mutex<BTreeMap<RunId, Mark>>,
+    news: Notify,
+    demands: watch::Sender<Demands>,
+}
+
+impl Outlook {
+    /// Waits until a run changed. One reader only.
+    pub async fn changed(&self) {
+        loop {
+            let news = self.news.notified();
+            if !self.marks().is_empty() {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    /// Takes all marks.
+    pub fn take(&self) -> BTreeMap<RunId, Mark> {
+        std::mem::take(&mut *self.marks())
+    }
+
+    /// What the pools have to do, as it changes.
+    pub fn demands(&self) -> watch::Receiver<Demands> {
+        self.demands.subscribe()
+    }
+
+    fn mark(&self, run: &RunId, mark: Mark) {
+        self.marks().insert(run.clone(), mark);
+        self.news.notify_waiters();
+    }
+
+    fn marks(&self) -> MutexGuard<'_, BTreeMap<RunId, Mark>> {
+        // Each verb leaves a whole map behind.
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Conductor {
+    /// What is committed is marked; called before the runs that ended are forgotten.
+    pub(super) fn mark_committed(&self, batch: &Batch) {
+        let Some(outlook) = &self.outlook else { return };
+        for id in batch.runs.keys() {
+            let ended = self.runs.get(id).filter(|run| run.row().status.is_final());
+            outlook.mark(id, ended.map_or(Mark::Changed, |run| Mark::Last(Arc::new(self.outline(run)))));
+        }
+    }
+
+    /// A run that is set aside leaves its last view, if anything is known of it.
+    pub(super) fn mark_aside(&self, id: &RunId, why: &str) {
+        let (Some(outlook), Some(run)) = (&self.outlook, self.runs.get(id)) else { return };
+        let view = RunView { aside: Some(why.to_owned()), ..self.outline(run) };
+        outlook.mark(id, Mark::Last(Arc::new(view)));
+    }
+
+    /// A live run as it is in memory: as committed, when nothing is being committed.
+    pub(super) fn outline(&self, run: &crate::engine::Run) -> RunView {
+        let position = self.fences.get(&run.row().shard()).map_or(0, |fence| fence.seq);
+        run.outline(position)
+    }
+
+    /// Who is live.
+    pub(super) fn all_live(&self) -> Vec<LiveRun> {
+        let live = |row: &RunRow| LiveRun {
+            id: row.id.clone(),
+            namespace: row.namespace.clone(),
+            name: row.name.clone(),
+        };
+        self.runs.values().map(|run| live(run.row())).collect()
+    }
+
+    /// Tells what the pools have to do, if that changed.
+    pub(super) fn tell_demands(&self) {
+        let Some(outlook) = &self.outlook else { return };
+        let mut demands = Demands::new();
+        self.ready.count(|pool, ready| demands.entry(pool.to_owned()).or_default().ready = ready);
+        self.outbox.count_live(|pool, queued, running| {
+            let demand = demands.entry(pool.to_owned()).or_default();
+            (demand.queued, demand.running) = (queued, running);
+        });
+        outlook.demands.send_if_modified(|old| {
+            let changed = *old != demands;
+            if changed {
+                *old = demands;
+            }
+            changed
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! A run in few words: the same of a live one and of one that is read from its rows.
+
+use std::collections::BTreeMap;
+
+use crate::engine::Run;
+use crate::model::{
+    run::RunRow,
+    status::TaskStatus,
+    task::TaskNo,
+    task_run::{ApprovalRow, TaskRow},
+    view::{Asking, Failure, RunView, VIEW_LIST_MAX},
+    workflow::Workflow,
+};
+
+impl Run {
+    /// What there is to say about it. `position`: that of its shard now.
+    pub fn outline(&self, position: i64) -> RunView {
+        let approvals = |row: &TaskRow| self.approvals(row.key).to_vec();
+        let mut view = empty(self.row(), position);
+        self.task_runs().for_each(|row| add(&mut view, self.workflow(), row, &approvals));
+        view
+    }
+}
+
+/// What there is to say about a run that is not live, from its rows.
+pub fn outline(
+    workflow: &Workflow,
+    row: &RunRow,
+    rows: &[TaskRow],
+    approvals: &[ApprovalRow],
+    position: i64,
+) -> RunView {
+    let mut newest: BTreeMap<(TaskNo, Option<u32>), &TaskRow> = BTreeMap::new();
+    for row in rows {
+        let place = newest.entry((row.key.task, row.key.item)).or_insert(row);
+        if row.key.round > place.key.round {
+            *place = row;
+        }
+    }
+    let words = |row: &TaskRow| approvals.iter().filter(|a| a.key == row.key).cloned().collect();
+    let mut view = empty(row, position);
+    newest.values().for_each(|row| add(&mut view, workflow, row, &words));
+    view
+}
+
+fn empty(row: &RunRow, position: i64) -> RunView {
+    RunView {
+        row: row.clone(),
+        position,
+        tasks: BTreeMap::new(),
+        askings: Vec::new(),
+        more_askings: 0,
+        failures: Vec::new(),
+        more_failures: 0,
+        aside: None,
+    }
+}
+
+fn add(view: &mut RunView, workflow: &Workflow, row: &TaskRow, words: &dyn Fn(&TaskRow) -> Vec<ApprovalRow>) {
+    let Some(task) = workflow.task(row.key.task) else { return };
+    if row.key.item.is_none() {
+        *view.tasks.entry(row.status).or_default() += 1;
+    }
+    match row.status {
+        TaskStatus::Blocked if view.askings.len() >= VIEW_LIST_MAX => view.more_askings += 1,
+        TaskStatus::Blocked => view.askings.push(Asking {
+            task: task.name.clone(),
+            number: row.key.round,
+            question: row.question().map(str::to_owned),
+            required: task.approval.as_ref().map_or(1, |a| a.required.max(1)),
+            words: words(row),
+            since: row.ready_at,
+            until: row.due_at,
+        }),
+        // A forEach that failed says so by its items.
+        TaskStatus::Failed if row.reason == Some(crate::model::reason::Reason::ItemFailed) => {}
+        TaskStatus::Failed if view.failures.len() >= VIEW_LIST_MAX => view.more_failures += 1,
+        TaskStatus::Failed => view.failures.push(Failure {
+            task: task.name.clone(),
+            key: row.key,
+            attempts: row.attempt,
+            reason: row.reason,
+            error: row.error.clone(),
+            exit_code: row.exit_code,
+        }),
+        _ => {}
+    }
+}
