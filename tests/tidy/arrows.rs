@@ -4,7 +4,7 @@ use crate::source::{Finding, Source, is_word, line_of, words};
 
 /// A room and the rooms that it may name besides itself. Two refusals carry the design: the worker never sees the
 /// store, so that there is one writer; the api never sees the queue.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("engine", &["model"]),
     ("clock", &["model"]),
