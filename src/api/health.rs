@@ -138,11 +138,13 @@ impl Health {
             inner.states.insert(check, State { good, seen, why: why.clone(), since });
             old
         };
-        match old {
-            // The first word is told, whatever it is.
-            Some(old) if old.good == good && (old.seen || old.why != UNKNOWN) => {}
-            _ if good => tracing::info!(check = check.name(), "The check `{}` is good: {why}", check.name()),
-            _ => tracing::warn!(check = check.name(), "The check `{}` fails: {why}", check.name()),
+        let Some(old) = old else { return };
+        let check = check.name();
+        // Whoever waits for something at the start says so itself.
+        if old.good && !good {
+            tracing::warn!(check, "The check `{check}` fails: {why}");
+        } else if old.seen && !old.good && good {
+            tracing::info!(check, "The check `{check}` is good again: {why}");
         }
     }
 
