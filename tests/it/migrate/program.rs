@@ -25,7 +25,7 @@ fn failed(output: &Output, status: i32) -> String {
 }
 
 const STEPS: &str = "2 statuses\n* 3 columns\n* 4 leadership\n* 5 approvals\n* 6 storage\n\
-    * 7 workflow_heads\n* 8 task_logs\n* 9 cluster\n";
+    * 7 heads\n* 8 logs\n* 9 cluster\n";
 
 #[test]
 fn it_says_what_it_did() {
@@ -38,7 +38,7 @@ fn it_says_what_it_did() {
     assert_eq!(printed(&migrate(&["up"], url)), "nothing to do\nthe database is at version 9 of 9\n");
     assert_eq!(printed(&migrate(&["version"], url)), "version 9 of 9\n");
     assert_eq!(printed(&migrate(&["down"], url)), "took back 9 cluster\nthe database is at version 8 of 9\n");
-    let down = "took back 8 task_logs\ntook back 7 workflow_heads\nthe database is at version 6 of 9\n";
+    let down = "took back 8 logs\ntook back 7 heads\nthe database is at version 6 of 9\n";
     assert_eq!(printed(&migrate(&["down", "--to", "6"], url)), down);
 }
 
