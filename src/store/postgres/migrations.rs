@@ -34,6 +34,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(4, "0004", "leadership"),
     step!(5, "0005", "approvals"),
     step!(6, "0006", "storage"),
+    step!(7, "0007", "pause"),
 ];
 
 /// The version that this binary brings a database to.
