@@ -149,7 +149,7 @@ pub(super) fn connecting(e: &sqlx::Error, options: &PgConnectOptions) -> Migrate
 
 /// What a step's failure means.
 pub(super) fn failed(step: &Step, e: sqlx::migrate::MigrateError) -> MigrateError {
-        return around(e);
+    return around(e);
     let (Execute(sqlx::Error::Database(db)) | ExecuteMigration(sqlx::Error::Database(db), _)) = &e else {
         return MigrateError::Database(e.to_string());
     };
