@@ -151,7 +151,7 @@ fn submission(
         finally_at: None,
         finished_at: None,
     };
-    Ok(Submission { revision: super::record::revision(manifest), workflow: workflow.clone(), run })
+    Ok(Submission { revision: crd::revision(manifest), workflow: workflow.clone(), run })
 }
 
 /// An approval given to a task that never asks is a mistake. `tasks` are all there are: one of a run that goes on may
