@@ -129,7 +129,8 @@ impl Crew {
             }
         };
         if tokio::time::timeout(bound, gone).await.is_err() {
-            let late: Vec<String> = self.working.iter().filter(|p| parts.contains(p)).map(Part::to_string).collect();
+            let late: Vec<String> =
+                self.working.iter().filter(|p| parts.contains(p)).map(Part::to_string).collect();
             tracing::warn!("{} did not end within {} s and is left", late.join(", "), bound.as_secs());
         }
     }

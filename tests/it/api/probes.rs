@@ -67,7 +67,10 @@ async fn probes_are_answered_and_nothing_else_is() {
     health.leave();
     assert_eq!(served.gets("/readyz").await.0, 503);
     assert_eq!(served.gets("/livez").await.0, 200);
-    assert_eq!(served.gets("/metrics").await, (404, r#"{"error":"there is nothing at /metrics"}"#.to_owned()));
+    assert_eq!(
+        served.gets("/metrics").await,
+        (404, r#"{"error":"there is nothing at /metrics"}"#.to_owned())
+    );
     assert_eq!(served.asks("POST", "/livez").await.0, 405);
     served.ends().await;
 }

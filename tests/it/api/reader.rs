@@ -25,7 +25,9 @@ use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Served, soon};
-use crate::conformance::store::rows::{a_run, after, batch, changes, prepare, run_id, run_move, task_birth, with_runs};
+use crate::conformance::store::rows::{
+    a_run, after, batch, changes, prepare, run_id, run_move, task_birth, with_runs,
+};
 
 /// One run, `r`, called `nightly`, in namespace `data`; its tasks are `t0` to `t11`.
 pub(super) struct Bench {
@@ -137,12 +139,8 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(door: Box<dyn Door>, run: &str, task: Option<&str>, follow: bool) -> Reader {
         let (to, lines) = mpsc::unbounded_channel();
-        let ask = Ask {
-            namespace: "data".to_owned(),
-            run: run.to_owned(),
-            task: task.map(str::to_owned),
-            follow,
-        };
+        let ask =
+            Ask { namespace: "data".to_owned(), run: run.to_owned(), task: task.map(str::to_owned), follow };
         let style = Style { one_task: task.is_some(), ..Style::default() };
         let mut work = JoinSet::new();
         work.spawn(async move {
