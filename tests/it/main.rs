@@ -1,6 +1,7 @@
 //! The integration tests, in one binary. Modules mirror the rooms of src; `make test` gives them real servers.
 
 mod bed;
+mod cluster;
 mod conformance;
 mod crd;
 mod examples;
