@@ -11,6 +11,7 @@ use crate::conductor::{
 };
 use crate::engine::Plan;
 use crate::model::{
+    change::Fence,
     ids::{RunId, TaskKey},
     job::{JobId, News, Report},
     time::later,
@@ -262,14 +263,12 @@ impl Conductor {
     }
 
     async fn renew(&mut self) -> Result<(), ConductorError> {
-        for fence in self.fences.values() {
-            match self.store.renew(fence).await {
-                Ok(()) => {}
-                Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
-                Err(e) => {
-                    let shard = fence.shard.number();
-                    tracing::warn!(shard, error = %e, error.label = e.label(), "Leadership could not be renewed");
-                }
+        let fences: Vec<Fence> = self.fences.values().copied().collect();
+        match self.store.renew(&fences).await {
+            Ok(()) => {}
+            Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
+            Err(e) => {
+                tracing::warn!(error = %e, error.label = e.label(), "Leadership could not be renewed");
             }
         }
         Ok(())

@@ -34,6 +34,8 @@ pub struct Verdict {
     pub decision: Decision,
     /// Why.
     pub note: Option<String>,
+    /// Did the API server's admission policy vouch for the user? False wherever nobody did, as on a laptop.
+    pub verified: bool,
 }
 
 /// Why a run was not accepted. Nothing was written.

@@ -218,6 +218,8 @@ impl Conductor {
         if worked.is_ok() {
             self.give_up_shards().await;
         }
+        self.fences.clear();
+        self.tell_fences();
         worked.map(|()| self.counters)
     }
 }

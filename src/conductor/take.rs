@@ -106,6 +106,7 @@ impl Conductor {
             user: verdict.user.clone(),
             decision: verdict.decision,
             note: verdict.note.clone(),
+            verified: verdict.verified,
         };
         self.ask(draft, &verdict.run, event)
     }

@@ -105,6 +105,8 @@ pub enum Event {
         decision: Decision,
         /// Why.
         note: Option<String>,
+        /// Did the API server's admission policy vouch for the user?
+        verified: bool,
     },
     /// The last chunk of items is committed: go on.
     Expand(TaskKey),
@@ -294,12 +296,9 @@ impl Run {
             }
             Event::Lost { key, attempt } => self.lost(key, attempt)?,
             Event::Removed { key, attempt } => self.removed(key, attempt)?,
-            Event::Decided { task, asking, user, decision, note } => {
-                self.decided(
-                    task,
-                    asking,
-                    ApprovalRow { key: TaskKey::of_task(task), user, decision, note, at: now },
-                )?;
+            Event::Decided { task, asking, user, decision, note, verified } => {
+                let key = TaskKey::of_task(task);
+                self.decided(task, asking, ApprovalRow { key, user, decision, note, verified, at: now })?;
             }
             Event::Expand(key) => self.expand_further(key)?,
             Event::Tick => self.tick(),

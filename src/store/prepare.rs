@@ -1,11 +1,7 @@
 //! What both stores do to a batch before they write it: every value is brought into the form in which it can be kept,
 //! and the rows of history get their positions. What cannot be kept is refused here, by name, before anything is sent.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -17,7 +13,7 @@ use crate::model::{
     status::{RunStatus, TaskStatus},
     task_run::{ApprovalRow, TaskRow},
 };
-use crate::store::{Entity, HistoryRow, Revision, StoreError};
+use crate::store::{Entity, HistoryRow, StoreError};
 
 /// Deepest nesting of a value that can be read back: the parser stops at 128.
 const DEPTH_MAX: usize = 120;
@@ -186,29 +182,7 @@ fn task_write(run: &RunId, change: &TaskChange) -> Result<(Expected, TaskRow), S
     Ok((change.expect, row))
 }
 
-/// Brings a revision into the form in which it is kept; refuses one that contradicts itself.
-pub(super) fn fit_revision(given: &Revision) -> Result<Revision, StoreError> {
-    let id = &given.id;
-    let names: BTreeSet<&str> = given.tasks.iter().map(|t| t.name.as_str()).collect();
-    if names.len() < given.tasks.len() {
-        return Err(refused(id, "two of its tasks have the same name"));
-    }
-    let mut fitted = given.clone();
-    fitted.definition = value(id, &Arc::new(fitted.definition))?.as_ref().clone();
-    for task in &mut fitted.tasks {
-        task.config = value(id, &Arc::new(task.config.take()))?.as_ref().clone();
-        let upstreams: BTreeSet<&str> = task.depends_on.iter().map(String::as_str).collect();
-        if upstreams.len() < task.depends_on.len() {
-            return Err(refused(id, &format!("`{}` names an upstream task twice", task.name)));
-        }
-        if let Some(unknown) = upstreams.iter().find(|name| !names.contains(*name)) {
-            return Err(refused(id, &format!("`{}` depends on `{unknown}`, which is not there", task.name)));
-        }
-    }
-    Ok(fitted)
-}
-
-fn refused(what: &dyn std::fmt::Display, why: &str) -> StoreError {
+pub(super) fn refused(what: &dyn std::fmt::Display, why: &str) -> StoreError {
     StoreError::Refused(format!("{what}: {why}"))
 }
 

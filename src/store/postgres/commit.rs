@@ -229,5 +229,6 @@ fn said<'q>(sql: Sql<'q>, rows: &'q [(RunId, ApprovalRow)]) -> Sql<'q> {
         .bind(column(rows, |(_, said)| said.user.as_str()))
         .bind(column(rows, |(_, said)| said.decision.as_str()))
         .bind(column(rows, |(_, said)| said.note.as_deref()))
+        .bind(column(rows, |(_, said)| said.verified))
         .bind(column(rows, |(_, said)| said.at.to_sqlx()))
 }

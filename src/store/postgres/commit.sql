@@ -76,10 +76,10 @@ with fence as (
         ?::integer[], ?::text[], ?::text[], ?::timestamptz[]) as n, go
 ----
 ), said as (
-    insert into approvals (run_id, task_run_id, user_name, decision, note, decided_at)
-    select n.run_id, n.task_run_id, n.user_name, n.decision, n.note, n.decided_at
-    from go cross join unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[])
-        with ordinality as n(run_id, task_run_id, user_name, decision, note, decided_at, place)
+    insert into approvals (run_id, task_run_id, user_name, decision, note, verified, decided_at)
+    select n.run_id, n.task_run_id, n.user_name, n.decision, n.note, n.verified, n.decided_at
+    from go cross join unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::boolean[], ?::timestamptz[])
+        with ordinality as n(run_id, task_run_id, user_name, decision, note, verified, decided_at, place)
     order by n.place
 ----
 )

@@ -20,6 +20,9 @@ use crate::store::{
 const LIVE: &str = "
     select id from runs where shard = $1 and status in ('QUEUED', 'RUNNING') order by created_at, id";
 
+const NAMED: &str = "
+    select id from runs where namespace = $1 and name = $2 order by created_at desc, id desc limit $3";
+
 const RUN: &str = "
     select id, workflow_id, namespace, name, status, reason, error, input, outputs, stop_reason, stop_finally,
         created_at, started_at, finally_at, finished_at
@@ -31,7 +34,7 @@ const TASKS: &str = "
     from task_runs where run_id = $1";
 
 const APPROVALS: &str = "
-    select task_run_id, user_name, decision, note, decided_at from approvals where run_id = $1 order by id";
+    select task_run_id, user_name, decision, note, verified, decided_at from approvals where run_id = $1 order by id";
 
 pub(super) async fn live_runs(store: &PostgresStore, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
     let mut line = store.line().await?;
@@ -39,6 +42,24 @@ pub(super) async fn live_runs(store: &PostgresStore, shard: ShardId) -> Result<V
     let work = sqlx::query_scalar::<_, String>(LIVE).bind(lead::id(shard)).fetch_all(line.sql());
     let ids = within(bound, work).await.map_err(Failed::before)?;
     line.done();
+    run_ids(ids)
+}
+
+pub(super) async fn find_runs(
+    store: &PostgresStore,
+    (namespace, name): (&str, &str),
+    limit: u32,
+) -> Result<Vec<RunId>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let named = sqlx::query_scalar::<_, String>(NAMED).bind(namespace).bind(name);
+    let ids =
+        within(bound, named.bind(i64::from(limit)).fetch_all(line.sql())).await.map_err(Failed::before)?;
+    line.done();
+    run_ids(ids)
+}
+
+fn run_ids(ids: Vec<String>) -> Result<Vec<RunId>, StoreError> {
     ids.into_iter().map(|id| id.parse().map_err(|e| corrupt("runs", e))).collect()
 }
 
@@ -118,6 +139,7 @@ fn approval_row(row: &PgRow) -> Result<ApprovalRow, StoreError> {
         user: from.text("user_name")?.to_owned(),
         decision: from.word("decision", Decision::parse)?,
         note: from.get("note")?,
+        verified: from.get("verified")?,
         at: from.at("decided_at")?,
     })
 }

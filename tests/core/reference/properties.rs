@@ -50,7 +50,14 @@ fn event(world: &mut World, (kind, first, second): Choice) -> Event {
     let user = format!("user-{}", second % 3);
     let decided = |decision| {
         let (key, _) = of(&[Blocked])?;
-        Some(Event::Decided { task: key.task, asking: 1, user: user.clone(), decision, note: None })
+        Some(Event::Decided {
+            task: key.task,
+            asking: 1,
+            user: user.clone(),
+            decision,
+            note: None,
+            verified: false,
+        })
     };
     let success = || Outcome::Success { outputs: BTreeMap::new() };
     let end = |outcome| of(&[Queued, Running]).map(|(key, attempt)| ended(key, attempt, outcome));
@@ -95,6 +102,7 @@ fn bogus(world: &World, first: u16, second: u16) -> Event {
             user: "user-9".to_owned(),
             decision: Decision::Approved,
             note: None,
+            verified: false,
         },
     }
 }
@@ -116,7 +124,14 @@ fn answer_all(world: &mut World) {
             }
             (_, _, Some(task)) => {
                 let user = format!("late-{}", world.past.len());
-                Event::Decided { task, asking: 1, user, decision: Decision::Approved, note: None }
+                Event::Decided {
+                    task,
+                    asking: 1,
+                    user,
+                    decision: Decision::Approved,
+                    note: None,
+                    verified: false,
+                }
             }
             _ => {
                 world.now = world.run.next_due().expect("a run that waits for nobody waits for a time");

@@ -138,6 +138,7 @@ impl Play {
             user: user.to_owned(),
             decision,
             note: None,
+            verified: false,
         });
     }
 

@@ -70,8 +70,8 @@ pub async fn prepare(store: &dyn Store, namespace: &str, holder: &str) -> Fence 
 }
 
 pub async fn lead(store: &dyn Store, shard: ShardId, holder: &str) -> Fence {
-    match store.lead(shard, holder).await.expect("an answer") {
-        Leadership::Won(fence) => fence,
+    match store.lead(&[shard], holder).await.expect("an answer") {
+        Leadership::Won(fences) => fences[&shard],
         held => panic!("{holder} should lead: {held:?}"),
     }
 }
@@ -247,6 +247,7 @@ pub fn any_task(key: TaskKey) -> impl Strategy<Value = TaskRow> {
 
 /// Any approval of this task run.
 pub fn any_approval(key: TaskKey) -> impl Strategy<Value = ApprovalRow> {
-    (a_text(), select(Decision::ALL), option::of(a_text()), a_time())
-        .prop_map(move |(user, decision, note, at)| ApprovalRow { key, user, decision, note, at })
+    (a_text(), select(Decision::ALL), option::of(a_text()), any::<bool>(), a_time()).prop_map(
+        move |(user, decision, note, verified, at)| ApprovalRow { key, user, decision, note, verified, at },
+    )
 }

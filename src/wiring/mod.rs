@@ -1,0 +1,10 @@
+//! How the parts of `relay operator` are put together, started, and ended in order.
+
+mod crew;
+mod lead;
+mod logging;
+mod operator;
+mod patience;
+
+pub use logging::begin as begin_logging;
+pub use operator::operator;
