@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::kubectl::{from_bed, kubectl, well, with_input};
+use super::kubectl::{from_bed, kubectl, well};
 use super::servers::Servers;
 
 /// Where it is installed.
@@ -32,36 +32,51 @@ pub fn alone() -> (&'static Installed, RwLockWriteGuard<'static, ()>) {
     (INSTALLED.get_or_init(install), TURN.write().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// As the README says it, with this cluster's addresses and image.
 fn install() -> Installed {
     let servers = Servers::start();
-    let objects = format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {SYSTEM}, labels: \
-         {{pod-security.kubernetes.io/enforce: restricted}}}}\n---\n\
-         apiVersion: v1\nkind: Secret\nmetadata: {{name: relay-postgres, namespace: {SYSTEM}}}\n\
-         stringData: {{url: \"{}\"}}\n---\n\
-         apiVersion: v1\nkind: Secret\nmetadata: {{name: relay-redis, namespace: {SYSTEM}}}\n\
-         stringData: {{url: \"{}\"}}\n",
-        servers.postgres_url(),
-        servers.redis_url()
-    );
-    well(with_input(kubectl().args(["apply", "-f", "-"]), &objects));
     let image = from_bed("RELAY_TEST_IMAGE");
     let (repository, tag) = image.rsplit_once(':').expect("an image with a tag");
-    let mut helm = Command::new(from_bed("RELAY_TEST_HELM"));
-    helm.env("KUBECONFIG", from_bed("RELAY_TEST_KUBECONFIG")).current_dir(env!("CARGO_MANIFEST_DIR"));
-    helm.args(["install", "relay", "charts/relay", "--namespace", SYSTEM, "--wait", "--timeout", "180s"]);
-    let image = [("repository", repository), ("tag", tag), ("pullPolicy", "Never")];
-    let secrets = [("postgres", "relay-postgres"), ("redis", "relay-redis")];
-    helm.args(image.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("image.{key}={value}")]));
-    helm.args(secrets.iter().flat_map(|(key, name)| {
-        let set = format!("{key}.existingSecret.name={name},{key}.existingSecret.key=url");
-        ["--set".to_owned(), set]
-    }));
-    let output = helm.output().expect("helm starts");
-    if !output.status.success() {
-        panic!("{}\n{}", String::from_utf8_lossy(&output.stderr), logs());
+    let of_here = [
+        ("postgres://user:password@host/relay", servers.postgres_url()),
+        ("redis://:password@host", servers.redis_url()),
+        ("REGISTRY/relay", format!("{repository} --set image.tag={tag} --set image.pullPolicy=Never")),
+    ];
+    for command in &readme()[..3] {
+        assert!(of_here.iter().filter(|(theirs, _)| command.contains(theirs)).count() <= 2, "{command}");
+        let command = of_here.iter().fold(command.clone(), |text, (theirs, ours)| text.replace(theirs, ours));
+        let output = shell(&command, &from_bed("RELAY_TEST_KUBECONFIG"));
+        if !output.status.success() {
+            panic!("{command}: {}\n{}", String::from_utf8_lossy(&output.stderr), logs());
+        }
+        // Stricter than the README: nothing in the chart may need more.
+        let strict = ["label", "--overwrite", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted"];
+        well(kubectl().args(strict).output().expect("kubectl starts"));
     }
     Installed { servers }
+}
+
+/// The five commands of the README that lead from nothing to a finished Run.
+pub fn readme() -> Vec<String> {
+    let text = crate::support::read("README.md");
+    let section = text.split("\n## In a cluster\n").nth(1).expect("the README has a section for clusters");
+    let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its commands");
+    let commands: Vec<String> = block.lines().map(str::to_owned).collect();
+    assert_eq!(commands.len(), 5, "{commands:#?}");
+    commands
+}
+
+/// A command line as a person types it, with kubectl and helm at hand.
+pub fn shell(command: &str, kubeconfig: &str) -> std::process::Output {
+    let folder = |name: &str| {
+        let program = std::path::PathBuf::from(from_bed(name));
+        program.parent().expect("a folder").display().to_string()
+    };
+    let path = std::env::var("PATH").expect("PATH");
+    let path = format!("{}:{}:{path}", folder("RELAY_TEST_KUBECTL"), folder("RELAY_TEST_HELM"));
+    let mut sh = Command::new("sh");
+    sh.args(["-euc", command]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    sh.env("PATH", path).env("KUBECONFIG", kubeconfig).output().expect("sh starts")
 }
 
 /// What the operator wrote, and why its pod may not run.

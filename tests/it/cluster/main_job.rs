@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::installed::{Installed, shared};
+use super::installed::{Installed, readme, shared, shell};
 use super::kubectl::{LATER, Namespace, SOON, condition, from_bed, is_true};
 use super::rows;
 use crate::support::{Program, relay, repository};
@@ -257,4 +257,22 @@ spec: {workflowRef: {name: late}}
     own.until("run", "late-1", SOON, reason_is("PoolMissing"));
     own.apply(POOL.trim_end_matches("---\n"));
     own.wait("run/late-1", "Succeeded", Duration::from_secs(120));
+}
+
+#[test]
+fn the_readme_leads_from_nothing_to_a_finished_run() {
+    let (_relay, _turn) = shared();
+    let own = Namespace::new("readme");
+    // The README's reader is in a namespace of their own.
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("kubeconfig");
+    std::fs::copy(from_bed("RELAY_TEST_KUBECONFIG"), &config).expect("a copy");
+    let config = config.to_str().expect("text");
+    let enter = format!("kubectl config set-context --current --namespace={}", own.name);
+    for command in std::iter::once(&enter).chain(&readme()[3..]) {
+        let output = shell(command, config);
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    own.wait("run/release-1", "Finished", SOON);
+    own.wait("run/release-1", "Succeeded", SOON);
 }
