@@ -105,7 +105,9 @@ fn the_operator_is_killed() {
 
 /// The operator's containers and how often each was started again.
 fn restarts() -> BTreeSet<String> {
-    let of = |pod: &Value| format!("{} {}", pod["metadata"]["name"], pod["status"]["containerStatuses"][0]["restartCount"]);
+    let of = |pod: &Value| {
+        format!("{} {}", pod["metadata"]["name"], pod["status"]["containerStatuses"][0]["restartCount"])
+    };
     pods(SYSTEM, "app.kubernetes.io/name=relay").iter().map(of).collect()
 }
 

@@ -4,8 +4,9 @@
 use std::process::Command;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::kubectl::{from_bed, kubectl, well};
+use super::kubectl::{kubectl, well};
 use super::servers::Servers;
+use crate::support::from_bed;
 
 /// Where it is installed.
 pub const SYSTEM: &str = "relay-system";
@@ -50,7 +51,8 @@ fn install() -> Installed {
             panic!("{command}: {}\n{}", String::from_utf8_lossy(&output.stderr), logs());
         }
         // Stricter than the README: nothing in the chart may need more.
-        let strict = ["label", "--overwrite", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted"];
+        let strict =
+            ["label", "--overwrite", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted"];
         well(kubectl().args(strict).output().expect("kubectl starts"));
     }
     Installed { servers }
@@ -60,7 +62,8 @@ fn install() -> Installed {
 pub fn readme() -> Vec<String> {
     let text = crate::support::read("README.md");
     let section = text.split("\n## In a cluster\n").nth(1).expect("the README has a section for clusters");
-    let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its commands");
+    let block =
+        section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its commands");
     let commands: Vec<String> = block.lines().map(str::to_owned).collect();
     assert_eq!(commands.len(), 5, "{commands:#?}");
     commands

@@ -5,18 +5,12 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::from_bed;
+
 /// How long a condition is waited for.
 pub const SOON: Duration = Duration::from_secs(60);
 /// How long a condition is waited for that needs pods to start while much else is going on.
 pub const LATER: Duration = Duration::from_secs(180);
-
-/// What the bed tells about its cluster. Never a skip: whoever starts these tests without one is told how.
-#[track_caller]
-pub fn from_bed(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: this test needs a Kubernetes. Run `make test`, or `make it T=cluster::`.")
-    })
-}
 
 /// kubectl for the bed's cluster, as its administrator.
 pub fn kubectl() -> Command {
@@ -101,7 +95,8 @@ impl Namespace {
     /// `kubectl wait`, as a user would type it.
     #[track_caller]
     pub fn wait(&self, object: &str, condition: &str, limit: Duration) {
-        let (until, limit) = (format!("--for=condition={condition}"), format!("--timeout={}s", limit.as_secs()));
+        let (until, limit) =
+            (format!("--for=condition={condition}"), format!("--timeout={}s", limit.as_secs()));
         let output = self.kubectl(&["wait", object, &until, &limit]).output().expect("kubectl starts");
         if !output.status.success() {
             let now = self.run(&["get", object, "-o", "yaml"]);

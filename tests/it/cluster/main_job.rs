@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::installed::{Installed, readme, shared, shell};
-use super::kubectl::{LATER, Namespace, SOON, condition, from_bed, is_true};
+use super::kubectl::{LATER, Namespace, SOON, condition, is_true};
 use super::rows;
-use crate::support::{Program, relay, repository};
+use crate::support::{Program, from_bed, relay, repository};
 
 /// A pool of busybox workers that goes to zero soon.
 pub const POOL: &str = "
@@ -22,7 +22,10 @@ spec: {image: 'busybox:1.36', slotsPerWorker: 4, maxReplicas: 2, scaleDownDelay:
 /// `relay logs` for the bed's cluster.
 pub fn relay_logs(namespace: &Namespace, arguments: &[&str]) -> Command {
     let mut command = relay();
-    command.env("KUBECONFIG", from_bed("RELAY_TEST_KUBECONFIG")).args(["logs", "-n", &namespace.name]).args(arguments);
+    command
+        .env("KUBECONFIG", from_bed("RELAY_TEST_KUBECONFIG"))
+        .args(["logs", "-n", &namespace.name])
+        .args(arguments);
     command
 }
 
@@ -59,7 +62,8 @@ fn the_examples_apply_as_they_are_and_go_their_way() {
     own.wait("run/greet-crew", "Finished", LATER);
     assert!(logs_of(&own, &["greet-crew"]).contains("Ahoy, crew!"));
 
-    let asks = |run: &Value| condition(run, "Reconciling").is_some_and(|(_, why, _)| why == "AwaitingApproval");
+    let asks =
+        |run: &Value| condition(run, "Reconciling").is_some_and(|(_, why, _)| why == "AwaitingApproval");
     let run = own.until("run", "release-1", LATER, asks);
     let asking = &run["status"]["awaiting"][0];
     assert_eq!(asking["task"], "publish");
@@ -93,7 +97,10 @@ fn the_examples_apply_as_they_are_and_go_their_way() {
     own.run(&["apply", "-f", folder.to_str().expect("text")]);
     let after = own.get("run", "release-1");
     assert_eq!(before["metadata"]["resourceVersion"], after["metadata"]["resourceVersion"]);
-    assert_eq!(own.get("workflow", "release")["metadata"]["resourceVersion"], workflow["metadata"]["resourceVersion"]);
+    assert_eq!(
+        own.get("workflow", "release")["metadata"]["resourceVersion"],
+        workflow["metadata"]["resourceVersion"]
+    );
 }
 
 #[test]
@@ -137,7 +144,8 @@ spec: {image: 'busybox:1.36', slotsPerWorker: 1, maxReplicas: 3, scaleDownDelay:
     own.apply(pool);
     let at = |workers: u64| {
         move |pool: &Value| {
-            pool["status"]["replicas"].as_u64().unwrap_or(0) == workers && pool["status"]["observedGeneration"] == 1
+            pool["status"]["replicas"].as_u64().unwrap_or(0) == workers
+                && pool["status"]["observedGeneration"] == 1
         }
     };
     own.until("workerpool", "default", SOON, at(0));

@@ -1,11 +1,11 @@
 //! A Postgres and a Redis of the cluster's own, where pods can reach them: the tests here restart and empty them.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::kubectl::from_bed;
+use crate::support::from_bed;
 
 const PASSWORD: &str = "of-the-test-bed";
 
@@ -20,13 +20,9 @@ pub struct Servers {
 impl Servers {
     pub fn start() -> Servers {
         let home = tempfile::Builder::new().prefix("cluster").tempdir().expect("a folder");
-        std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o711)).expect("to be entered");
-        let servers = Servers {
-            host: pod_side_host(),
-            postgres_port: free_port(),
-            redis_port: free_port(),
-            home,
-        };
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).expect("to be entered");
+        let servers =
+            Servers { host: pod_side_host(), postgres_port: free_port(), redis_port: free_port(), home };
         servers.start_redis();
         servers.init_postgres();
         servers.start_postgres();

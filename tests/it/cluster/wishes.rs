@@ -46,7 +46,10 @@ fn a_cancelled_run_ends_its_process_and_stays_cancelled() {
     assert_eq!((status.as_str(), reason.as_str()), ("False", "Cancelled"));
     let rows = rows_of(relay, &run);
     let of = |task: &str| rows.tasks[task].status.as_str();
-    assert_eq!((rows.status.as_str(), of("long"), of("after"), of("last")), ("CANCELLED", "CANCELLED", "CANCELLED", "CANCELLED"));
+    assert_eq!(
+        (rows.status.as_str(), of("long"), of("after"), of("last")),
+        ("CANCELLED", "CANCELLED", "CANCELLED", "CANCELLED")
+    );
 }
 
 #[test]
