@@ -123,25 +123,22 @@ kubernetes_link() {
     bed_fail "the node cannot be linked to this machine's network (after $tries tries)"
 }
 
-# Waits until a pod could be made, and exports how tests and pods find everything.
+# Waits until a pod could be made, and exports how tests find it.
 kubernetes_ready() {
-    local home="$1/kubernetes"
     until_fails 120 node_starts "$1" || true
-    if [ ! -f "$home/ready" ]; then
-        kubernetes_autopsy "$home"
-        bed_fail "Kubernetes does not start"
-    fi
-    export RELAY_TEST_KUBECONFIG="$home/admin.kubeconfig"
+    [ -f "$1/kubernetes/ready" ] || bed_fail "Kubernetes does not start"
+    export RELAY_TEST_KUBECONFIG="$1/kubernetes/admin.kubeconfig"
 }
 
 node_starts() { [ ! -f "$1/kubernetes/ready" ] && is_running_server "$1" kubernetes; }
 
-# The end of the log of the server that failed, or of all.
-kubernetes_autopsy() {
-    local log
-    tail -n 5 "$1/node.log" >&2
-    for log in "$1/bed"/*.log; do
-        if [ -f "$1/failed" ] && [ "$log" != "$1/bed/$(cat "$1/failed").log" ]; then continue; fi
+# kubernetes_explain DIR: when the node is not up, the end of the log of the server that ended it, or of all.
+kubernetes_explain() {
+    local home="$1/kubernetes" log
+    [ ! -f "$home/ready" ] || is_running_server "$1" kubernetes || return 0
+    tail -n 5 "$home/node.log" >&2
+    for log in "$home/bed"/*.log; do
+        if [ -f "$home/failed" ] && [ "$log" != "$home/bed/$(cat "$home/failed").log" ]; then continue; fi
         echo "bed: the end of $(basename "$log"):" >&2
         tail -n 10 "$log" >&2
     done

@@ -7,7 +7,7 @@ mod program;
 pub mod told;
 
 pub use committed::committed;
-pub use database::{TestDb, postgres_url, redis_url};
+pub use database::{TestDb, from_bed, postgres_url, redis_url};
 pub use program::{Finished, Program, relay};
 pub use told::Told;
 
