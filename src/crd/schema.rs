@@ -12,7 +12,11 @@ use crate::crd::run::RunSpec;
 use crate::crd::shapes::{Metadata, SERVER_METADATA};
 use crate::crd::workflow::WorkflowSpec;
 
+/// The API group.
+pub const GROUP: &str = "relay.works";
 /// The only version there is.
+pub const VERSION: &str = "v1alpha1";
+/// The two, as manifests name them.
 pub const API_VERSION: &str = "relay.works/v1alpha1";
 
 /// The description of fields that no user writes: let through, never suggested.
@@ -39,6 +43,15 @@ impl Kind {
             Self::Workflow => "Workflow",
             Self::Run => "Run",
             Self::WorkerPool => "WorkerPool",
+        }
+    }
+
+    /// As the API server calls many of it, in URLs and RBAC.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Workflow => "workflows",
+            Self::Run => "runs",
+            Self::WorkerPool => "workerpools",
         }
     }
 
