@@ -1,6 +1,8 @@
 //! Relay: a Kubernetes workflow operator. ARCHITECTURE.md is the map of these rooms.
 
 #[cfg(feature = "full")]
+pub mod api;
+#[cfg(feature = "full")]
 pub mod cli;
 #[cfg(feature = "full")]
 pub mod clock;

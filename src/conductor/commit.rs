@@ -10,7 +10,7 @@ use crate::conductor::{
 use crate::engine::{Effect, Event, Plan, Refused, Run};
 use crate::model::{
     change::{Batch, Changes},
-    ids::RunId,
+    ids::{RunId, ShardId},
     job::JobId,
 };
 use crate::queue::Position;
@@ -55,6 +55,11 @@ pub(super) enum Committed {
 
 /// A batch whose rows are not as expected is made again from the rows so many times.
 const CONFLICTS_MAX: u32 = 3;
+
+/// The batch's epoch of this shard is over.
+fn over(batch: &Batch, shard: ShardId) -> StoreError {
+    StoreError::Deposed { shard, epoch: batch.fences.get(&shard).map_or(0, |fence| fence.epoch) }
+}
 
 /// The wait before the next try, growing to 2 s.
 pub(super) fn backoff(tries: u32) -> Duration {
@@ -166,23 +171,23 @@ impl Conductor {
     }
 
     async fn ask_position(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let mut landed = None;
-        for fence in batch.fences.values() {
-            let deposed = || StoreError::Deposed { shard: fence.shard, epoch: fence.epoch };
-            let mut tries = 0;
-            let now = loop {
-                match self.store.lead(fence.shard, &self.holder).await {
-                    Ok(Leadership::Won(now)) => break now,
-                    Ok(Leadership::Held { .. }) => return Err(deposed()),
-                    Err(_) => tries += 1,
-                }
-                self.pause(tries).await.map_err(|_| StoreError::Unavailable("told to stop".into()))?;
-            };
-            // An epoch between ours and this one may have been another leader's, whose rows the position would count.
-            if now.epoch != fence.epoch + 1 {
-                return Err(deposed());
+        let shards: Vec<ShardId> = batch.fences.keys().copied().collect();
+        let mut tries = 0;
+        let now = loop {
+            match self.store.lead(&shards, &self.holder).await {
+                Ok(Leadership::Won(now)) => break now,
+                Ok(Leadership::Held { shard, .. }) => return Err(over(batch, shard)),
+                Err(_) => tries += 1,
             }
-            self.fences.insert(fence.shard, now);
+            self.pause(tries).await.map_err(|_| StoreError::Unavailable("told to stop".into()))?;
+        };
+        self.hold(now.clone());
+        let mut landed = None;
+        for (shard, fence) in &batch.fences {
+            // An epoch between ours and this one may have been another leader's, whose rows the position would count.
+            let Some(now) = now.get(shard).filter(|now| now.epoch == fence.epoch + 1) else {
+                return Err(over(batch, *shard));
+            };
             // A shard whose rows of history did not change tells nothing.
             if batch.seq_after(fence) != fence.seq {
                 landed = Some(now.seq == batch.seq_after(fence));
@@ -212,7 +217,7 @@ impl Conductor {
                     drop(reply.send(answer))
                 }
                 (
-                    Input::Message(Message::Cancel { reply, .. } | Message::Decide(_, reply)),
+                    Input::Message(Message::Steer { reply, .. } | Message::Decide(_, reply)),
                     Answer::Decide(answer),
                 ) => {
                     drop(reply.send(answer));

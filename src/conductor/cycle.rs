@@ -11,6 +11,7 @@ use crate::conductor::{
 };
 use crate::engine::Plan;
 use crate::model::{
+    change::Fence,
     ids::{RunId, TaskKey},
     job::{JobId, News, Report},
     time::later,
@@ -30,6 +31,8 @@ pub(super) enum Input {
     Expand(RunId, TaskKey),
     /// The queue took a job back.
     Removed(JobId),
+    /// The queue was to take a job back, and does not have it.
+    Forgotten(JobId),
     /// A job that nobody holds, or whose worker is gone.
     Lost(JobId),
     /// What restoring a run found to be mended.
@@ -49,13 +52,13 @@ impl Input {
     fn run(&self) -> Option<&RunId> {
         match self {
             Input::Message(Message::Submit(submission, _)) => Some(&submission.run.id),
-            Input::Message(Message::Cancel { run, .. }) => Some(run),
+            Input::Message(Message::Steer { run, .. }) => Some(run),
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
             Input::Message(Message::View(..) | Message::Live(_)) => None,
             Input::Report(_, report) => Some(&report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
-            Input::Removed(job) | Input::Lost(job) => Some(&job.task_run.run),
+            Input::Removed(job) | Input::Forgotten(job) | Input::Lost(job) => Some(&job.task_run.run),
         }
     }
 
@@ -262,14 +265,12 @@ impl Conductor {
     }
 
     async fn renew(&mut self) -> Result<(), ConductorError> {
-        for fence in self.fences.values() {
-            match self.store.renew(fence).await {
-                Ok(()) => {}
-                Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
-                Err(e) => {
-                    let shard = fence.shard.number();
-                    tracing::warn!(shard, error = %e, error.label = e.label(), "Leadership could not be renewed");
-                }
+        let fences: Vec<Fence> = self.fences.values().copied().collect();
+        match self.store.renew(&fences).await {
+            Ok(()) => {}
+            Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
+            Err(e) => {
+                tracing::warn!(error = %e, error.label = e.label(), "Leadership could not be renewed");
             }
         }
         Ok(())

@@ -11,7 +11,8 @@ use crate::conductor::{Adopt, Conductor, ConductorError, SWEEP_EVERY, commit::Dr
 use crate::engine::{Effect, Run};
 use crate::feed::{Edge, Event};
 use crate::model::{
-    ids::{RunId, WorkflowId},
+    change::Fence,
+    ids::{RunId, ShardId, WorkflowId},
     job::JobId,
     run::Actor,
     status::TaskStatus,
@@ -71,26 +72,26 @@ impl Due {
 
 impl Conductor {
     pub(super) async fn take_shards(&mut self) -> Result<(), ConductorError> {
-        for shard in self.shards.clone() {
-            match self.store.lead(shard, &self.holder).await? {
-                Leadership::Won(fence) => drop(self.fences.insert(shard, fence)),
-                Leadership::Held { holder, renewed_ms_ago } => {
-                    // Whoever leads the others should not have to wait for those that were free.
-                    self.give_up_shards().await;
-                    return Err(ConductorError::Held { shard, holder, renewed_ms_ago });
-                }
+        match self.store.lead(&self.shards, &self.holder).await? {
+            Leadership::Won(fences) => self.hold(fences),
+            Leadership::Held { shard, holder, renewed_ms_ago } => {
+                return Err(ConductorError::Held { shard, holder, renewed_ms_ago });
             }
         }
         Ok(())
     }
 
+    /// These shards are led in new epochs.
+    pub(super) fn hold(&mut self, fences: BTreeMap<ShardId, Fence>) {
+        self.fences.extend(fences);
+        self.tell_fences();
+    }
+
     /// Lets the next leader begin at once.
     pub(super) async fn give_up_shards(&self) {
-        for fence in self.fences.values() {
-            if let Err(e) = self.store.release(fence).await {
-                let shard = fence.shard.number();
-                tracing::warn!(shard, error = %e, "The shard could not be given up; it runs out by itself");
-            }
+        let fences: Vec<Fence> = self.fences.values().copied().collect();
+        if let Err(e) = self.store.release(&fences).await {
+            tracing::warn!(error = %e, error.label = e.label(), "The shards could not be given up; they run out by themselves");
         }
     }
 
@@ -167,7 +168,9 @@ impl Conductor {
         };
         let committed =
             record.tasks.iter().flat_map(|t| [Some(t.created_at), t.ready_at, t.started_at, t.finished_at]);
-        if let Some(latest) = committed.flatten().chain([record.run.started_at]).max() {
+        if let Some(latest) =
+            committed.flatten().chain([record.run.started_at]).chain(record.run.paused_at).max()
+        {
             self.clock.at_least(latest);
         }
         let now = self.clock.now();

@@ -11,7 +11,12 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::conductor::{Conductor, LiveRun};
-use crate::model::{change::Batch, ids::RunId, run::RunRow, view::RunView};
+use crate::model::{
+    change::{Batch, Fence},
+    ids::{RunId, ShardId},
+    run::RunRow,
+    view::RunView,
+};
 
 /// What a pool has to do, in task runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +52,7 @@ pub enum Mark {
 #[derive(Debug, Default)]
 pub struct Outlook {
     marks: Mutex<BTreeMap<RunId, Mark>>,
+    fences: Mutex<BTreeMap<ShardId, Fence>>,
     news: Notify,
     demands: watch::Sender<Demands>,
 }
@@ -71,6 +77,16 @@ impl Outlook {
     /// What the pools have to do, as it changes.
     pub fn demands(&self) -> watch::Receiver<Demands> {
         self.demands.subscribe()
+    }
+
+    /// By which to prove, in a write of one's own, that the conductor leads this shard; none while it does not. The
+    /// epoch is what counts: the position is that of the moment when the shard was taken.
+    pub fn fence(&self, shard: ShardId) -> Option<Fence> {
+        self.fences().get(&shard).copied()
+    }
+
+    fn fences(&self) -> MutexGuard<'_, BTreeMap<ShardId, Fence>> {
+        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mark(&self, run: &RunId, mark: Mark) {
@@ -99,6 +115,13 @@ impl Conductor {
         let (Some(outlook), Some(run)) = (&self.outlook, self.runs.get(id)) else { return };
         let view = RunView { aside: Some(why.to_owned()), ..self.outline(run) };
         outlook.mark(id, Mark::Last(Arc::new(view)));
+    }
+
+    /// Tells which shards it leads, and in which epochs.
+    pub(super) fn tell_fences(&self) {
+        if let Some(outlook) = &self.outlook {
+            outlook.fences().clone_from(&self.fences);
+        }
     }
 
     /// A live run as it is in memory: as committed, when nothing is being committed.

@@ -78,6 +78,14 @@ impl Findings {
         Self { more: more + beyond, ..self }
     }
 
+    /// The same with other fixes.
+    pub(super) fn with_fixes(mut self, fix: impl Fn(String) -> String) -> Self {
+        for finding in &mut self.list {
+            finding.fix = finding.fix.take().map(&fix);
+        }
+        self
+    }
+
     /// How many there are in all.
     pub fn total(&self) -> usize {
         self.list.len() + self.more
@@ -147,6 +155,13 @@ impl Remarks {
     /// The remarks as they were made.
     pub(super) fn into_list(self) -> Vec<Remark> {
         self.list
+    }
+
+    /// Sorts and drops repetitions; places only order them, for what was read never was a file.
+    pub(super) fn finish_unplaced(self) -> Option<Findings> {
+        let findings = self.finish("", "")?;
+        let unplaced = |finding| Finding { line: 0, column: 0, ..finding };
+        Some(Findings { list: findings.list.into_iter().map(unplaced).collect(), more: findings.more })
     }
 
     /// Sorts, drops repetitions and adds the file's lines; None when nothing was said.

@@ -37,20 +37,8 @@ const NOT_BUILT: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Workflow/spec/tasks/items/env/items", &["valueFrom"]),
-    ("Run/spec", &["desiredState", "requests", "rerunOf", "priority", "labels", "ttlSecondsAfterFinished"]),
-    (
-        "WorkerPool/spec",
-        &[
-            "slotsPerWorker",
-            "minReplicas",
-            "maxReplicas",
-            "replicas",
-            "scaleDownDelay",
-            "secrets",
-            "configMaps",
-            "capabilities",
-        ],
-    ),
+    ("Run/spec", &["requests", "rerunOf", "priority", "labels", "ttlSecondsAfterFinished"]),
+    ("WorkerPool/spec", &["secrets", "configMaps", "capabilities"]),
 ];
 
 /// Whether `key` is a field of Relay that is not built yet, in what [`holder`] gave.

@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, transform};
 use serde_json::{Value, json};
 
+use crate::crd::limits::{DNS_LABEL, POOL_NAME};
 use crate::crd::pool::WorkerPoolSpec;
 use crate::crd::run::RunSpec;
 use crate::crd::shapes::{Metadata, SERVER_METADATA};
@@ -63,6 +64,11 @@ fn document(kind: Kind) -> Value {
     if let Some(fields) = metadata["properties"].as_object_mut() {
         for name in SERVER_METADATA {
             fields.insert(name.to_string(), json!({"description": BY_THE_SERVER}));
+        }
+        if kind == Kind::WorkerPool {
+            // Tasks name a pool, and its Deployment is called relay-<pool>.
+            fields["name"]["pattern"] = json!(DNS_LABEL);
+            fields["name"]["maxLength"] = json!(POOL_NAME);
         }
         if kind != Kind::Run {
             fields.remove("generateName");

@@ -103,8 +103,9 @@ pub(super) enum TextAt {
 }
 
 impl Entry {
-    fn from_json((key, json): (&String, &Json)) -> Self {
-        Self { key: key.clone(), key_at: START, node: Node::from_json(json), merged: false }
+    fn from_json(key: &str, json: &Json, count: &mut u32) -> Self {
+        let node = Node::counted(json, count);
+        Self { key: key.to_string(), key_at: node.at, node, merged: false }
     }
 }
 
@@ -113,8 +114,14 @@ impl Node {
         Self { value, at, text_at: TextAt::Start, lost: Vec::new() }
     }
 
-    /// A tree of JSON that never was a file: every place is its beginning.
+    /// A tree of JSON that never was a file: a place is only good for the order of findings.
     pub(super) fn from_json(json: &Json) -> Self {
+        Self::counted(json, &mut 0)
+    }
+
+    fn counted(json: &Json, count: &mut u32) -> Self {
+        *count = count.saturating_add(1);
+        let at = Pos { line: *count, column: 1 };
         let value = match json {
             Json::Null => Value::Null,
             Json::Bool(b) => Value::Bool(*b),
@@ -122,11 +129,15 @@ impl Node {
             Json::String(text) => Value::Text(text.clone()),
             Json::Array(items) => {
                 let items = items.iter().enumerate();
-                Value::List(items.map(|(place, item)| Item { place, node: Self::from_json(item) }).collect())
+                Value::List(
+                    items.map(|(place, item)| Item { place, node: Self::counted(item, count) }).collect(),
+                )
             }
-            Json::Object(fields) => Value::Map(fields.iter().map(Entry::from_json).collect()),
+            Json::Object(fields) => {
+                Value::Map(fields.iter().map(|(key, json)| Entry::from_json(key, json, count)).collect())
+            }
         };
-        Self::new(value, START)
+        Self::new(value, at)
     }
 
     /// The field `key` of a map.
@@ -149,6 +160,14 @@ impl Node {
     pub fn items(&self) -> &[Item] {
         match &self.value {
             Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The fields of a map; none for anything else.
+    pub fn fields(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
             _ => &[],
         }
     }

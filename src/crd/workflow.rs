@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::crd::limits::{COMMAND, DNS_LABEL, ENV_NAME, IDENTIFIER, TASK_NAME};
+use crate::crd::limits::{COMMAND, DNS_LABEL, ENV_NAME, IDENTIFIER, PARAMS, POOL_NAME, TASK_NAME};
 use crate::crd::shapes::{Duration, any_value};
 use crate::model::workflow::limits::TASKS;
 
@@ -17,11 +17,11 @@ pub struct WorkflowSpec {
     pub description: Option<String>,
     /// Values that a Run gives.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = PARAMS))]
     pub params: Vec<ParamSpec>,
     /// The WorkerPool where tasks run unless they say otherwise; "default" when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 57), regex(pattern = DNS_LABEL))]
+    #[schemars(length(max = POOL_NAME), regex(pattern = DNS_LABEL))]
     pub pool: Option<String>,
     /// What tasks have unless they say otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,7 @@ pub struct TaskSpec {
     pub on_error: Option<OnError>,
     /// The WorkerPool where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 57), regex(pattern = DNS_LABEL))]
+    #[schemars(length(max = POOL_NAME), regex(pattern = DNS_LABEL))]
     pub pool: Option<String>,
 }
 

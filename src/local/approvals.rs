@@ -136,6 +136,7 @@ impl Approvals {
             user: user(n),
             decision,
             note: Some(how.to_owned()),
+            verified: false,
         };
         (1..=count).map(verdict).collect()
     }

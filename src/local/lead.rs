@@ -22,32 +22,31 @@ pub(super) async fn take(
     screen: &mut Screen,
     signals: &mut Signals,
 ) -> Result<bool, LocalError> {
-    for shard in shards {
-        let mut seen: Option<(String, u64)> = None;
-        let mut waited = Duration::ZERO;
-        loop {
-            let led = tokio::select! {
-                biased;
-                () = signals.next() => return Ok(false),
-                led = parts.store.lead(*shard, holder) => led?,
-            };
-            let Leadership::Held { holder: other, renewed_ms_ago } = led else { break };
-            let lives = seen.as_ref().is_some_and(|(name, ago)| *name != other || renewed_ms_ago < *ago);
-            if lives || waited > PATIENCE {
-                return Err(LocalError::Held { holder: other, renewed_ms_ago });
-            }
-            if seen.is_none() {
-                screen.say(&format!(
-                    "note: {other} had this namespace {renewed_ms_ago} ms ago; waiting until it is free"
-                ));
-            }
-            seen = Some((other, renewed_ms_ago));
-            tokio::select! {
-                biased;
-                () = signals.next() => return Ok(false),
-                () = parts.clock.sleep(LOOK_EVERY) => waited += LOOK_EVERY,
-            }
+    let mut seen: Option<(ShardId, String, u64)> = None;
+    let mut waited = Duration::ZERO;
+    loop {
+        let led = tokio::select! {
+            biased;
+            () = signals.next() => return Ok(false),
+            led = parts.store.lead(shards, holder) => led?,
+        };
+        let Leadership::Held { shard, holder: other, renewed_ms_ago } = led else { return Ok(true) };
+        // Of several shards, that which runs out last is held when the others are free: it is judged by itself.
+        let before = seen.as_ref().filter(|(at, ..)| *at == shard);
+        let lives = before.is_some_and(|(_, name, ago)| *name != other || renewed_ms_ago < *ago);
+        if lives || waited > PATIENCE {
+            return Err(LocalError::Held { holder: other, renewed_ms_ago });
+        }
+        if seen.is_none() {
+            screen.say(&format!(
+                "note: {other} had this namespace {renewed_ms_ago} ms ago; waiting until it is free"
+            ));
+        }
+        seen = Some((shard, other, renewed_ms_ago));
+        tokio::select! {
+            biased;
+            () = signals.next() => return Ok(false),
+            () = parts.clock.sleep(LOOK_EVERY) => waited += LOOK_EVERY,
         }
     }
-    Ok(true)
 }

@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod expr;
+pub mod head;
 pub mod ids;
 pub mod job;
 pub mod log;

@@ -105,6 +105,8 @@ pub struct ApprovalRow {
     pub decision: Decision,
     /// Why, in their words.
     pub note: Option<String>,
+    /// Did the API server's admission policy vouch for the user? Without it, as on a laptop, the name is what was said.
+    pub verified: bool,
     /// When.
     pub at: Timestamp,
 }

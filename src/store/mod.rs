@@ -6,18 +6,21 @@
 
 pub use crate::model::revision::{Revision, TaskRecord};
 
+mod fit;
 pub mod memory;
 pub mod postgres;
 mod prepare;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::{
     change::{Batch, Fence},
+    head::Head,
     ids::{BadId, RunId, ShardId, WorkflowId},
+    log::{LogLine, LogQuery, StoredLine},
     reason::Reason,
     run::{Actor, RunRow},
     task_run::{ApprovalRow, TaskRow},
@@ -25,6 +28,12 @@ use crate::model::{
 
 /// A leader that has not renewed its shard for so long may be replaced.
 pub const TAKEOVER_AFTER: Duration = Duration::from_secs(4);
+/// The most lines of logs that one answer holds.
+pub const LOG_PAGE_LINES: u32 = 10_000;
+/// An answer ends with the line that brings its texts to so many bytes.
+pub const LOG_PAGE_BYTES: usize = 4 << 20;
+/// What a head's labels, unhashed fields and reason may come to, in bytes as JSON.
+pub const HEAD_BYTES_MAX: usize = 1 << 20;
 
 /// What can go wrong in a store.
 #[derive(Debug, thiserror::Error)]
@@ -85,10 +94,12 @@ impl From<BadId> for StoreError {
 /// The answer to `lead`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leadership {
-    /// The shard is ours, from this position on.
-    Won(Fence),
-    /// Somebody else leads it, and is alive.
+    /// The shards are ours, each from its position on.
+    Won(BTreeMap<ShardId, Fence>),
+    /// Somebody else leads one of them, and is alive: none was taken.
     Held {
+        /// Which; the first of several.
+        shard: ShardId,
         /// Who.
         holder: String,
         /// How long ago it was last renewed, in milliseconds of the store's clock.
@@ -160,15 +171,18 @@ impl Entity {
 /// The store's verbs.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Takes the shard for `holder` unless another holder renewed it less than `TAKEOVER_AFTER` ago. A holder that asks
-    /// again gets a new epoch: what it sent under the old one and has not been committed never will be.
-    async fn lead(&self, shard: ShardId, holder: &str) -> Result<Leadership, StoreError>;
+    /// Takes the shards for `holder`, all or none: none when another holder renewed one of them less than
+    /// `TAKEOVER_AFTER` ago. A holder that asks again gets new epochs: what it sent under the old ones and has not been
+    /// committed never will be. To ask for what is held writes nothing.
+    async fn lead(&self, shards: &[ShardId], holder: &str) -> Result<Leadership, StoreError>;
 
-    /// Says that the leader is alive. `Deposed` when the epoch is over.
-    async fn renew(&self, fence: &Fence) -> Result<(), StoreError>;
+    /// Says that the leader of these shards is alive, at once for all of them. `Deposed` names the first whose epoch is
+    /// over; the others are renewed all the same.
+    async fn renew(&self, fences: &[Fence]) -> Result<(), StoreError>;
 
-    /// Gives the shard up and ends the epoch, so that the next leader need not wait. No error when it was lost before.
-    async fn release(&self, fence: &Fence) -> Result<(), StoreError>;
+    /// Gives the shards up and ends their epochs, so that the next leader need not wait. No error when one was lost
+    /// before.
+    async fn release(&self, fences: &[Fence]) -> Result<(), StoreError>;
 
     /// The shard's epoch and position as committed: the answer to an unknown outcome.
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError>;
@@ -179,6 +193,17 @@ pub trait Store: Send + Sync {
 
     /// A revision, if it is there.
     async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError>;
+
+    /// Points a Workflow's name at its revision, or says why it has none. A head that is there as it is given is not
+    /// written again. `Deposed` when the epoch of `fence`, which is of the namespace's shard, is over; `Refused` when the
+    /// revision is not there, or the head larger than `HEAD_BYTES_MAX`.
+    async fn put_head(&self, head: &Head, fence: &Fence) -> Result<(), StoreError>;
+
+    /// The Workflow of this name is gone; its revisions stay. No error when there is no head. `Deposed` as of `put_head`.
+    async fn drop_head(&self, namespace: &str, name: &str, fence: &Fence) -> Result<(), StoreError>;
+
+    /// A Workflow's head, if it is there.
+    async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError>;
 
     /// Writes all of it or nothing of it. Times are kept to the microsecond; a NUL in a text becomes U+FFFD.
     ///
@@ -195,6 +220,32 @@ pub trait Store: Send + Sync {
     /// A run, if it is there.
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;
 
+    /// A run's own row, if it is there: where it is, without its task runs, of which there may be very many.
+    async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.run(id).await?.map(|record| record.run))
+    }
+
+    /// The runs of this name, newest first, at most `limit`: a run that was deleted leaves its name to the next one.
+    async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError>;
+
     /// The history of a run or task run, newest first, at most `limit` rows.
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError>;
+
+    /// Keeps lines of logs, in the order in which they are given; a line (attempt and number) that is there stays as it
+    /// is, so this may be said again. Lines of task runs that are not there are dropped: it tells how many were not. A NUL
+    /// becomes U+FFFD, a time before 1970 becomes 1970. Not fenced: a line changes nothing but the log. Lines go with
+    /// their run.
+    async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError>;
+
+    /// Lines of a run in the order in which they came, from `query.after` on. A page may be shorter than its limit
+    /// (`LOG_PAGE_LINES`, `LOG_PAGE_BYTES`); only an empty one is the end. Whoever goes on after the last position misses
+    /// nothing and sees nothing twice, also while lines are added. `Refused` for an item without its task.
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<StoredLine>, StoreError>;
+
+    /// Says that this store belongs to the cluster of this id (1 to 253 characters). The first one to say so owns it;
+    /// another is `Refused`, unless it adopts the store.
+    async fn claim_cluster(&self, id: &str, adopt: bool) -> Result<(), StoreError>;
+
+    /// Does the store answer?
+    async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -1,11 +1,7 @@
 //! What both stores do to a batch before they write it: every value is brought into the form in which it can be kept,
 //! and the rows of history get their positions. What cannot be kept is refused here, by name, before anything is sent.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -17,7 +13,7 @@ use crate::model::{
     status::{RunStatus, TaskStatus},
     task_run::{ApprovalRow, TaskRow},
 };
-use crate::store::{Entity, HistoryRow, Revision, StoreError};
+use crate::store::{Entity, HistoryRow, StoreError};
 
 /// Deepest nesting of a value that can be read back: the parser stops at 128.
 const DEPTH_MAX: usize = 120;
@@ -144,6 +140,8 @@ fn run_write(
         error: option(&row.error),
         params: value(id, &row.params)?,
         outputs: row.outputs.as_ref().map(|v| value(id, v)).transpose()?,
+        paused_at: row.paused_at.map(micros),
+        paused_for: whole_micros(id, row.paused_for)?,
         created_at: micros(row.created_at),
         started_at: micros(row.started_at),
         finally_at: row.finally_at.map(micros),
@@ -186,29 +184,7 @@ fn task_write(run: &RunId, change: &TaskChange) -> Result<(Expected, TaskRow), S
     Ok((change.expect, row))
 }
 
-/// Brings a revision into the form in which it is kept; refuses one that contradicts itself.
-pub(super) fn fit_revision(given: &Revision) -> Result<Revision, StoreError> {
-    let id = &given.id;
-    let names: BTreeSet<&str> = given.tasks.iter().map(|t| t.name.as_str()).collect();
-    if names.len() < given.tasks.len() {
-        return Err(refused(id, "two of its tasks have the same name"));
-    }
-    let mut fitted = given.clone();
-    fitted.definition = value(id, &Arc::new(fitted.definition))?.as_ref().clone();
-    for task in &mut fitted.tasks {
-        task.config = value(id, &Arc::new(task.config.take()))?.as_ref().clone();
-        let upstreams: BTreeSet<&str> = task.depends_on.iter().map(String::as_str).collect();
-        if upstreams.len() < task.depends_on.len() {
-            return Err(refused(id, &format!("`{}` names an upstream task twice", task.name)));
-        }
-        if let Some(unknown) = upstreams.iter().find(|name| !names.contains(*name)) {
-            return Err(refused(id, &format!("`{}` depends on `{unknown}`, which is not there", task.name)));
-        }
-    }
-    Ok(fitted)
-}
-
-fn refused(what: &dyn std::fmt::Display, why: &str) -> StoreError {
+pub(super) fn refused(what: &dyn std::fmt::Display, why: &str) -> StoreError {
     StoreError::Refused(format!("{what}: {why}"))
 }
 
@@ -223,6 +199,14 @@ fn numbers(what: &dyn std::fmt::Display, all: &[u32]) -> Result<(), StoreError> 
 /// A store's clock has microseconds.
 pub(super) fn micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+/// So has a column that holds a duration.
+fn whole_micros(what: &dyn std::fmt::Display, long: Duration) -> Result<Duration, StoreError> {
+    match i64::try_from(long.as_micros()) {
+        Ok(micros) => Ok(Duration::from_micros(micros.unsigned_abs())),
+        Err(_) => Err(refused(what, "it was paused for too long a time")),
+    }
 }
 
 /// A database keeps no NUL in a text. The worker replaced those of outputs and errors at the door; this is for the rest.

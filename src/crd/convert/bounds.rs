@@ -21,7 +21,7 @@ pub(super) fn timeout(text: &shapes::Duration, at: &Cursor<'_>, remarks: &mut Re
 }
 
 /// A wait: nothing is allowed.
-fn wait(
+pub(super) fn wait(
     text: &shapes::Duration,
     at: &Cursor<'_>,
     longest: Duration,

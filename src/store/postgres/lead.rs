@@ -1,72 +1,130 @@
-//! Leadership of a shard: one row, by the database's clock.
+//! Leadership of shards: one row each, by the database's clock. All shards of a leader in one statement.
 
-use sqlx::Row;
+use std::collections::BTreeMap;
+
+use sqlx::{Row, postgres::PgRow};
 
 use crate::model::{change::Fence, ids::ShardId};
 use crate::store::{
     Leadership, StoreError, TAKEOVER_AFTER,
-    postgres::{PostgresStore, errors::Failed, within},
+    postgres::{PostgresStore, errors::Failed, load::corrupt, within},
 };
 
+/// Whoever waits for shards that are led only looks: a lock on a row is a write, too. Locks are taken in the order in
+/// which a commit takes them, and what was seen is looked at again under them.
 const LEAD: &str = "
-    update shards set epoch = epoch + 1, holder = $2, renewed_at = clock_timestamp()
-    where id = $1
-        and (holder is null or holder = $2 or renewed_at is null
-            or renewed_at <= clock_timestamp() - $3 * interval '1 millisecond')
-    returning epoch, seq";
+    with seen as materialized (
+        select id, holder, renewed_at from shards
+        where id = any($1) and holder <> $2 and renewed_at > clock_timestamp() - $3 * interval '1 millisecond'
+    ), locked as materialized (
+        select id, holder, renewed_at from shards
+        where id = any($1) and not exists (select from seen) order by id for no key update
+    ), held as materialized (
+        select id, holder, renewed_at from locked
+        where holder <> $2 and renewed_at > clock_timestamp() - $3 * interval '1 millisecond'
+        union all select id, holder, renewed_at from seen
+    ), won as (
+        update shards s set epoch = s.epoch + 1, holder = $2, renewed_at = clock_timestamp()
+        from locked l where s.id = l.id and not exists (select from held)
+        returning s.id, s.epoch, s.seq
+    )
+    select id, epoch, seq, null as holder, null as ms from won
+    union all
+    select id, null, null, holder, greatest(0, extract(epoch from clock_timestamp() - renewed_at) * 1000)::bigint
+    from held
+    order by id";
 
-const HELD: &str = "
-    select coalesce(holder, '') as holder,
-        greatest(0, extract(epoch from clock_timestamp() - renewed_at) * 1000)::bigint as ms
-    from shards where id = $1";
+const RENEW: &str = "
+    with fence as (
+        select * from unnest($1::smallint[], $2::bigint[]) as f(id, epoch)
+    ), locked as materialized (
+        select id, epoch from shards where id = any($1) order by id for no key update
+    )
+    update shards s set renewed_at = clock_timestamp()
+    from fence f join locked l on l.id = f.id and l.epoch = f.epoch
+    where s.id = f.id
+    returning s.id";
 
-const RENEW: &str = "update shards set renewed_at = clock_timestamp() where id = $1 and epoch = $2";
-
-const RELEASE: &str = "update shards set epoch = epoch + 1, holder = null where id = $1 and epoch = $2";
+const RELEASE: &str = "
+    with fence as (
+        select * from unnest($1::smallint[], $2::bigint[]) as f(id, epoch)
+    ), locked as materialized (
+        select id, epoch from shards where id = any($1) order by id for no key update
+    )
+    update shards s set epoch = s.epoch + 1, holder = null
+    from fence f join locked l on l.id = f.id and l.epoch = f.epoch
+    where s.id = f.id
+    returning s.id";
 
 const POSITION: &str = "select epoch, seq from shards where id = $1";
 
 pub(super) async fn lead(
     store: &PostgresStore,
-    shard: ShardId,
+    shards: &[ShardId],
     holder: &str,
 ) -> Result<Leadership, StoreError> {
+    if shards.is_empty() {
+        return Ok(Leadership::Won(BTreeMap::new()));
+    }
     let mut line = store.line().await?;
     let bound = line.bound;
+    let ids: Vec<i16> = shards.iter().copied().map(id).collect();
     let takeover = TAKEOVER_AFTER.as_millis() as f64;
-    let won = sqlx::query(LEAD).bind(id(shard)).bind(holder).bind(takeover).fetch_optional(line.sql());
-    if let Some(row) = within(bound, won).await.map_err(Failed::before)? {
-        line.done();
-        let read = || Ok(Fence { shard, epoch: row.try_get("epoch")?, seq: row.try_get("seq")? });
-        return read().map(Leadership::Won).map_err(|e| Failed::Sql(e).before());
-    }
-    let held = sqlx::query(HELD).bind(id(shard)).fetch_optional(line.sql());
-    let row = within(bound, held).await.map_err(Failed::before)?.ok_or_else(|| missing(shard))?;
+    let work = sqlx::query(LEAD).bind(ids).bind(holder).bind(takeover).fetch_all(line.sql());
+    let rows = within(bound, work).await.map_err(Failed::before)?;
     line.done();
-    let read = || Ok((row.try_get("holder")?, row.try_get::<Option<i64>, _>("ms")?));
-    let (holder, ms) = read().map_err(|e| Failed::Sql(e).before())?;
-    Ok(Leadership::Held { holder, renewed_ms_ago: ms.unwrap_or(0).unsigned_abs() })
-}
-
-pub(super) async fn renew(store: &PostgresStore, fence: &Fence) -> Result<(), StoreError> {
-    match touch(store, RENEW, fence).await? {
-        0 => Err(StoreError::Deposed { shard: fence.shard, epoch: fence.epoch }),
-        _ => Ok(()),
+    let mut won = BTreeMap::new();
+    for row in &rows {
+        let shard = shard(row)?;
+        match read(row).map_err(|e| corrupt("shards", e))? {
+            (Some(epoch), Some(seq), _, _) => drop(won.insert(shard, Fence { shard, epoch, seq })),
+            (_, _, holder, ms) => {
+                let (holder, renewed_ms_ago) = (holder.unwrap_or_default(), ms.unwrap_or(0).unsigned_abs());
+                return Ok(Leadership::Held { shard, holder, renewed_ms_ago });
+            }
+        }
+    }
+    match shards.iter().find(|shard| !won.contains_key(shard)) {
+        Some(shard) => Err(missing(*shard)),
+        None => Ok(Leadership::Won(won)),
     }
 }
 
-pub(super) async fn release(store: &PostgresStore, fence: &Fence) -> Result<(), StoreError> {
-    touch(store, RELEASE, fence).await.map(drop)
+type Answer = (Option<i64>, Option<i64>, Option<String>, Option<i64>);
+
+fn read(row: &PgRow) -> Result<Answer, sqlx::Error> {
+    Ok((row.try_get("epoch")?, row.try_get("seq")?, row.try_get("holder")?, row.try_get("ms")?))
 }
 
-/// How many rows the statement found.
-async fn touch(store: &PostgresStore, statement: &'static str, fence: &Fence) -> Result<u64, StoreError> {
+pub(super) async fn renew(store: &PostgresStore, fences: &[Fence]) -> Result<(), StoreError> {
+    let held = touch(store, RENEW, fences).await?;
+    match fences.iter().find(|fence| !held.contains(&fence.shard)) {
+        Some(lost) => Err(StoreError::Deposed { shard: lost.shard, epoch: lost.epoch }),
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn release(store: &PostgresStore, fences: &[Fence]) -> Result<(), StoreError> {
+    touch(store, RELEASE, fences).await.map(drop)
+}
+
+/// The shards whose epochs were as said.
+async fn touch(
+    store: &PostgresStore,
+    statement: &'static str,
+    fences: &[Fence],
+) -> Result<Vec<ShardId>, StoreError> {
+    if fences.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut line = store.line().await?;
     let bound = line.bound;
-    let work = sqlx::query(statement).bind(id(fence.shard)).bind(fence.epoch).execute(line.sql());
-    let done = within(bound, work).await.map_err(Failed::before)?;
+    let ids: Vec<i16> = fences.iter().map(|fence| id(fence.shard)).collect();
+    let epochs: Vec<i64> = fences.iter().map(|fence| fence.epoch).collect();
+    let work = sqlx::query(statement).bind(ids).bind(epochs).fetch_all(line.sql());
+    let rows = within(bound, work).await.map_err(Failed::before)?;
     line.done();
-    Ok(done.rows_affected())
+    rows.iter().map(shard).collect()
 }
 
 pub(super) async fn position(store: &PostgresStore, shard: ShardId) -> Result<Fence, StoreError> {
@@ -81,6 +139,12 @@ pub(super) async fn position(store: &PostgresStore, shard: ShardId) -> Result<Fe
 /// A shard as its columns hold it.
 pub(super) fn id(shard: ShardId) -> i16 {
     i16::from(shard.number())
+}
+
+fn shard(row: &PgRow) -> Result<ShardId, StoreError> {
+    let id: i16 = row.try_get("id").map_err(|e| corrupt("shards", e))?;
+    let shard = u8::try_from(id).ok().and_then(ShardId::new);
+    shard.ok_or_else(|| corrupt("shards", format!("there is no shard {id}")))
 }
 
 fn missing(shard: ShardId) -> StoreError {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{Connection, Row, postgres::PgRow, types::Json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::model::{
     ids::{RunId, ShardId, TaskRunId, WorkflowId},
@@ -20,9 +20,12 @@ use crate::store::{
 const LIVE: &str = "
     select id from runs where shard = $1 and status in ('QUEUED', 'RUNNING') order by created_at, id";
 
+const NAMED: &str = "
+    select id from runs where namespace = $1 and name = $2 order by created_at desc, id desc limit $3";
+
 const RUN: &str = "
     select id, workflow_id, namespace, name, status, reason, error, input, outputs, stop_reason, stop_finally,
-        created_at, started_at, finally_at, finished_at
+        created_at, started_at, finally_at, finished_at, paused_at, paused_us
     from runs where id = $1";
 
 const TASKS: &str = "
@@ -31,7 +34,7 @@ const TASKS: &str = "
     from task_runs where run_id = $1";
 
 const APPROVALS: &str = "
-    select task_run_id, user_name, decision, note, decided_at from approvals where run_id = $1 order by id";
+    select task_run_id, user_name, decision, note, verified, decided_at from approvals where run_id = $1 order by id";
 
 pub(super) async fn live_runs(store: &PostgresStore, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
     let mut line = store.line().await?;
@@ -39,6 +42,24 @@ pub(super) async fn live_runs(store: &PostgresStore, shard: ShardId) -> Result<V
     let work = sqlx::query_scalar::<_, String>(LIVE).bind(lead::id(shard)).fetch_all(line.sql());
     let ids = within(bound, work).await.map_err(Failed::before)?;
     line.done();
+    run_ids(ids)
+}
+
+pub(super) async fn find_runs(
+    store: &PostgresStore,
+    (namespace, name): (&str, &str),
+    limit: u32,
+) -> Result<Vec<RunId>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let named = sqlx::query_scalar::<_, String>(NAMED).bind(namespace).bind(name);
+    let ids =
+        within(bound, named.bind(i64::from(limit)).fetch_all(line.sql())).await.map_err(Failed::before)?;
+    line.done();
+    run_ids(ids)
+}
+
+fn run_ids(ids: Vec<String>) -> Result<Vec<RunId>, StoreError> {
     ids.into_iter().map(|id| id.parse().map_err(|e| corrupt("runs", e))).collect()
 }
 
@@ -64,6 +85,16 @@ pub(super) async fn run(store: &PostgresStore, id: &RunId) -> Result<Option<RunR
     Ok(Some(RunRecord { run: run_row(&run)?, tasks, approvals }))
 }
 
+/// A run's own row: one look-up.
+pub(super) async fn row_of_run(store: &PostgresStore, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let found = within(bound, sqlx::query(RUN).bind(id.as_str()).fetch_optional(line.sql()));
+    let found = found.await.map_err(Failed::before)?;
+    line.done();
+    found.as_ref().map(run_row).transpose()
+}
+
 fn run_row(row: &PgRow) -> Result<RunRow, StoreError> {
     let from = Columns { row, table: "runs" };
     let stop = match (from.reason("stop_reason")?, from.get::<Option<bool>>("stop_finally")?) {
@@ -81,6 +112,8 @@ fn run_row(row: &PgRow) -> Result<RunRow, StoreError> {
         params: from.json("input")?.ok_or_else(|| corrupt("runs", "input is null"))?,
         outputs: from.json("outputs")?,
         stop,
+        paused_at: from.maybe_at("paused_at")?,
+        paused_for: from.micros("paused_us")?,
         created_at: from.at("created_at")?,
         started_at: from.at("started_at")?,
         finally_at: from.maybe_at("finally_at")?,
@@ -118,6 +151,7 @@ fn approval_row(row: &PgRow) -> Result<ApprovalRow, StoreError> {
         user: from.text("user_name")?.to_owned(),
         decision: from.word("decision", Decision::parse)?,
         note: from.get("note")?,
+        verified: from.get("verified")?,
         at: from.at("decided_at")?,
     })
 }
@@ -167,6 +201,12 @@ impl<'r> Columns<'r> {
 
     fn maybe_at(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.get::<Option<jiff_sqlx::Timestamp>>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
+    }
+
+    fn micros(&self, column: &'static str) -> Result<Duration, StoreError> {
+        let n: i64 = self.get(column)?;
+        let n = u64::try_from(n).map_err(|_| corrupt(self.table, format!("{column} is {n}")))?;
+        Ok(Duration::from_micros(n))
     }
 
     fn json(&self, column: &'static str) -> Result<Option<Arc<Value>>, StoreError> {

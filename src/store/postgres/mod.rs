@@ -5,11 +5,14 @@
 //! a connection and does not change its mind while the tables grow.
 
 pub mod catalog;
+mod cluster;
 mod commit;
 mod errors;
+mod heads;
 mod history;
 mod lead;
 mod load;
+mod logs;
 pub mod migrate;
 mod migrations;
 mod revisions;
@@ -25,9 +28,13 @@ use sqlx::{
 
 use crate::model::{
     change::{Batch, Fence},
+    head::Head,
     ids::{RunId, ShardId, WorkflowId},
+    log::{LogLine, LogQuery, StoredLine},
+    run::RunRow,
 };
 use crate::store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError};
+
 /// How to reach a database, and how hard to lean on it.
 #[derive(Clone)]
 pub struct PoolSettings {
@@ -88,12 +95,14 @@ pub struct PostgresStore {
 const TRY_AFTER: Duration = Duration::from_secs(2);
 
 impl PostgresStore {
-    /// Connects, and makes sure that the database is migrated as far as this binary needs.
+    /// Connects, and makes sure that the database is migrated as far as this binary needs. `Unavailable` when it may work
+    /// later (a server that is not up yet); `Refused` when somebody has to do something first: a wrong password, no such
+    /// database, one that is not migrated.
     pub async fn connect(settings: &PoolSettings) -> Result<PostgresStore, StoreError> {
         let target = connect_options(settings)?;
-        migrate::ready(&settings.url).await.map_err(|e| match e {
-            migrate::MigrateError::Unreachable { .. } => StoreError::Unavailable(e.to_string()),
-            other => StoreError::Refused(other.to_string()),
+        migrate::ready(&settings.url).await.map_err(|e| match e.is_passing() {
+            true => StoreError::Unavailable(e.to_string()),
+            false => StoreError::Refused(e.to_string()),
         })?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
@@ -182,16 +191,16 @@ fn connect_options(settings: &PoolSettings) -> Result<PgConnectOptions, StoreErr
 
 #[async_trait]
 impl Store for PostgresStore {
-    async fn lead(&self, shard: ShardId, holder: &str) -> Result<Leadership, StoreError> {
-        lead::lead(self, shard, holder).await
+    async fn lead(&self, shards: &[ShardId], holder: &str) -> Result<Leadership, StoreError> {
+        lead::lead(self, shards, holder).await
     }
 
-    async fn renew(&self, fence: &Fence) -> Result<(), StoreError> {
-        lead::renew(self, fence).await
+    async fn renew(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        lead::renew(self, fences).await
     }
 
-    async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
-        lead::release(self, fence).await
+    async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        lead::release(self, fences).await
     }
 
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
@@ -206,6 +215,18 @@ impl Store for PostgresStore {
         revisions::load(self, id).await
     }
 
+    async fn put_head(&self, head: &Head, fence: &Fence) -> Result<(), StoreError> {
+        heads::put(self, head, fence).await
+    }
+
+    async fn drop_head(&self, namespace: &str, name: &str, fence: &Fence) -> Result<(), StoreError> {
+        heads::remove(self, namespace, name, fence).await
+    }
+
+    async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
+        heads::head(self, namespace, name).await
+    }
+
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         commit::commit(self, batch).await
     }
@@ -218,7 +239,36 @@ impl Store for PostgresStore {
         load::run(self, id).await
     }
 
+    async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        load::row_of_run(self, id).await
+    }
+
+    async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        load::find_runs(self, (namespace, name), limit).await
+    }
+
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         history::history(self, entity, limit).await
+    }
+
+    async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
+        logs::put(self, lines).await
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<StoredLine>, StoreError> {
+        logs::read(self, query).await
+    }
+
+    async fn claim_cluster(&self, id: &str, adopt: bool) -> Result<(), StoreError> {
+        cluster::claim(self, id, adopt).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let mut line = self.line().await?;
+        let bound = line.bound;
+        let asked = sqlx::query("select 1").execute(line.sql());
+        within(bound, asked).await.map_err(errors::Failed::before)?;
+        line.done();
+        Ok(())
     }
 }

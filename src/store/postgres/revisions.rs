@@ -6,8 +6,8 @@ use sqlx::types::Json;
 use crate::model::ids::WorkflowId;
 use crate::store::{
     Revision, StoreError, TaskRecord,
+    fit::fit_revision,
     postgres::{PostgresStore, errors::Failed, load::corrupt, within},
-    prepare::fit_revision,
 };
 
 /// One statement; whoever comes second finds the row and adds nothing.

@@ -23,7 +23,7 @@ use super::{
 type Choice = (u8, u16, u16);
 
 fn choices() -> impl Strategy<Value = Vec<Choice>> {
-    prop::collection::vec((0u8..24, any::<u16>(), any::<u16>()), 0..60)
+    prop::collection::vec((0u8..28, any::<u16>(), any::<u16>()), 0..60)
 }
 
 fn pick<T: Clone>(list: &[T], number: u16) -> Option<T> {
@@ -50,7 +50,14 @@ fn event(world: &mut World, (kind, first, second): Choice) -> Event {
     let user = format!("user-{}", second % 3);
     let decided = |decision| {
         let (key, _) = of(&[Blocked])?;
-        Some(Event::Decided { task: key.task, asking: 1, user: user.clone(), decision, note: None })
+        Some(Event::Decided {
+            task: key.task,
+            asking: 1,
+            user: user.clone(),
+            decision,
+            note: None,
+            verified: false,
+        })
     };
     let success = || Outcome::Success { outputs: BTreeMap::new() };
     let end = |outcome| of(&[Queued, Running]).map(|(key, attempt)| ended(key, attempt, outcome));
@@ -67,6 +74,9 @@ fn event(world: &mut World, (kind, first, second): Choice) -> Event {
         19 if first % 4 == 0 => Some(Event::Cancel { finally: second % 2 == 0 }),
         20 => Some(bogus(world, first, second)),
         21..=22 => pick(&world.past, first).map(|(_, event)| event),
+        23 => of(&[Queued, Running]).map(|(key, attempt)| Event::Forgotten { key, attempt }),
+        24 => Some(Event::Pause),
+        25 => Some(Event::Resume),
         _ => None,
     };
     found.unwrap_or_else(|| {
@@ -95,6 +105,7 @@ fn bogus(world: &World, first: u16, second: u16) -> Event {
             user: "user-9".to_owned(),
             decision: Decision::Approved,
             note: None,
+            verified: false,
         },
     }
 }
@@ -106,6 +117,10 @@ fn answer_all(world: &mut World) {
         if world.run.row().status.is_final() {
             return;
         }
+        if world.run.row().paused_at.is_some() {
+            world.happen(Event::Resume).expect("a paused run can go on");
+            continue;
+        }
         let row =
             world.rows_in(&[TaskStatus::Queued, TaskStatus::Running]).first().map(|r| (r.key, r.attempt));
         let asked = world.rows_in(&[TaskStatus::Blocked]).first().map(|r| r.key.task);
@@ -116,7 +131,14 @@ fn answer_all(world: &mut World) {
             }
             (_, _, Some(task)) => {
                 let user = format!("late-{}", world.past.len());
-                Event::Decided { task, asking: 1, user, decision: Decision::Approved, note: None }
+                Event::Decided {
+                    task,
+                    asking: 1,
+                    user,
+                    decision: Decision::Approved,
+                    note: None,
+                    verified: false,
+                }
             }
             _ => {
                 world.now = world.run.next_due().expect("a run that waits for nobody waits for a time");

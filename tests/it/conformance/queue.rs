@@ -3,18 +3,20 @@
 mod claims;
 mod orders;
 mod reports;
+mod roster;
 
 use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use relay::model::job::{Job, JobId};
-use relay::queue::{Claim, Jobs, Pools, Queue, memory::MemoryQueue};
+use relay::queue::{Claim, Jobs, Pools, Queue, Roster, memory::MemoryQueue};
 
 use crate::support::jobs::POOL;
 
-/// Both sides of one empty queue.
+/// All sides of one empty queue.
 pub struct Ends {
     pub queue: Arc<dyn Queue>,
     pub jobs: Arc<dyn Jobs>,
+    pub roster: Arc<dyn Roster>,
 }
 
 /// Runs a check over each implementation, as a test of its own.
@@ -32,7 +34,7 @@ use over_every_queue;
 
 pub fn in_memory() -> Ends {
     let both = Arc::new(MemoryQueue::default());
-    Ends { queue: both.clone(), jobs: both }
+    Ends { queue: both.clone(), jobs: both.clone(), roster: both }
 }
 
 impl Ends {

@@ -14,7 +14,7 @@ fn the_designs_manifest_is_valid() {
     assert_eq!(
         manifests.notices,
         [
-            "WorkerPool: image and template need a cluster and are ignored here",
+            "WorkerPool: tasks run on this machine; what its spec says needs a cluster and is ignored here",
             "line 41: ignored, not one of Relay's: kind \"ConfigMap\" of \"v1\"",
         ]
     );

@@ -1,5 +1,6 @@
 //! The lists of words in the schema are those in the code.
 
+use relay::model::log::Stream;
 use relay::model::run::Actor;
 use relay::model::status::{RunStatus, TaskStatus};
 use relay::model::task_run::Decision;
@@ -36,6 +37,7 @@ async fn each_check_lists_the_words_of_its_type() {
         words(&db, "approvals_decision_check").await,
         sorted(Decision::ALL.iter().map(|s| s.as_str()))
     );
+    assert_eq!(words(&db, "task_logs_stream_check").await, sorted(Stream::ALL.iter().map(|s| s.as_str())));
     assert_eq!(words(&db, "state_history_entity_type_check").await, ["run", "task_run"]);
 }
 

@@ -17,8 +17,10 @@ use relay::{
     local::{self, Approve, Asks, Exit, LocalError, Parts, Request, Source},
     model::{
         change::{Batch, Fence},
+        head::Head,
         ids::{RunId, ShardId, WorkflowId},
         job::{Job, JobId, Report},
+        log::{LogLine, LogQuery, StoredLine},
     },
     queue::{self, Claim, Jobs, Orders, QueueError, memory::MemoryQueue},
     store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
@@ -31,14 +33,14 @@ struct Picky(MemoryStore, &'static str);
 
 #[async_trait]
 impl Store for Picky {
-    async fn lead(&self, shard: ShardId, holder: &str) -> Result<Leadership, StoreError> {
-        self.0.lead(shard, holder).await
+    async fn lead(&self, shards: &[ShardId], holder: &str) -> Result<Leadership, StoreError> {
+        self.0.lead(shards, holder).await
     }
-    async fn renew(&self, fence: &Fence) -> Result<(), StoreError> {
-        self.0.renew(fence).await
+    async fn renew(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        self.0.renew(fences).await
     }
-    async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
-        self.0.release(fence).await
+    async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        self.0.release(fences).await
     }
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         self.0.position(shard).await
@@ -48,6 +50,15 @@ impl Store for Picky {
     }
     async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError> {
         self.0.revision(id).await
+    }
+    async fn put_head(&self, head: &Head, fence: &Fence) -> Result<(), StoreError> {
+        self.0.put_head(head, fence).await
+    }
+    async fn drop_head(&self, namespace: &str, name: &str, fence: &Fence) -> Result<(), StoreError> {
+        self.0.drop_head(namespace, name, fence).await
+    }
+    async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
+        self.0.head(namespace, name).await
     }
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut rows = batch.runs.values().filter_map(|changes| changes.run.as_ref());
@@ -66,6 +77,21 @@ impl Store for Picky {
     }
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         self.0.history(entity, limit).await
+    }
+    async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.0.find_runs(namespace, name, limit).await
+    }
+    async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
+        self.0.put_logs(lines).await
+    }
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<StoredLine>, StoreError> {
+        self.0.logs(query).await
+    }
+    async fn claim_cluster(&self, id: &str, adopt: bool) -> Result<(), StoreError> {
+        self.0.claim_cluster(id, adopt).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.ping().await
     }
 }
 

@@ -169,6 +169,7 @@ impl People {
             decision: if dice.chance(800) { Decision::Approved } else { Decision::Rejected },
             // So that each word can be told from every other.
             note: Some(format!("word {}", self.words.fetch_add(1, Ordering::Relaxed))),
+            verified: dice.chance(500),
         };
         let said = verdict.clone();
         let answer = self.ask(async move { handle.decide(said).await }).await;

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use relay::{
     model::{
         change::{Batch, Fence},
+        head::Head,
         ids::{RunId, ShardId, WorkflowId},
+        log::{LogLine, LogQuery, StoredLine},
     },
     store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
 };
@@ -59,23 +61,23 @@ impl FaultyStore {
 
 #[async_trait]
 impl Store for FaultyStore {
-    async fn lead(&self, shard: ShardId, holder: &str) -> Result<Leadership, StoreError> {
+    async fn lead(&self, shards: &[ShardId], holder: &str) -> Result<Leadership, StoreError> {
         let leading = async {
-            let answer = self.store.lead(shard, holder).await;
-            if let Ok(Leadership::Won(fence)) = &answer {
-                self.faults.shared.won(&self.faults.life, fence);
+            let answer = self.store.lead(shards, holder).await;
+            if let Ok(Leadership::Won(fences)) = &answer {
+                fences.values().for_each(|fence| self.faults.shared.won(&self.faults.life, fence));
             }
             answer
         };
         self.through("lead", leading).await
     }
 
-    async fn renew(&self, fence: &Fence) -> Result<(), StoreError> {
-        self.through("renew", self.store.renew(fence)).await
+    async fn renew(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        self.through("renew", self.store.renew(fences)).await
     }
 
-    async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
-        self.through("release", self.store.release(fence)).await
+    async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        self.through("release", self.store.release(fences)).await
     }
 
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
@@ -88,6 +90,18 @@ impl Store for FaultyStore {
 
     async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError> {
         self.through("revision", self.store.revision(id)).await
+    }
+
+    async fn put_head(&self, head: &Head, fence: &Fence) -> Result<(), StoreError> {
+        self.through("put_head", self.store.put_head(head, fence)).await
+    }
+
+    async fn drop_head(&self, namespace: &str, name: &str, fence: &Fence) -> Result<(), StoreError> {
+        self.through("drop_head", self.store.drop_head(namespace, name, fence)).await
+    }
+
+    async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
+        self.through("head", self.store.head(namespace, name)).await
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -141,5 +155,25 @@ impl Store for FaultyStore {
 
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         self.through("history", self.store.history(entity, limit)).await
+    }
+
+    async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.through("find_runs", self.store.find_runs(namespace, name, limit)).await
+    }
+
+    async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
+        self.through("put_logs", self.store.put_logs(lines)).await
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<StoredLine>, StoreError> {
+        self.through("logs", self.store.logs(query)).await
+    }
+
+    async fn claim_cluster(&self, id: &str, adopt: bool) -> Result<(), StoreError> {
+        self.through("claim_cluster", self.store.claim_cluster(id, adopt)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.through("ping", self.store.ping()).await
     }
 }

@@ -1,5 +1,9 @@
 //! What only a store with a server behind it can show: lost connections, locks, sessions.
 
+mod connect;
+mod idle;
+mod logs;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,13 +72,14 @@ async fn a_connection_lost_under_way_leaves_the_outcome_unknown() {
     assert!(matches!(outcome, Err(StoreError::Unknown(_))), "{outcome:?}");
     // A new epoch ends what may still be under way, and tells where things stand; then it goes on. The pool may
     // hand out connections that were killed while idle, each once.
-    let mut answer = store.lead(fence.shard, "a").await;
+    let mut answer = store.lead(&[fence.shard], "a").await;
     for _ in 0..killed {
         if let Err(StoreError::Unavailable(_)) = answer {
-            answer = store.lead(fence.shard, "a").await;
+            answer = store.lead(&[fence.shard], "a").await;
         }
     }
-    let Ok(Leadership::Won(now)) = answer else { panic!("{answer:?}") };
+    let Ok(Leadership::Won(won)) = answer else { panic!("{answer:?}") };
+    let now = won[&fence.shard];
     assert_eq!(now.seq, fence.seq);
     store.commit(&a_birth(now)).await.expect("committed");
 }

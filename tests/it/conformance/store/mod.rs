@@ -1,8 +1,11 @@
 //! What a store promises, case by case, kept by the one in memory and by the one in Postgres.
 
 mod commit;
+mod heads;
 mod history;
 mod lead;
+mod logs;
+mod names;
 mod refuse;
 mod round_trip;
 pub mod rows;
@@ -87,13 +90,28 @@ cases! {
         an_empty_batch_is_nothing;
     lead: a_deposed_leader_writes_nothing, one_of_two_that_race_wins, silence_of_four_seconds_costs_the_shard,
         the_same_holder_begins_a_new_epoch, a_released_shard_is_free_and_its_epoch_over,
-        one_of_many_commits_after_the_same_row_lands, a_batch_with_one_lost_shard_writes_none;
+        one_of_many_commits_after_the_same_row_lands, a_batch_with_one_lost_shard_writes_none,
+        shards_are_taken_all_or_none, all_shards_are_renewed_at_once_and_the_lost_one_is_named,
+        two_that_race_for_many_shards_never_share_them;
     history: positions_have_no_gaps_under_concurrent_batches, rows_stand_in_the_order_of_the_batch,
         the_newest_come_first_and_no_more_than_asked;
+    heads: a_head_follows_its_workflow, a_head_needs_the_epoch_alone, a_deposed_leader_moves_no_head,
+        a_head_that_cannot_be_kept_is_refused;
+    logs: lines_come_back_in_the_order_in_which_they_came, a_line_is_kept_once,
+        lines_of_unknown_task_runs_are_dropped_and_counted, a_strange_line_harms_no_other,
+        a_task_or_an_item_is_read_alone, a_page_has_a_bound_in_bytes, thousands_of_lines_go_in_at_once,
+        a_reader_who_follows_misses_nothing;
+    names: runs_of_a_name_come_newest_first, a_store_belongs_to_the_cluster_that_came_first,
+        one_of_many_clusters_that_come_at_once_wins, a_store_that_is_there_answers;
     refuse: what_can_never_be_written_is_refused, a_revision_that_contradicts_itself_is_refused;
 }
 
 #[tokio::test]
 async fn memory_forgets_the_oldest_finished_runs_and_no_live_one() {
     commit::the_oldest_finished_runs_are_forgotten(Bench::memory().await).await;
+}
+
+#[tokio::test]
+async fn memory_forgets_the_oldest_lines() {
+    logs::the_oldest_lines_are_forgotten(Bench::memory().await).await;
 }

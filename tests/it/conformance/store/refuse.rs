@@ -40,6 +40,7 @@ pub async fn what_can_never_be_written_is_refused(bench: Bench) {
         user: "zoe".into(),
         decision: Decision::Approved,
         note: None,
+        verified: false,
         at: at(1),
     };
     let cases: Vec<(&str, Changes)> = vec![

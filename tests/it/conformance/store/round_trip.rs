@@ -194,6 +194,7 @@ pub async fn approvals_come_back_in_order(bench: Bench) {
         user: user.into(),
         decision,
         note: None,
+        verified: false,
         at: at(n),
     };
     // The same person twice, and later words with earlier times: nothing is put in order or merged.

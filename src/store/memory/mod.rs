@@ -1,0 +1,267 @@
+//! The store of a laptop: everything in this process, gone with it. Same fences, history and refusals as in Postgres.
+
+mod commit;
+mod logs;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::{
+    change::{Batch, Fence},
+    head::Head,
+    ids::{RunId, ShardId, TaskKey, WorkflowId},
+    log::{LogLine, LogQuery, StoredLine},
+    run::RunRow,
+    task_run::{ApprovalRow, TaskRow},
+    time::between,
+};
+use crate::store::{
+    Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER,
+    fit::{another_clusters, fit_cluster, fit_head, fit_lines, fit_revision, page, same_shard},
+    prepare::prepare,
+};
+use commit::place;
+
+pub use logs::LOG_BYTES_MAX;
+
+/// How many finished runs are kept; the oldest goes first, with its history.
+pub const FINISHED_MAX: usize = 1_000;
+
+/// Asks for the time by which leadership is counted.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A store in memory.
+pub struct MemoryStore {
+    now: Now,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    shards: BTreeMap<ShardId, Lead>,
+    revisions: BTreeMap<WorkflowId, Revision>,
+    /// By namespace and name.
+    heads: BTreeMap<(String, String), Head>,
+    runs: BTreeMap<RunId, Kept>,
+    /// Finished runs, in the order in which they ended.
+    finished: VecDeque<RunId>,
+    logs: logs::Logs,
+    cluster: Option<String>,
+}
+
+/// A row of `shards`.
+#[derive(Clone, Default)]
+struct Lead {
+    epoch: i64,
+    seq: i64,
+    holder: Option<(String, Timestamp)>,
+}
+
+struct Kept {
+    run: RunRow,
+    tasks: BTreeMap<TaskKey, TaskRow>,
+    approvals: Vec<ApprovalRow>,
+    /// By task run; under none the run's own. Oldest first.
+    history: BTreeMap<Option<TaskKey>, Vec<HistoryRow>>,
+}
+
+impl MemoryStore {
+    /// An empty store; `now` is asked only for leadership.
+    pub fn new(now: Now) -> MemoryStore {
+        MemoryStore { now, inner: Mutex::new(Inner::default()) }
+    }
+
+    /// A panic elsewhere leaves the rows whole: a batch is checked before its first row is written.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn lead(&self, shards: &[ShardId], holder: &str) -> Result<Leadership, StoreError> {
+        let now = (self.now)();
+        Ok(self.inner().lead(shards, holder, now))
+    }
+
+    async fn renew(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        let now = (self.now)();
+        let mut inner = self.inner();
+        let mut lost = None;
+        for fence in fences {
+            match inner.shards.get_mut(&fence.shard) {
+                Some(Lead { epoch, holder: Some((_, renewed)), .. }) if *epoch == fence.epoch => {
+                    *renewed = now
+                }
+                _ => lost = lost.or(Some(deposed(fence))),
+            }
+        }
+        lost.map_or(Ok(()), Err)
+    }
+
+    async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        let mut inner = self.inner();
+        for fence in fences {
+            if let Some(lead) = inner.shards.get_mut(&fence.shard).filter(|lead| lead.epoch == fence.epoch) {
+                lead.epoch += 1;
+                lead.holder = None;
+            }
+        }
+        Ok(())
+    }
+
+    async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
+        let lead = self.inner().shards.get(&shard).cloned().unwrap_or_default();
+        Ok(Fence { shard, epoch: lead.epoch, seq: lead.seq })
+    }
+
+    async fn put_revision(&self, revision: &Revision) -> Result<(), StoreError> {
+        let revision = fit_revision(revision)?;
+        self.inner().revisions.entry(revision.id.clone()).or_insert(revision);
+        Ok(())
+    }
+
+    async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError> {
+        Ok(self.inner().revisions.get(id).cloned())
+    }
+
+    async fn put_head(&self, head: &Head, fence: &Fence) -> Result<(), StoreError> {
+        let head = fit_head(head, fence)?;
+        let mut inner = self.inner();
+        inner.check_epoch(fence)?;
+        if let Ok(revision) = &head.revision
+            && !inner.revisions.contains_key(revision)
+        {
+            return Err(StoreError::Refused(format!("revision {revision} is not there")));
+        }
+        inner.heads.insert((head.namespace.clone(), head.name.clone()), head);
+        Ok(())
+    }
+
+    async fn drop_head(&self, namespace: &str, name: &str, fence: &Fence) -> Result<(), StoreError> {
+        same_shard(namespace, fence)?;
+        let mut inner = self.inner();
+        inner.check_epoch(fence)?;
+        inner.heads.remove(&(namespace.to_owned(), name.to_owned()));
+        Ok(())
+    }
+
+    async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
+        Ok(self.inner().heads.get(&(namespace.to_owned(), name.to_owned())).cloned())
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let prepared = prepare(batch)?;
+        self.inner().commit(prepared)
+    }
+
+    async fn live_runs(&self, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
+        let inner = self.inner();
+        let live = inner
+            .runs
+            .values()
+            .map(|kept| &kept.run)
+            .filter(|run| !run.status.is_final() && run.shard() == shard);
+        let in_order: BTreeSet<_> = live.map(|run| (run.created_at, run.id.clone())).collect();
+        Ok(in_order.into_iter().map(|(_, id)| id).collect())
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        Ok(self.inner().runs.get(id).map(|kept| RunRecord {
+            run: kept.run.clone(),
+            tasks: kept.tasks.values().cloned().collect(),
+            approvals: kept.approvals.clone(),
+        }))
+    }
+
+    async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.inner().runs.get(id).map(|kept| kept.run.clone()))
+    }
+
+    async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        let inner = self.inner();
+        let rows = inner.runs.values().map(|kept| &kept.run);
+        let named = rows.filter(|run| run.namespace == namespace && run.name == name);
+        let in_order: BTreeSet<_> = named.map(|run| (run.created_at, run.id.clone())).collect();
+        Ok(in_order.into_iter().rev().take(limit as usize).map(|(_, id)| id).collect())
+    }
+
+    async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
+        let inner = self.inner();
+        let (run, key) = place(entity);
+        let rows = inner.runs.get(run).and_then(|kept| kept.history.get(&key));
+        Ok(rows.map(|rows| rows.iter().rev().take(limit as usize).cloned().collect()).unwrap_or_default())
+    }
+
+    async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
+        let lines = fit_lines(lines);
+        let mut inner = self.inner();
+        let Inner { runs, logs, .. } = &mut *inner;
+        let known = |line: &LogLine| {
+            let id = &line.job.task_run;
+            runs.get(&id.run).is_some_and(|kept| kept.tasks.contains_key(&id.key))
+        };
+        Ok(lines.into_iter().filter(known).map(|line| logs.add(line)).count())
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<StoredLine>, StoreError> {
+        let limit = page(query)?;
+        Ok(self.inner().logs.read(query, limit))
+    }
+
+    async fn claim_cluster(&self, id: &str, adopt: bool) -> Result<(), StoreError> {
+        fit_cluster(id)?;
+        let mut inner = self.inner();
+        match &inner.cluster {
+            Some(owner) if owner != id && !adopt => Err(another_clusters(owner, id)),
+            _ => {
+                inner.cluster = Some(id.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn deposed(fence: &Fence) -> StoreError {
+    StoreError::Deposed { shard: fence.shard, epoch: fence.epoch }
+}
+
+impl Inner {
+    /// All or none.
+    fn lead(&mut self, shards: &[ShardId], holder: &str, now: Timestamp) -> Leadership {
+        let shards: BTreeSet<ShardId> = shards.iter().copied().collect();
+        for shard in &shards {
+            let Some((other, renewed)) = self.shards.get(shard).and_then(|lead| lead.holder.as_ref()) else {
+                continue;
+            };
+            let silent = between(*renewed, now);
+            if other != holder && silent < TAKEOVER_AFTER {
+                let renewed_ms_ago = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+                return Leadership::Held { shard: *shard, holder: other.clone(), renewed_ms_ago };
+            }
+        }
+        let take = |shard: ShardId| {
+            let lead = self.shards.entry(shard).or_default();
+            lead.epoch += 1;
+            lead.holder = Some((holder.to_owned(), now));
+            (shard, Fence { shard, epoch: lead.epoch, seq: lead.seq })
+        };
+        Leadership::Won(shards.into_iter().map(take).collect())
+    }
+
+    fn check_epoch(&self, fence: &Fence) -> Result<(), StoreError> {
+        match self.shards.get(&fence.shard).is_some_and(|lead| lead.epoch == fence.epoch) {
+            true => Ok(()),
+            false => Err(deposed(fence)),
+        }
+    }
+}
