@@ -18,22 +18,17 @@ use relay::feed::memory::MemoryFeed;
 use relay::local::{self, Approve, Asks, Parts, Request, Source};
 use relay::queue::memory::MemoryQueue;
 use relay::store::Store;
-use relay::store::memory::MemoryStore;
-use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
+use relay::store::postgres::{PostgresStore, migrate};
 use relay::{crd, feed, queue};
+
+mod wiring;
 
 /// The exit status for input that was refused.
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
     let relay = cli::Relay::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("RELAY_LOG").unwrap_or_else(|_| "warn".into()),
-        )
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    wiring::begin_logging(&relay.verb);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -44,6 +39,8 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match relay.verb {
             cli::Verb::Run(args) => run(*args).await,
+            cli::Verb::Logs(args) => cli::logs::show(*args).await,
+            cli::Verb::Operator(args) => run_operator(*args).await,
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
         }
     })
@@ -55,6 +52,14 @@ async fn run_migrate(verb: cli::migrate::Verb) -> ExitCode {
         Verb::Up { database, to } => show(migrate::up(&database.url, to).await),
         Verb::Down { database, to } => show(migrate::down(&database.url, to).await),
         Verb::Version { database } => show(migrate::version(&database.url).await),
+    }
+}
+
+async fn run_operator(args: cli::operator::Args) -> ExitCode {
+    match wiring::operator(args, compile()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // It is in the log.
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -120,30 +125,17 @@ fn request(args: &cli::run::Args) -> Result<Request, String> {
 
 async fn parts(args: &cli::run::Args, clock: Clock) -> anyhow::Result<Parts> {
     let store: Arc<dyn Store> = match &args.database_url {
-        None => {
-            let clock = clock.clone();
-            Arc::new(MemoryStore::new(Arc::new(move || clock.now())))
-        }
+        None => wiring::stores::memory_store(&clock),
         Some(url) => {
             if args.migrate {
                 migrate::up(url, None).await.context("the database could not be migrated")?;
             }
-            Arc::new(PostgresStore::connect(&pool_settings(url, &args.connections)).await?)
+            Arc::new(PostgresStore::connect(&wiring::stores::pool_settings(url, &args.connections)).await?)
         }
     };
     let queue = Arc::new(MemoryQueue::new(queue::memory::Limits::default()));
     let feed = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
     Ok(Parts { store, queue: queue.clone(), jobs: queue, feed, clock, durable: args.database_url.is_some() })
-}
-
-fn pool_settings(url: &str, pool: &cli::connections::Connections) -> PoolSettings {
-    PoolSettings {
-        max_connections: pool.max,
-        min_connections: pool.min.min(pool.max),
-        idle_timeout: Duration::from_secs(pool.idle_timeout),
-        max_lifetime: Duration::from_secs(pool.max_lifetime),
-        ..PoolSettings::new(url)
-    }
 }
 
 /// Stored revisions become what the engine runs by the same way as manifests.

@@ -1,7 +1,9 @@
 //! What people type and what they read. One file a verb.
 
 pub mod connections;
+pub mod logs;
 pub mod migrate;
+pub mod operator;
 pub mod run;
 
 /// Workflows as Kubernetes objects, on warm workers, with every state change in Postgres.
@@ -17,6 +19,8 @@ pub struct Relay {
 #[derive(clap::Subcommand, Debug)]
 pub enum Verb {
     Run(Box<run::Args>),
+    Logs(Box<logs::Args>),
+    Operator(Box<operator::Args>),
     /// Bring a database to the schema that this relay needs, or back
     #[command(subcommand)]
     Migrate(migrate::Verb),

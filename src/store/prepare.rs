@@ -1,12 +1,7 @@
 //! What both stores do to a batch before they write it: every value is brought into the form in which it can be kept,
 //! and the rows of history get their positions. What cannot be kept is refused here, by name, before anything is sent.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};

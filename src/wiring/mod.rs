@@ -5,6 +5,7 @@ mod lead;
 mod logging;
 mod operator;
 mod patience;
+pub mod stores;
 
 pub use logging::begin as begin_logging;
 pub use operator::operator;

@@ -1,5 +1,6 @@
 //! The integration tests, in one binary. Modules mirror the rooms of src; `make test` gives them real servers.
 
+mod api;
 mod bed;
 mod cluster;
 mod conformance;

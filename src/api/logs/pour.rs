@@ -105,17 +105,13 @@ impl Pour {
                     async move { store.logs(&query).await }
                 })
                 .await?;
-            let count = lines.len() as u64;
-            if let Some(last) = lines.last() {
-                self.query.after = last.position;
-                let entries: Vec<LogEntry> = lines.into_iter().map(|line| self.entry(line)).collect();
-                self.send(&entries).await?;
-                any = true;
-            }
-            self.left = self.left.map(|left| left.saturating_sub(count));
-            if count < most {
-                return Ok(any);
-            }
+            // A short page is no end: pages are bounded in bytes too.
+            let Some(last) = lines.last() else { return Ok(any) };
+            self.query.after = last.position;
+            self.left = self.left.map(|left| left.saturating_sub(lines.len() as u64));
+            let entries: Vec<LogEntry> = lines.into_iter().map(|line| self.entry(line)).collect();
+            self.send(&entries).await?;
+            any = true;
         }
     }
 

@@ -85,6 +85,16 @@ pub(super) async fn run(store: &PostgresStore, id: &RunId) -> Result<Option<RunR
     Ok(Some(RunRecord { run: run_row(&run)?, tasks, approvals }))
 }
 
+/// A run's own row: one look-up.
+pub(super) async fn row_of_run(store: &PostgresStore, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let found = within(bound, sqlx::query(RUN).bind(id.as_str()).fetch_optional(line.sql()));
+    let found = found.await.map_err(Failed::before)?;
+    line.done();
+    found.as_ref().map(run_row).transpose()
+}
+
 fn run_row(row: &PgRow) -> Result<RunRow, StoreError> {
     let from = Columns { row, table: "runs" };
     let stop = match (from.reason("stop_reason")?, from.get::<Option<bool>>("stop_finally")?) {
