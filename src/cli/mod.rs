@@ -6,6 +6,7 @@ pub mod logs;
 pub mod migrate;
 pub mod operator;
 pub mod run;
+pub mod worker;
 
 /// Workflows as Kubernetes objects, on warm workers, with every state change in Postgres.
 #[derive(clap::Parser, Debug)]
@@ -26,4 +27,7 @@ pub enum Verb {
     /// Bring a database to the schema that this relay needs, or back
     #[command(subcommand)]
     Migrate(migrate::Verb),
+    Worker(Box<worker::Args>),
+    Install(worker::Install),
+    Probe(worker::Probe),
 }

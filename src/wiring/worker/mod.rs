@@ -6,7 +6,7 @@
 //! does not keep out: root with CAP_SYS_PTRACE in the same pod, and whoever may read the Secret.
 
 mod desk;
-pub mod pod;
+mod install;
 
 use std::{
     fs,
@@ -25,7 +25,9 @@ use tokio::sync::watch;
 
 use relay::cli::worker::{Args, without_url};
 use relay::clock::Clock;
-use relay::queue::Pools;
+use relay::feed::{self, memory::MemoryFeed};
+use relay::link::RedisSettings;
+use relay::queue::{Pools, redis::RedisJobs};
 use relay::worker::{
     self, Links, Shutdown, Worker,
     process::{self, Processes},
@@ -33,6 +35,7 @@ use relay::worker::{
 };
 
 use desk::Desk;
+pub use install::install;
 
 /// The variable with the credentials.
 const URL: &str = "RELAY_REDIS_URL";
@@ -45,7 +48,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Starts this program in its own place, with the URL in a pipe. Returns only when that failed.
 pub fn hide_credentials(args: &Args) -> anyhow::Error {
     let hidden = || -> anyhow::Result<io::Error> {
-        let url = args.redis_url.as_deref().ok_or_else(|| anyhow!("--redis-url or {URL} is needed"))?;
+        let url = args.redis_url.as_deref().unwrap_or_default();
         if url.len() > URL_BYTES {
             return Err(anyhow!("the Redis URL is longer than {URL_BYTES} bytes"));
         }
@@ -108,10 +111,10 @@ fn worker(args: &Args, url: &str, desk: &Desk, clock: &Clock) -> anyhow::Result<
     let limits = worker::Limits { drain: args.drain(), ..worker::Limits::default() };
     let params =
         worker::Params { id, pools: Pools::One(args.pool.clone()), slots: usize::from(args.slots), limits };
-    tracing::info!(worker.id = %params.id, pool = %args.pool, slots = args.slots, "The worker starts");
-    let _ = url;
-    let jobs = Arc::new(relay::queue::memory::MemoryQueue::default());
-    let feed = Arc::new(relay::feed::memory::MemoryFeed::default());
+    let settings = RedisSettings::new(url)?.with_prefix(&args.redis_prefix)?;
+    let jobs = Arc::new(RedisJobs::new(&settings, &args.pool, &params.id)?);
+    tracing::info!(worker.id = %params.id, pool = %args.pool, slots = args.slots, redis = settings.address(), "The worker starts");
+    let feed = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
     let links = Links { jobs, feed, executor: Arc::new(executor), clock: clock.clone() };
     Ok(Worker::new(params, links))
 }
