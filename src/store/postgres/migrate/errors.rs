@@ -149,9 +149,9 @@ pub(super) fn connecting(e: &sqlx::Error, options: &PgConnectOptions) -> Migrate
 
 /// What a step's failure means.
 pub(super) fn failed(step: &Step, e: sqlx::migrate::MigrateError) -> MigrateError {
-        return around(e);
+    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
     let (Execute(sqlx::Error::Database(db)) | ExecuteMigration(sqlx::Error::Database(db), _)) = &e else {
-        return MigrateError::Database(e.to_string());
+        return around(e);
     };
     let hint = db.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::hint);
     let why = hint.map_or(db.message().to_owned(), |hint| format!("{}. {hint}", db.message()));
