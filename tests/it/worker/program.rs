@@ -48,9 +48,10 @@ impl Site {
         let prefix = format!("relay-test-{}", uuid::Uuid::now_v7().simple());
         let settings =
             RedisSettings::new(&redis_url()).and_then(|s| s.with_prefix(&prefix)).expect("settings");
-        let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o777)).tempdir();
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("its own");
         let queue = RedisQueue::new(&settings, Limits::default()).expect("a queue");
-        let site = Site { queue, prefix, folder: folder.expect("a folder") };
+        let site = Site { queue, prefix, folder };
         let installed = relay().arg("install").arg(site.folder.path()).output().expect("it runs");
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
         site
@@ -156,14 +157,15 @@ async fn it_runs_the_jobs_of_its_pool_and_drains_when_told_to() {
     site.publish(&[site.script(1, "echo on > $AT/on; until [ -e $AT/go ]; do sleep 0.05; done")]).await;
     until("the job runs", || site.path("on").exists()).await;
     worker.signal(Signal::TERM);
-    // It is busy, and has heard the signal, once it says so.
+    until("it has heard the signal", || !site.path("ready").exists()).await;
     site.publish(&[site.script(2, "true")]).await;
     fs::write(site.path("go"), "").expect("written");
     assert_eq!(site.end(1).await, success());
     let finished = worker.finish(LIMIT);
     ended_well(&finished);
     assert!(!finished.errors.contains("s3cret"), "{}", finished.errors);
-    assert!(!site.path("ready").exists(), "nobody is there");
+    let census = site.queue.census(second(0)).await.expect("a census");
+    assert_eq!(census.pending, [job_id(2)], "what it did not claim is still there");
 }
 
 #[tokio::test]
