@@ -1,4 +1,5 @@
 //! What needs a Kubernetes. Where the bed has none, `make test` leaves these tests out by name and says why.
 
+mod chart;
 mod leftovers;
 mod node;
