@@ -22,6 +22,7 @@ use anyhow::{Context as _, anyhow};
 use rustix::process::DumpableBehavior;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use relay::cli::worker::{Args, without_url};
 use relay::clock::Clock;
@@ -89,7 +90,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             Err(error) => Err(error).context("what tasks leave behind cannot be cleared away"),
             Ok(never) => match never {},
         },
-        () = show_ready(ready, args.ready_file.as_deref(), &clock) => Ok(()),
+        () = show_ready(ready, shutdown.drain.clone(), args.ready_file.as_deref(), &clock) => Ok(()),
         failed = listen(&mut signals, &shutdown) => failed,
     };
     if let Some(file) = &args.ready_file {
@@ -133,17 +134,27 @@ async fn listen(signals: &mut [io::Result<Signal>; 2], shutdown: &Shutdown) -> a
     std::future::pending().await
 }
 
-/// Keeps the file there while the worker is ready; for ever.
-async fn show_ready(mut ready: watch::Receiver<bool>, file: Option<&Path>, clock: &Clock) {
+/// Keeps the file there while the worker is ready and does not drain; for ever.
+async fn show_ready(
+    mut ready: watch::Receiver<bool>,
+    drain: CancellationToken,
+    file: Option<&Path>,
+    clock: &Clock,
+) {
     while let Some(file) = file {
-        let shown = if *ready.borrow_and_update() { fs::write(file, b"") } else { remove(file) };
-        match shown {
-            Err(error) => {
-                tracing::warn!(path = %file.display(), "The file for readiness cannot be changed: {error}; trying again");
-                clock.sleep(AGAIN).await;
-            }
-            Ok(()) if ready.changed().await.is_err() => break,
-            Ok(()) => {}
+        let drains = drain.is_cancelled();
+        let shown = if *ready.borrow_and_update() && !drains { fs::write(file, b"") } else { remove(file) };
+        if let Err(error) = shown {
+            tracing::warn!(path = %file.display(), "The file for readiness cannot be changed: {error}; trying again");
+            clock.sleep(AGAIN).await;
+            continue;
+        }
+        if drains {
+            break;
+        }
+        tokio::select! {
+            _ = ready.changed() => {}
+            () = drain.cancelled() => {}
         }
     }
     std::future::pending().await
