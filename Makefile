@@ -9,10 +9,14 @@ export INSTA_UPDATE ?= no
 
 # Recipes that hold the bed begin with exec: a signal to make then reaches the bed and not a shell before it.
 CARGO := cargo
-SCRIPTS := tests/bed/run tests/bed/install tests/bed/processes.sh $(wildcard tests/bed/parts/*.sh) infra/test_infra.sh .ci/run
+SCRIPTS := $(addprefix tests/bed/,run install tools images relay-static cluster kubernetes/node) \
+	$(wildcard tests/bed/*.sh tests/bed/parts/*.sh tests/bed/kubernetes/*.sh) infra/test_infra.sh .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help test in-bed check fmt clippy scripts core docs it sim generate bed bed-run clean
+.PHONY: help test in-bed check fmt clippy scripts core docs it sim generate bed bed-run cluster-up cluster-down clean
+
+# Tests that need Kubernetes live in tests/it/cluster. Where the bed has none it says why, and they are left out by name.
+without := RELAY_TEST_WITHOUT_KUBERNETES
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +27,8 @@ test: ## install what is missing, run every check and test with real servers, le
 
 # Within the bed. What fails soonest comes first.
 in-bed: fmt core clippy scripts docs
-	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --all-targets $(if $($(without)),-- --skip cluster::)
+	@$(if $($(without)),echo "Left out: the tests under cluster::, which need Kubernetes. Here $($(without)).")
 
 check: fmt clippy scripts ## formatting, lints with warnings as errors, shell scripts
 
@@ -44,7 +49,8 @@ docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --quiet --no-deps --lib
 
 it: ## the integration tests with servers; T=infra:: for some of them
-	@exec tests/bed/run $(CARGO) test --locked --test it -- $(T)
+	@exec tests/bed/run $(if $(T),$(if $(findstring cluster,$(T)),,--without kubernetes)) \
+		sh -c 'exec $(CARGO) test --locked --test it -- $${$(without):+--skip cluster::} $(T)'
 
 sim: ## the simulation; SEEDS=500 for many seeds, SEED=417 for one
 	$(if $(SEEDS),RELAY_SIM_SEEDS=$(SEEDS)) $(if $(SEED),RELAY_SIM_SEED=$(SEED)) $(CARGO) test --locked --test it -- --nocapture sim::
@@ -55,12 +61,21 @@ generate: ## rewrite the committed files that code prints
 
 bed: ## start the servers, print their addresses, end them at Ctrl-C
 	@exec tests/bed/run sh -c 'echo "export RELAY_TEST_POSTGRES_URL=$$RELAY_TEST_POSTGRES_URL"; \
-		echo "export RELAY_TEST_REDIS_URL=$$RELAY_TEST_REDIS_URL"; exec sleep infinity'
+		echo "export RELAY_TEST_REDIS_URL=$$RELAY_TEST_REDIS_URL"; \
+		echo "export KUBECONFIG=$$RELAY_TEST_KUBECONFIG"; exec sleep infinity'
 
 bed-run: export BED_COMMAND = $(value CMD)
 bed-run: ## run CMD='...' with the servers
 	@exec tests/bed/run sh -c "$$BED_COMMAND"
 
+cluster-up: ## a Kubernetes with Relay in it, which stays until cluster-down
+	@tests/bed/install
+	@exec tests/bed/cluster up
+
+cluster-down: ## end it, and leave nothing behind
+	@exec tests/bed/cluster down
+
 clean: ## remove what was built, and what killed beds left behind
 	@tests/bed/run --sweep
 	$(CARGO) clean
+	rm -rf $(RELAY_CACHE)/tools $(RELAY_CACHE)/go $(RELAY_CACHE)/images-*

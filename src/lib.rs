@@ -1,6 +1,8 @@
 //! Relay: a Kubernetes workflow operator. ARCHITECTURE.md is the map of these rooms.
 
 #[cfg(feature = "full")]
+pub mod api;
+#[cfg(feature = "full")]
 pub mod cli;
 #[cfg(feature = "full")]
 pub mod clock;
@@ -11,6 +13,8 @@ pub mod crd;
 pub mod engine;
 #[cfg(feature = "full")]
 pub mod feed;
+#[cfg(feature = "full")]
+pub mod link;
 #[cfg(feature = "full")]
 pub mod local;
 pub mod model;

@@ -11,7 +11,8 @@ use crate::crd::finding::{Finding, Remark, Remarks, quoted};
 use crate::crd::kinds::{Stranger, kind_of};
 use crate::crd::load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest};
 use crate::crd::params::{self, Overrides};
-use crate::crd::run::RunSpec;
+use crate::crd::pool::WorkerPoolSpec;
+use crate::crd::run::{DesiredState, RunSpec};
 use crate::crd::schema::Kind;
 use crate::crd::tree::{Cursor, Node, Pos, START};
 use crate::crd::workflow::WorkflowSpec;
@@ -24,16 +25,16 @@ const NAMESPACE: &str = "default";
 /// A Run before its Workflow is known.
 pub(super) struct PendingRun {
     document: Node,
-    spec: RunSpec,
-    name: RunName,
-    namespace: String,
+    pub spec: RunSpec,
+    pub name: RunName,
+    pub namespace: String,
 }
 
 /// What metadata says.
-struct Meta {
-    name: Option<String>,
+pub(super) struct Meta {
+    pub name: Option<String>,
     prefix: Option<String>,
-    namespace: String,
+    pub namespace: String,
     labels: BTreeMap<String, String>,
 }
 
@@ -81,7 +82,7 @@ impl Loader {
     }
 
     /// Checks one document; what is sound of it goes to the manifests, a Run once its Workflow is known.
-    pub(super) fn document(&mut self, mut document: Node) {
+    pub(super) fn document(&mut self, document: Node) {
         let kind = match kind_of(&document) {
             Ok(kind) => kind,
             Err(Stranger::Other(notice)) => return self.manifests.notices.push(notice),
@@ -90,25 +91,33 @@ impl Loader {
                 return self.remarks.push(Remark { at, path: path.to_string(), reason, fix });
             }
         };
+        self.object(kind, document);
+    }
+
+    /// The same for a document whose kind is known.
+    pub(super) fn object(&mut self, kind: Kind, mut document: Node) {
         let usable = check::check(kind, &mut document, &mut self.remarks);
         let meta = Meta::of(&document);
         self.name_once(kind, &document, &meta);
         match kind {
             Kind::Workflow => self.workflow(&document, usable, meta),
             Kind::Run => self.run(document, usable, meta),
-            Kind::WorkerPool => self.pool(&document, meta),
+            Kind::WorkerPool => self.pool(&document, usable, meta),
         }
     }
 
-    fn pool(&mut self, document: &Node, meta: Meta) {
-        let spec = Cursor::root(document).field("spec");
-        let ignored = ["image", "template"].iter().any(|key| spec.field(key).node.is_some());
-        let notice = "WorkerPool: image and template need a cluster and are ignored here".to_string();
-        if ignored && !self.manifests.notices.contains(&notice) {
-            self.manifests.notices.push(notice);
+    fn pool(&mut self, document: &Node, usable: bool, meta: Meta) {
+        let root = Cursor::root(document);
+        if usable && let Some(spec) = self.typed::<WorkerPoolSpec>(&root) {
+            let spec = convert::pool(spec, &root.field("spec"), &mut self.remarks);
+            let (name, namespace) = (meta.name.unwrap_or_default(), meta.namespace);
+            self.manifests.pools.push(PoolManifest { name, namespace, spec, at: document.at });
         }
-        let (name, namespace) = (meta.name.unwrap_or_default(), meta.namespace);
-        self.manifests.pools.push(PoolManifest { name, namespace, at: document.at });
+        let notice =
+            "WorkerPool: tasks run on this machine; what its spec says needs a cluster and is ignored here";
+        if !self.manifests.notices.iter().any(|known| known == notice) {
+            self.manifests.notices.push(notice.to_string());
+        }
     }
 
     fn name_once(&mut self, kind: Kind, document: &Node, meta: &Meta) {
@@ -166,6 +175,12 @@ impl Loader {
             }
         };
         if usable && let Some(spec) = self.typed::<RunSpec>(&Cursor::root(&document)) {
+            if let Some(state) = spec.desired_state.filter(|state| *state != DesiredState::Running) {
+                let (line, state) = (document.at.line, state.as_str());
+                let notice =
+                    format!("line {line}: desiredState: {state} needs a cluster and is ignored here");
+                self.manifests.notices.push(notice);
+            }
             self.runs.push(PendingRun { document, spec, name, namespace: meta.namespace });
         }
     }

@@ -78,6 +78,14 @@ impl Findings {
         Self { more: more + beyond, ..self }
     }
 
+    /// The same with other fixes.
+    pub(super) fn with_fixes(mut self, fix: impl Fn(String) -> String) -> Self {
+        for finding in &mut self.list {
+            finding.fix = finding.fix.take().map(&fix);
+        }
+        self
+    }
+
     /// How many there are in all.
     pub fn total(&self) -> usize {
         self.list.len() + self.more
@@ -149,6 +157,13 @@ impl Remarks {
         self.list
     }
 
+    /// Sorts and drops repetitions; places only order them, for what was read never was a file.
+    pub(super) fn finish_unplaced(self) -> Option<Findings> {
+        let findings = self.finish("", "")?;
+        let unplaced = |finding| Finding { line: 0, column: 0, ..finding };
+        Some(Findings { list: findings.list.into_iter().map(unplaced).collect(), more: findings.more })
+    }
+
     /// Sorts, drops repetitions and adds the file's lines; None when nothing was said.
     pub(super) fn finish(mut self, file: &str, text: &str) -> Option<Findings> {
         if self.list.is_empty() {
@@ -169,8 +184,8 @@ impl Remarks {
                 column,
                 excerpt: lines.get(line as usize - 1).and_then(|l| excerpt(l, Pos { line, column })),
                 path: remark.path,
-                reason: remark.reason,
-                fix: remark.fix,
+                reason: one_line(remark.reason),
+                fix: remark.fix.map(one_line),
             }
         });
         Some(Findings { list: list.collect(), more })
@@ -205,6 +220,11 @@ fn excerpt(line: &str, at: Pos) -> Option<String> {
     let margin = " ".repeat(number.len());
     let spaces = " ".repeat((column - from).min(shown.chars().count()));
     Some(format!("  {number} | {}\n  {margin} | {spaces}^", shown.trim_end()))
+}
+
+/// What a finding says stands in one line of a terminal or an Event, whatever a user's text in it holds.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
 /// A user's text in quotes: control characters made visible, cut when long.

@@ -15,6 +15,10 @@ pub(super) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A duration as Go writes it.
 pub(super) const DURATION: &str = "^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$";
 
+/// Characters of a pool's name.
+pub(super) const POOL_NAME: usize = 57;
+/// Params of a Workflow.
+pub(super) const PARAMS: usize = 256;
 /// Characters of one argument, value or script.
 pub(super) const COMMAND: usize = 128 * 1024;
 

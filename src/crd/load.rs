@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use crate::crd::documents::Loader;
 use crate::crd::finding::{Findings, Remark, Remarks};
 use crate::crd::params::Overrides;
+use crate::crd::pool::Pool;
 use crate::crd::schema::API_VERSION;
 use crate::crd::tree::{Node, Pos, START};
 use crate::crd::yaml;
@@ -66,13 +67,15 @@ pub enum RunName {
     Prefix(String),
 }
 
-/// A WorkerPool of the file: its name alone, for every pool is the in-process worker where files are run.
+/// A WorkerPool of the file; where files are run, every pool is the in-process worker, whatever its spec says.
 #[derive(Clone, Debug)]
 pub struct PoolManifest {
     /// metadata.name
     pub name: String,
     /// metadata.namespace
     pub namespace: String,
+    /// Its spec, with its defaults in it.
+    pub spec: Pool,
     /// Where it begins in the file.
     pub at: Pos,
 }

@@ -1,13 +1,39 @@
-//! The name of a revision: a hash of what a definition does, not of how it is described or when it runs.
+//! A revision: the stored form of a Workflow, and its name, a hash of what a definition does, not of how it is
+//! described or when it runs.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::crd::WorkflowManifest;
+use crate::model::revision::{Revision, TaskRecord};
+use crate::model::task::Task;
+
 /// Fields of a spec that change nothing about how a run goes.
 const UNHASHED: [&str; 6] =
     ["suspend", "schedules", "concurrency", "ttlSecondsAfterFinished", "historyLimits", "description"];
+
+/// The revision of a Workflow: its spec as written, and its DAG as rows.
+pub fn revision(manifest: &WorkflowManifest) -> Revision {
+    let workflow = &manifest.workflow;
+    let list = |key| manifest.spec.get(key).and_then(Value::as_array).into_iter().flatten();
+    // A task's number is its place over tasks, then finally.
+    let mut configs = list("tasks").chain(list("finally")).cloned();
+    let record = |task: &Task| TaskRecord {
+        name: task.name.clone(),
+        config: configs.next().unwrap_or(Value::Null),
+        requires_approval: task.approval.is_some(),
+        depends_on: task.depends_on.iter().map(|up| workflow.at(*up).name.clone()).collect(),
+    };
+    Revision {
+        id: workflow.id.clone(),
+        namespace: workflow.namespace.clone(),
+        name: workflow.name.clone(),
+        definition: manifest.spec.clone(),
+        tasks: workflow.tasks.iter().map(record).collect(),
+    }
+}
 
 /// 16 hex digits of the SHA-256 of the spec as written, in canonical JSON.
 pub(super) fn hash(spec: &Value) -> String {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::crd::limits::{DNS_LABEL, DURATION, NAME, NAME_START};
+use crate::crd::fitted::FREE_FIELDS;
+use crate::crd::limits::{DNS_LABEL, DURATION, NAME, NAME_START, PARAMS};
 
 /// A duration as Go writes it: `1h30m`, `10s`, `500ms`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,9 +81,44 @@ pub(super) fn any_values(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A time as RFC 3339 writes it.
+pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
+}
+
 /// An object with any fields.
-pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+pub type FreeObject = serde_json::Map<String, serde_json::Value>;
+
+/// The schema of a [`FreeObject`].
+pub(super) fn free_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "maxProperties": FREE_FIELDS, "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// Values of params by name: as many as a Workflow may declare.
+pub(super) fn free_params(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": PARAMS,
+        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true},
+    })
+}
+
+/// Labels of pods.
+pub(super) fn labels_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": 63},
+    })
+}
+
+/// Annotations of pods.
+pub(super) fn annotations_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": 16384},
+    })
 }
 
 /// Tells `default: null`, which is a value, from no `default` at all.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 pub struct Pos {
     /// Line, from 1.
     pub line: u32,
-    /// Column in characters, from 1.
+    /// Column in characters, from 1; 0 of what never was a file, whose lines only order it.
     pub column: u32,
 }
 
@@ -103,8 +103,9 @@ pub(super) enum TextAt {
 }
 
 impl Entry {
-    fn from_json((key, json): (&String, &Json)) -> Self {
-        Self { key: key.clone(), key_at: START, node: Node::from_json(json), merged: false }
+    fn from_json(key: &str, json: &Json, count: &mut u32) -> Self {
+        let node = Node::counted(json, count);
+        Self { key: key.to_string(), key_at: node.at, node, merged: false }
     }
 }
 
@@ -113,8 +114,14 @@ impl Node {
         Self { value, at, text_at: TextAt::Start, lost: Vec::new() }
     }
 
-    /// A tree of JSON that never was a file: every place is its beginning.
+    /// A tree of JSON that never was a file: a place, of column 0, only orders findings.
     pub(super) fn from_json(json: &Json) -> Self {
+        Self::counted(json, &mut 0)
+    }
+
+    fn counted(json: &Json, count: &mut u32) -> Self {
+        *count = count.saturating_add(1);
+        let at = Pos { line: *count, column: 0 };
         let value = match json {
             Json::Null => Value::Null,
             Json::Bool(b) => Value::Bool(*b),
@@ -122,11 +129,15 @@ impl Node {
             Json::String(text) => Value::Text(text.clone()),
             Json::Array(items) => {
                 let items = items.iter().enumerate();
-                Value::List(items.map(|(place, item)| Item { place, node: Self::from_json(item) }).collect())
+                Value::List(
+                    items.map(|(place, item)| Item { place, node: Self::counted(item, count) }).collect(),
+                )
             }
-            Json::Object(fields) => Value::Map(fields.iter().map(Entry::from_json).collect()),
+            Json::Object(fields) => {
+                Value::Map(fields.iter().map(|(key, json)| Entry::from_json(key, json, count)).collect())
+            }
         };
-        Self::new(value, START)
+        Self::new(value, at)
     }
 
     /// The field `key` of a map.
@@ -149,6 +160,14 @@ impl Node {
     pub fn items(&self) -> &[Item] {
         match &self.value {
             Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The fields of a map; none for anything else.
+    pub fn fields(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
             _ => &[],
         }
     }
@@ -236,6 +255,14 @@ impl<'a> Cursor<'a> {
         match item {
             Some(item) => Self { node: Some(&item.node), at: item.node.at, key_at: item.node.at, path },
             None => Self { node: None, at: self.at, key_at: self.at, path },
+        }
+    }
+
+    /// Where this is, in words: its line, or its path in what never was a file.
+    pub(super) fn told(&self) -> String {
+        match self.at {
+            Pos { column: 0, .. } => self.path.clone(),
+            Pos { line, .. } => format!("in line {line}"),
         }
     }
 

@@ -103,6 +103,10 @@ fn refused(kind: &Found, cursor: &Cursor<'_>, around: &Json) -> Option<Words> {
         Found::MaxItems { limit } => {
             (format!("{items} elements, and {limit} are allowed"), Some("split it".to_string()))
         }
+        Found::MaxProperties { limit } => {
+            let fields = cursor.node.map_or(0, |node| node.fields().len());
+            (format!("{fields} fields, and {limit} are allowed"), Some("remove some".to_string()))
+        }
         Found::MinItems { limit } => (format!("{items} elements, and at least {limit} must be there"), None),
         Found::Minimum { limit } => {
             (format!("{} is too small", shown(cursor)), Some(format!("{limit} is the least")))

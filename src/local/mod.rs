@@ -15,7 +15,6 @@ mod approvals;
 mod choose;
 mod crew;
 mod lead;
-mod record;
 mod request;
 mod screen;
 mod session;

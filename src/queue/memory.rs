@@ -1,6 +1,8 @@
 //! The queue within the process: behind `relay run`, and in place of Redis in the simulation. It outlives every
 //! conductor and worker that uses it.
 
+mod roster;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -76,6 +78,10 @@ struct Known {
     /// Leases of jobs that wait to be settled.
     ended: BTreeSet<JobId>,
     called: bool,
+    /// Whose jobs it asked for last.
+    pools: Option<Pools>,
+    /// It gets no further jobs.
+    retired: bool,
 }
 
 impl MemoryQueue {
@@ -210,12 +216,13 @@ impl Jobs for MemoryQueue {
         let known = books.workers.entry(worker.to_owned()).or_default();
         known.beat = Some(now);
         known.called = false;
+        let retired = known.retired;
         let (held, abandoned): (Vec<&JobId>, Vec<&JobId>) = holding.iter().partition(|j| known.holds(j));
         let cancel = held.into_iter().filter(|j| books.leases.get(*j).is_some_and(|h| h.cancel && !h.ended));
         Ok(Orders {
             cancel: cancel.cloned().collect(),
             abandoned: abandoned.into_iter().cloned().collect(),
-            retired: false,
+            retired,
         })
     }
 
@@ -266,6 +273,12 @@ impl Books {
 
     fn claim(&mut self, claim: &Claim) -> Vec<Job> {
         let mut jobs = self.lost_answers(claim);
+        if let Some(known) = self.workers.get_mut(&claim.worker) {
+            known.pools = Some(claim.pools.clone());
+            if known.retired {
+                return jobs;
+            }
+        }
         while jobs.len() < claim.slots {
             let Some(id) = self.head(&claim.pools) else { break };
             let Some(job) = self.withdraw(&id) else { break };

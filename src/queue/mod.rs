@@ -5,6 +5,7 @@
 //! `Jobs` the worker's. One conformance suite runs over every implementation (tests/it/conformance).
 
 pub mod memory;
+pub mod redis;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -142,7 +143,8 @@ pub struct Orders {
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// Takes jobs, smallest rank first, into leases of the worker; waits until there is one. Dropping the future, or
-    /// an error, loses nothing: a job is pending, or the worker's next claim gives it.
+    /// an error, loses nothing: a job is pending, or the worker's next claim gives it. A worker that is retired gets
+    /// nothing new.
     async fn claim(&self, claim: &Claim) -> Result<Vec<Job>, QueueError>;
 
     /// Tells what happened to a job. Kept until the conductor settles it. News of a job that the worker does not hold

@@ -2,7 +2,10 @@
 
 use futures::future::join;
 
-use crate::model::job::{Job, JobId, News, PROTOCOL, Report};
+use crate::model::{
+    job::{Job, JobId, News, Outcome, PROTOCOL, Report},
+    task::FailureKind,
+};
 use crate::worker::{
     log::LogSink,
     shift::{Orderly, Shift},
@@ -17,6 +20,12 @@ impl Shift {
             self.links.clock.clone(),
             self.params.limits.log,
         );
+        if let Some(refusal) = refused(job) {
+            tracing::warn!(worker.id = %self.params.id, job.id = %job.id, job.version, "A job is refused: {refusal}");
+            let kind = FailureKind::Error;
+            let outcome = Outcome::Failed { kind, output_invalid: false, exit_code: None, message: refusal };
+            return self.tell(&job.id, News::Ended(outcome), orders).await;
+        }
         let started = self.tell(&job.id, News::Started, orders);
         let work = self.links.executor.execute(job, orders.cancel.clone(), log);
         let ((), outcome) = join(started, work).await;
@@ -42,4 +51,15 @@ impl Shift {
         // Without this a report that never gets through would hold its slot for ever.
         orders.abandoned.run_until_cancelled(saying).await;
     }
+}
+
+/// Why this worker cannot run a job of this version, if it cannot.
+fn refused(job: &Job) -> Option<String> {
+    (job.version != PROTOCOL).then(|| {
+        format!(
+            "the worker does not know jobs of version {} (it knows {PROTOCOL}): give the pool's workers the relay that \
+             the operator has",
+            job.version
+        )
+    })
 }

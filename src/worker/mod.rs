@@ -11,6 +11,7 @@ pub mod log;
 pub mod outputs;
 pub mod process;
 mod pump;
+pub mod reaper;
 mod scratch;
 mod shift;
 mod spawn;
@@ -18,6 +19,7 @@ mod spawn;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -106,16 +108,23 @@ pub struct Shutdown {
 pub struct Worker {
     params: Params,
     links: Links,
+    ready: watch::Sender<bool>,
 }
 
 impl Worker {
     /// A worker that does nothing until it is `run`.
     pub fn new(params: Params, links: Links) -> Worker {
-        Worker { params, links }
+        Worker { params, links, ready: watch::Sender::new(false) }
+    }
+
+    /// Whether others may count on it, as it changes: from when the queue has heard of it, but not while it is retired
+    /// and holds nothing, for then its pod is the one to go.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
     }
 
     /// Works until it is told to end.
     pub async fn run(self, shutdown: Shutdown) {
-        shift::Shift::new(self.params, self.links).work(shutdown).await;
+        shift::Shift::new(self.params, self.links, self.ready).work(shutdown).await;
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{
@@ -25,6 +25,10 @@ pub(super) struct Shift {
     slots: Arc<Semaphore>,
     /// The queue has heard of this worker: only then may it hold jobs, for the jobs of an unknown worker are lost.
     known: CancellationToken,
+    /// The queue said to claim nothing more, until it says otherwise.
+    retired: watch::Sender<bool>,
+    /// May others count on it? See `Worker::ready`.
+    ready: watch::Sender<bool>,
 }
 
 /// How a job that is held is told what became of it.
@@ -44,9 +48,18 @@ pub(super) struct Claimed {
 }
 
 impl Shift {
-    pub(super) fn new(params: Params, links: Links) -> Shift {
+    pub(super) fn new(params: Params, links: Links, ready: watch::Sender<bool>) -> Shift {
         let slots = Arc::new(Semaphore::new(params.slots.min(Semaphore::MAX_PERMITS)));
-        Shift { params, links, held: Mutex::default(), slots, known: CancellationToken::new() }
+        let known = CancellationToken::new();
+        Shift {
+            params,
+            links,
+            held: Mutex::default(),
+            slots,
+            known,
+            retired: watch::Sender::new(false),
+            ready,
+        }
     }
 
     pub(super) async fn work(&self, shutdown: Shutdown) {
@@ -94,11 +107,17 @@ impl Shift {
         let mut failures = 0;
         loop {
             let Ok(first) = self.slots.clone().acquire_owned().await else { return };
+            self.until_retired(false).await;
             let free = 1 + self.slots.available_permits();
             let Params { id, pools, .. } = &self.params;
             let claim =
                 Claim { worker: id.clone(), pools: pools.clone(), slots: free, holding: self.holding() };
-            let jobs = match self.links.jobs.claim(&claim).await {
+            let answer = tokio::select! {
+                biased;
+                answer = self.links.jobs.claim(&claim) => answer,
+                () = self.until_retired(true) => continue,
+            };
+            let jobs = match answer {
                 Ok(jobs) => jobs,
                 Err(error) => {
                     drop(first);
@@ -151,6 +170,9 @@ impl Shift {
     async fn attempt(&self, claimed: Claimed) {
         self.make(&claimed.job, &claimed.orders).await;
         self.held().remove(&claimed.job.id);
+        if *self.retired.borrow() {
+            self.tell_ready();
+        }
     }
 
     /// Says that the worker lives, every few seconds and when it is called, and does as it is told; for ever.
@@ -176,6 +198,8 @@ impl Shift {
     }
 
     fn obey(&self, orders: Orders) {
+        self.retired.send_if_modified(|old| std::mem::replace(old, orders.retired) != orders.retired);
+        self.tell_ready();
         let held = self.held();
         for order in orders.cancel.iter().filter_map(|job| held.get(job)) {
             order.cancel.cancel();
@@ -193,6 +217,19 @@ impl Shift {
             tracing::warn!(worker.id = %worker, error.kind = error.label(), "{verb}: {error}; trying again");
         }
         self.links.clock.sleep(wait(&self.params.limits, failures, worker)).await;
+    }
+
+    /// Waits until the queue wants the worker so.
+    async fn until_retired(&self, wanted: bool) {
+        // The sender is our own, so it is not gone.
+        let _ = self.retired.subscribe().wait_for(|retired| *retired == wanted).await;
+    }
+
+    /// A worker that the queue knows is ready, unless it is retired and holds nothing: then its pod may go.
+    fn tell_ready(&self) {
+        let idle = self.held().is_empty();
+        let ready = !(*self.retired.borrow() && idle);
+        self.ready.send_if_modified(|old| std::mem::replace(old, ready) != ready);
     }
 
     fn holding(&self) -> Vec<JobId> {

@@ -45,6 +45,15 @@ is_server() {
     is_process "$2" "$3" && cwd="$(readlink "/proc/$2/cwd" 2>/dev/null)" && within "$cwd" "$1"
 }
 
+# is_running_server DIR NAME: the server of that name in this bed.
+is_running_server() {
+    local name pid start
+    while read -r name pid start _; do
+        [ "$name" != "$2" ] || ! is_process "$pid" "$start" || return 0
+    done <"$1/servers"
+    return 1
+}
+
 # stop_servers DIR: the last started ends first.
 stop_servers() {
     local dir="$1" name pid start signals signal

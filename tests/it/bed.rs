@@ -21,10 +21,11 @@ const STAY: &str = r#"
     exec sleep 600
 "#;
 
-/// A bed in a temporary folder of its own, so that beds of other tests are out of its sight.
+/// A bed in a temporary folder of its own, so that beds of other tests are out of its sight. What its Kubernetes leaves is
+/// looked at in `cluster::leftovers`.
 fn bed(within: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(repository("tests/bed/run"));
-    command.args(arguments).env("TMPDIR", within);
+    command.args(["--without", "kubernetes"]).args(arguments).env("TMPDIR", within);
     command
 }
 

@@ -4,6 +4,7 @@ mod bounds;
 mod exprs;
 mod graph;
 pub(super) mod param;
+mod pool;
 mod task;
 
 use std::time::Duration;
@@ -15,6 +16,8 @@ use crate::crd::tree::Cursor;
 use crate::crd::workflow::{TaskSpec, WorkflowSpec};
 use crate::model::ids::WorkflowId;
 use crate::model::workflow::{self as model, RunOutput, Workflow};
+
+pub(super) use pool::pool;
 
 /// The pool of tasks that name none.
 const POOL: &str = "default";

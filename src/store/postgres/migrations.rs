@@ -37,6 +37,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(7, "0007", "heads"),
     step!(8, "0008", "logs"),
     step!(9, "0009", "cluster"),
+    step!(10, "0010", "pause"),
 ];
 
 /// The version that this binary brings a database to.

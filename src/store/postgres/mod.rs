@@ -31,6 +31,7 @@ use crate::model::{
     head::Head,
     ids::{RunId, ShardId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
+    run::RunRow,
 };
 use crate::store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError};
 
@@ -236,6 +237,10 @@ impl Store for PostgresStore {
 
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
         load::run(self, id).await
+    }
+
+    async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        load::row_of_run(self, id).await
     }
 
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A Postgres of the bed's own: loopback, a free port, a password of its own, its data in the bed's folder.
+# A Postgres of the bed's own: loopback and the address for pods, a free port, a password of its own, its data in the bed's folder.
 
 # The newest of Debian's versioned folders, else the one that PATH knows; at least version 15.
 postgres_bin() {
@@ -36,12 +36,15 @@ postgres_start() {
     (cd "$home" && postgres_as KILL "$bin/initdb" --pgdata=data --username=postgres --pwfile=password --auth=scram-sha-256 \
         --encoding=UTF8 --locale=C --no-sync >initdb.log 2>&1) || bed_fail "initdb failed:" "$home/initdb.log"
     rm "$home/password"
+    # Pods' packets come from the node.
+    [ -z "$node_address" ] || echo "host all all $node_address/32 scram-sha-256" >>"$home/data/pg_hba.conf"
     for tries in 1 2 3 4 5; do
         port="$(free_port)"
         postgres_launch "$home" "$bin" "$port" &
         pid=$!
         record "$bed" postgres "$pid" INT QUIT || continue
         export RELAY_TEST_POSTGRES_URL="postgres://postgres:$password@127.0.0.1:$port/postgres"
+        [ -z "$bed_address" ] || export RELAY_TEST_POD_POSTGRES_URL="postgres://postgres:$password@$bed_address:$port/postgres"
         until_fails 30 postgres_waits "$pid" "$bin" "$port" || bed_fail "Postgres does not answer:" "$home/log"
         if start_time "$pid" >/dev/null; then
             PATH="$bin:$PATH"
@@ -55,7 +58,7 @@ postgres_start() {
 postgres_launch() {
     local home="$1" bin="$2" port="$3"
     cd "$home" || exit 1
-    postgres_as INT "$bin/postgres" -D "$home/data" -c listen_addresses=127.0.0.1 -c port="$port" -c unix_socket_directories= \
+    postgres_as INT "$bin/postgres" -D "$home/data" -c listen_addresses="127.0.0.1${bed_address:+,$bed_address}" -c port="$port" -c unix_socket_directories= \
         -c max_connections=300 -c dynamic_shared_memory_type=mmap -c timezone=UTC -c log_min_messages=warning \
         </dev/null >>"$home/log" 2>&1
 }

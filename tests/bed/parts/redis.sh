@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A Redis of the bed's own: loopback, a free port, a password of its own, nothing on disk.
+# A Redis of the bed's own: loopback and the address for pods, a free port, a password of its own, nothing on disk.
 
 redis_missing() { command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server; }
 
@@ -15,6 +15,7 @@ redis_start() {
         pid=$!
         record "$bed" redis "$pid" TERM || continue
         export RELAY_TEST_REDIS_URL="redis://default:$password@127.0.0.1:$port/0"
+        [ -z "$bed_address" ] || export RELAY_TEST_POD_REDIS_URL="redis://default:$password@$bed_address:$port/0"
         until_fails 30 redis_waits "$pid" || bed_fail "Redis does not answer:" "$home/log"
         ! start_time "$pid" >/dev/null || return 0
         echo "bed: Redis ended at once on port $port (try $tries)" >&2
@@ -24,7 +25,7 @@ redis_start() {
 
 redis_settings() {
     cat <<END
-bind 127.0.0.1
+bind 127.0.0.1${bed_address:+ $bed_address}
 port $2
 requirepass $3
 dir $1

@@ -1,8 +1,10 @@
 //! Manifests: what is read, what is refused and in which words.
 
 mod fuzz;
+mod object;
 mod params;
 mod refused;
+mod status;
 mod structure;
 mod yaml;
 

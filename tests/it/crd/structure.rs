@@ -32,11 +32,40 @@ fn fields_of_the_design_that_do_not_act_yet_are_not_accepted() {
             "8:55: spec.tasks[0].env[0].valueFrom: valueFrom is not supported yet; remove it",
         ],
     );
-    let pool = "apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {name: p}\nspec: {slotsPerWorker: 4}\n";
-    assert_eq!(findings(pool), ["4:8: spec.slotsPerWorker: slotsPerWorker is not supported yet; remove it"]);
-    let run = "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: p}\nspec: {workflowRef: {name: w}, desiredState: Paused}\n";
+    let pool = "apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {name: p}\nspec: {image: x, secrets: [a]}\n";
+    assert_eq!(findings(pool), ["4:18: spec.secrets: secrets is not supported yet; remove it"]);
+    let run = "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: p}\nspec: {workflowRef: {name: w}, requests: []}\n";
     let text = format!("{}---\n{run}", with_tasks("- name: a").replace("{name: date}, ", ""));
-    assert_eq!(findings(&text), ["12:32: spec.desiredState: desiredState is not supported yet; remove it"]);
+    assert_eq!(findings(&text), ["12:32: spec.requests: requests is not supported yet; remove it"]);
+}
+
+#[test]
+fn what_only_a_cluster_does_is_said_once() {
+    let pool = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        )
+    };
+    let run = "---\napiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: w}, desiredState: Paused}\n";
+    let workflow = with_tasks("- name: a").replace("{name: date}, ", "");
+    let all = "{image: x, slotsPerWorker: 2, minReplicas: 1, maxReplicas: 3, replicas: 2, scaleDownDelay: 5m, template: {spec: {}}}";
+    let text = format!("{workflow}{}{}{run}", pool("a", all), pool("b", "{image: x}"));
+    let manifests = read(&text).expect("valid");
+    assert_eq!(
+        manifests.notices,
+        [
+            "WorkerPool: tasks run on this machine; what its spec says needs a cluster and is ignored here",
+            "line 19: desiredState: Paused needs a cluster and is ignored here",
+        ]
+    );
+    assert_eq!(manifests.pools[0].spec.slots_per_worker, 2);
+    let text = format!("{workflow}{}", pool("a", "{image: x, minReplicas: 11}"));
+    assert_eq!(
+        findings(&text),
+        [
+            "12:31: spec.minReplicas: 11 is more than maxReplicas, which is 10 when absent; set maxReplicas to 11 or more"
+        ]
+    );
 }
 
 #[test]
@@ -68,7 +97,7 @@ fn missing_fields_tell_what_they_are_for() {
         &[
             "7:7: spec.tasks[0].name: this field is required; add name: its name, unique over tasks and finally",
             "8:26: spec.tasks[1].forEach.from: this field is required; add from: a CEL expression that gives the list",
-            "8:42: spec.tasks[1].retry.limit: this field is required; add limit: attempts after the first",
+            "8:42: spec.tasks[1].retry.limit: this field is required; add limit: how many attempts are made after the first",
         ],
     );
     refused(
@@ -97,7 +126,7 @@ fn lengths_and_counts_name_their_bound() {
 fn kinds_and_versions_are_known() {
     refused(
         "apiVersion: relay.works/v1alpha1\nkind: Workfow\n---\napiVersion: relay.works/v1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: w}}\n\
-         ---\nkind: Job\n---\n- a\n---\napiVersion: relay.work/v1alpha1\nkind: WorkerPool\nmetadata: {name: r}\nspec: {}\n",
+         ---\nkind: Job\n---\n- a\n---\napiVersion: relay.work/v1alpha1\nkind: WorkerPool\nmetadata: {name: r}\nspec: {image: x}\n",
         &[
             "2:7: kind: unknown kind \"Workfow\"; did you mean \"Workflow\"?",
             "4:13: apiVersion: \"relay.works/v1\" is not known here; write relay.works/v1alpha1",

@@ -116,7 +116,7 @@ fn pools_are_named_once_and_what_needs_a_cluster_is_refused() {
     let told = desk.run(&[]);
     let notes: Vec<&String> = told.lines.iter().filter(|l| l.starts_with("note:")).collect();
     assert_eq!((notes.len(), told.code), (1, Some(0)), "{notes:?}");
-    assert!(notes[0].contains("image") && notes[0].contains("ignored"), "{notes:?}");
+    assert!(notes[0].contains("WorkerPool") && notes[0].contains("ignored"), "{notes:?}");
 
     let desk = Desk::flow("  tasks: [{name: go, pod: {}, script: echo ran >> $MARKS}]");
     let told = desk.run(&[]);

@@ -13,6 +13,7 @@ use relay::feed::{Feed, Stream, memory::MemoryFeed};
 use relay::model::job::{Job, JobId, News, Outcome, Report};
 use relay::queue::{Claim, Jobs, Orders, Pools, Position, Queue, QueueError, memory::MemoryQueue};
 use relay::worker::{Executor, Limits, Links, Params, Shutdown, Worker, log::LogSink};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::jobs::second;
@@ -170,11 +171,25 @@ impl Stage {
     }
 
     pub fn worker_with(&self, slots: usize, limits: Limits) -> impl Future<Output = ()> + Send + use<> {
+        self.new_worker(slots, limits).run(self.shutdown.clone())
+    }
+
+    /// The worker, and whether others may count on it.
+    pub fn worker_and_readiness(
+        &self,
+        slots: usize,
+    ) -> (impl Future<Output = ()> + Send + use<>, watch::Receiver<bool>) {
+        let worker = self.new_worker(slots, Limits::default());
+        let ready = worker.ready();
+        (worker.run(self.shutdown.clone()), ready)
+    }
+
+    fn new_worker(&self, slots: usize, limits: Limits) -> Worker {
         let params = Params { id: "w".to_owned(), pools: Pools::Every, slots, limits };
         let feed: Arc<dyn Feed> = self.feed.clone();
         let (jobs, executor) = (self.jobs.clone(), self.executor.clone());
         let links = Links { jobs, feed, executor, clock: self.clock.clone() };
-        Worker::new(params, links).run(self.shutdown.clone())
+        Worker::new(params, links)
     }
 
     pub async fn publish(&self, jobs: &[Job]) {

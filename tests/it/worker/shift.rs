@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relay::feed::{Feed, Item, Reader};
 use relay::model::job::{Job, News, Outcome};
-use relay::queue::{Claim, Jobs, Pools, Position, Queue};
+use relay::queue::{Claim, Jobs, Pools, Position, Queue, Roster};
 use relay::worker::Limits;
 
 use super::scripted::{Stage, success};
@@ -159,4 +159,37 @@ async fn draining_has_a_bound_and_a_kill_has_none() {
     assert_eq!((stage.second(), stage.executor.seen().dropped), (1, vec![1]));
     let told = stage.queue.reports(Position::START, 9).await.expect("reports");
     assert_eq!(told.len(), 1, "its start, and nothing of an end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_worker_claims_nothing_and_goes_on_once_it_is_recalled() {
+    let stage = Stage::new();
+    let (worker, mut ready) = stage.worker_and_readiness(2);
+    let ends = beside(worker, async {
+        ready.wait_for(|ready| *ready).await.expect("it works");
+        stage.until(1).await;
+        assert_eq!(stage.queue.retire("data/default", 9).await.expect("retired"), 1);
+        ready.wait_for(|ready| !*ready).await.expect("it works");
+        assert_eq!(stage.second(), 1, "it hears of it at once");
+        stage.publish(&[lasting(1, 5)]).await;
+        stage.until(100).await;
+        assert_eq!(stage.executor.seen().started, [0; 0]);
+        assert_eq!(stage.present().await, ["w"], "it is there all the while");
+        stage.queue.recall("data/default").await.expect("recalled");
+        ready.wait_for(|ready| *ready).await.expect("it works");
+        stage.ends(1).await
+    })
+    .await;
+    assert_eq!(ends, [(1, success(), 105)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_of_a_version_that_the_worker_does_not_know_is_refused() {
+    let stage = Stage::new();
+    stage.publish(&[Job { version: 99, ..lasting(1, 5) }, lasting(2, 5)]).await;
+    let ends = beside(stage.worker(2), stage.ends(2)).await;
+    let Outcome::Failed { message, .. } = &ends[0].1 else { panic!("it ran: {:?}", ends[0]) };
+    assert!(message.contains("version 99"), "{message}");
+    assert_eq!((ends[0].0, ends[1].clone()), (1, (2, success(), 5)));
+    assert_eq!(stage.executor.seen().started, [2]);
 }

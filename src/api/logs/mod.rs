@@ -1,0 +1,149 @@
+//! `GET /api/v1/namespaces/{namespace}/runs/{name}/logs`: the lines that a run's tasks wrote, one JSON object a line.
+//!
+//! | parameter | what it does |
+//! |---|---|
+//! | `task=extract`, `task=extract/3` | only this task, or this item of it |
+//! | `follow=true` | goes on until the run has ended and every line is out |
+//! | `after=1234` | only what stands behind this cursor |
+//! | `limit=100` | no more lines than this |
+//!
+//! The order is that in which lines came to the store: lines of an attempt stand in theirs. With `follow` an empty line
+//! comes when nothing else did for a while. A last line with the field `error` says that the answer is not whole.
+
+mod ask;
+mod pour;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures::{future::BoxFuture, stream};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::api::{Params, answer::ApiError};
+use crate::model::{ids::RunId, log::LogQuery, run::RunRow, task::TaskNo};
+use ask::Ask;
+use pour::Pour;
+
+/// Bounds of the reading of logs.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Readers at a time.
+    pub readers: usize,
+    /// Lines that are taken from the store at once; the store bounds their bytes as well.
+    pub page: u32,
+    /// How often a reader that follows looks without being called.
+    pub look_every: Duration,
+    /// The longest silence towards a client.
+    pub heartbeat: Duration,
+    /// A client that takes nothing for so long is left.
+    pub stalled: Duration,
+    /// For how long a reader that follows bears with a store that is away.
+    pub patience: Duration,
+    /// Longest wait, once the run has ended, until its last lines are in the store.
+    pub settle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            readers: 32,
+            page: 500,
+            look_every: Duration::from_secs(1),
+            heartbeat: Duration::from_secs(10),
+            stalled: Duration::from_secs(60),
+            patience: Duration::from_secs(60),
+            settle: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Waits until every line that was written before it was asked is in the store.
+pub type Settled = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Where logs are asked for.
+pub struct Desk {
+    params: Params,
+    readers: Arc<Semaphore>,
+}
+
+impl Desk {
+    pub(super) fn new(params: Params) -> Desk {
+        let readers = Arc::new(Semaphore::new(params.limits.readers));
+        Desk { params, readers }
+    }
+
+    /// The newest run of this name.
+    async fn run(&self, namespace: &str, name: &str) -> Result<RunRow, ApiError> {
+        let found = self.params.store.find_runs(namespace, name, 1).await?;
+        let row = match found.first() {
+            Some(id) => self.params.store.run_row(id).await?,
+            None => None,
+        };
+        row.ok_or_else(|| {
+            let (name, namespace) = (shortened(name), shortened(namespace));
+            ApiError::Missing(format!(
+                "no run `{name}` of namespace `{namespace}` has been accepted yet; `kubectl get runs.relay.works -n \
+                 {namespace}` lists them, and the status of one that waits says why"
+            ))
+        })
+    }
+
+    /// The names of a run's tasks, by number.
+    async fn tasks(&self, run: &RunRow) -> Result<Vec<String>, ApiError> {
+        let revision = self.params.store.revision(&run.workflow).await?;
+        let revision = revision.ok_or_else(|| {
+            ApiError::Missing(format!("the revision {} of the run is not there", run.workflow))
+        })?;
+        Ok(revision.tasks.into_iter().map(|task| task.name).collect())
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// Answers with the lines.
+pub(super) async fn of_run(
+    State(desk): State<Arc<Desk>>,
+    Path((namespace, name)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let ask = Ask::read(query.as_deref().unwrap_or_default())?;
+    let limits = desk.params.limits;
+    let permit = desk.readers.clone().try_acquire_owned().map_err(|_| ApiError::Busy(limits.readers))?;
+    let run = desk.run(&namespace, &name).await?;
+    let tasks = desk.tasks(&run).await?;
+    let query = query_of(&ask, run.id, &tasks)?;
+    // One page waits in the channel while the next is made.
+    let (to, mut from) = mpsc::channel(1);
+    let pour = Pour { params: desk.params.clone(), tasks, query, left: ask.limit, follow: ask.follow, to };
+    desk.params.tasks.spawn(async move {
+        pour.run().await;
+        drop(permit);
+    });
+    let pages = stream::poll_fn(move |context| from.poll_recv(context));
+    let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+fn query_of(ask: &Ask, run: RunId, tasks: &[String]) -> Result<LogQuery, ApiError> {
+    let task = match &ask.task {
+        None => None,
+        Some(name) => Some(number_of(name, tasks)?),
+    };
+    Ok(LogQuery { run, task, item: ask.item, after: ask.after, limit: 0 })
+}
+
+fn number_of(name: &str, tasks: &[String]) -> Result<TaskNo, ApiError> {
+    let place = tasks.iter().position(|task| task == name);
+    place.and_then(|place| TaskNo::try_from(place).ok()).ok_or_else(|| {
+        let known: Vec<&str> = tasks.iter().take(20).map(String::as_str).collect();
+        let more = if tasks.len() > known.len() { ", ..." } else { "" };
+        ApiError::Missing(format!("the run has no task `{name}`; it has {}{more}", known.join(", ")))
+    })
+}

@@ -1,0 +1,137 @@
+//! The parts of one process: none of them is missed for long, for the end of one is the end of all.
+
+use std::{fmt, time::Duration};
+
+use anyhow::anyhow;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// A part of the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Answers probes.
+    Probes,
+    /// Answers the API.
+    Api,
+    /// Ticks, and looks after the servers.
+    Health,
+    /// Owns live runs.
+    Conductor,
+    /// Carries log lines from workers to the store.
+    LogPump,
+    /// Watches the cluster's objects.
+    Watches,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Probes => "the probes",
+            Part::Api => "the API",
+            Part::Health => "the health checks",
+            Part::Conductor => "the conductor",
+            Part::LogPump => "the log pump",
+            Part::Watches => "the watches",
+        })
+    }
+}
+
+/// The stages of an end in order: what is told to stop at each, and before the next.
+#[derive(Clone, Debug, Default)]
+pub struct Stages {
+    /// The watches: nothing new comes in.
+    pub watching: CancellationToken,
+    /// The conductor: it gives its shards up.
+    pub conducting: CancellationToken,
+    /// The rest.
+    pub serving: CancellationToken,
+}
+
+/// Longest wait for the watches to end.
+const WATCHES_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for the conductor to end; a commit may be under way.
+const CONDUCTOR_WITHIN: Duration = Duration::from_secs(12);
+/// Longest wait for the rest.
+const REST_WITHIN: Duration = Duration::from_secs(5);
+
+type Outcome = anyhow::Result<()>;
+
+/// The parts that work.
+#[derive(Default)]
+pub struct Crew {
+    parts: JoinSet<(Part, Outcome)>,
+    working: Vec<Part>,
+}
+
+impl Crew {
+    /// Lets a part work. It ends by itself only when something is wrong, or when its stage has come.
+    pub fn start(&mut self, part: Part, work: impl Future<Output = Outcome> + Send + 'static) {
+        self.working.push(part);
+        self.parts.spawn(async move { (part, work.await) });
+    }
+
+    /// The next part that ends, and how; waits for ever when there is none.
+    pub async fn next_end(&mut self) -> anyhow::Error {
+        match self.parts.join_next().await {
+            Some(ended) => self.note(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Does something while the parts work: the end of one of them is the end of that too.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::select! {
+            biased;
+            error = self.next_end() => Err(error),
+            done = work => done,
+        }
+    }
+
+    fn note(&mut self, ended: Result<(Part, Outcome), JoinError>) -> anyhow::Error {
+        match ended {
+            Ok((part, outcome)) => {
+                if let Some(place) = self.working.iter().position(|p| *p == part) {
+                    self.working.swap_remove(place);
+                }
+                match outcome {
+                    Ok(()) => anyhow!("{part} ended, which nobody asked for"),
+                    Err(error) => error.context(format!("{part} ended")),
+                }
+            }
+            // Which part it was is in the panic's own message.
+            Err(error) => anyhow!("a part of the operator died: {error}"),
+        }
+    }
+
+    /// Ends everything in order: what brings work, then who does it, then the rest.
+    pub async fn end(mut self, stages: &Stages) {
+        stages.watching.cancel();
+        self.wait_for(&[Part::Watches], WATCHES_WITHIN).await;
+        stages.conducting.cancel();
+        self.wait_for(&[Part::Conductor], CONDUCTOR_WITHIN).await;
+        stages.serving.cancel();
+        self.wait_for(&[Part::LogPump, Part::Api, Part::Probes, Part::Health], REST_WITHIN).await;
+        self.parts.shutdown().await;
+    }
+
+    async fn wait_for(&mut self, parts: &[Part], bound: Duration) {
+        let gone = async {
+            while self.working.iter().any(|part| parts.contains(part)) {
+                match self.parts.join_next().await {
+                    Some(Ok((part, Err(error)))) => {
+                        self.working.retain(|p| *p != part);
+                        tracing::warn!("While ending, {part} failed: {error:#}");
+                    }
+                    Some(Ok((part, Ok(())))) => self.working.retain(|p| *p != part),
+                    Some(Err(error)) => tracing::error!(%error, "While ending, a part of the operator died"),
+                    None => self.working.clear(),
+                }
+            }
+        };
+        if tokio::time::timeout(bound, gone).await.is_err() {
+            let late: Vec<String> =
+                self.working.iter().filter(|p| parts.contains(p)).map(Part::to_string).collect();
+            tracing::warn!("{} did not end within {} s and is left", late.join(", "), bound.as_secs());
+        }
+    }
+}

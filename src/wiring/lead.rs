@@ -1,0 +1,112 @@
+//! From standing by to leading: the shards are asked for again and again until they are ours.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use relay::api::health::{Check, Health};
+use relay::clock::Clock;
+use relay::conductor::{Conductor, ConductorError, Counters, Handle, Params};
+use relay::queue::QueueError;
+use relay::store::StoreError;
+
+use crate::wiring::patience::Patience;
+
+/// How often a shard that somebody else leads is asked for: a fail-over takes this much longer.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A conductor that leads and works.
+pub struct Leading {
+    /// Speaks to it.
+    pub handle: Handle,
+    work: JoinSet<Result<Counters, ConductorError>>,
+}
+
+impl Leading {
+    /// Its end. In order only when it was told to stop.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        match self.work.join_next().await {
+            Some(Ok(Ok(counters))) => {
+                tracing::info!(
+                    commits = counters.commits,
+                    stale = counters.stale,
+                    aside = counters.aside,
+                    "The conductor has given its shards up"
+                );
+                Ok(())
+            }
+            Some(Ok(Err(ConductorError::Deposed(shard)))) => Err(anyhow!(
+                "another operator leads shard {} now; this one ends so that nothing is written twice",
+                shard.number()
+            )),
+            Some(Ok(Err(error))) => Err(error.into()),
+            Some(Err(error)) => Err(anyhow!("the conductor died: {error}")),
+            None => Err(anyhow!("the conductor is gone")),
+        }
+    }
+}
+
+/// Waits until this process leads. `params` makes the parts of a conductor, one for each try. None: told to stop.
+pub async fn lead(
+    params: impl Fn() -> Params,
+    health: &Health,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Leading>> {
+    let mut standing_by = false;
+    let mut patience = Patience::at_most(clock, LOOK_EVERY);
+    loop {
+        let (conductor, handle) = Conductor::new(params());
+        let mut work = JoinSet::new();
+        work.spawn(conductor.run(stop.clone()));
+        // It answers once it has its shards and every live run is loaded.
+        let ended = tokio::select! {
+            biased;
+            ended = work.join_next() => ended,
+            Some(live) = handle.live() => {
+                health.good(Check::Leadership, "it leads");
+                tracing::info!(live_runs = live.len(), "This operator leads");
+                return Ok(Some(Leading { handle, work }));
+            }
+        };
+        match ended {
+            Some(Ok(Err(ConductorError::Held { holder, renewed_ms_ago, .. }))) => {
+                if !standing_by {
+                    tracing::info!(%holder, renewed_ms_ago, "Another operator leads; this one stands by");
+                    standing_by = true;
+                }
+                health.good(Check::Leadership, &format!("it stands by; {holder} leads"));
+                health.good(Check::Kubernetes, "nothing is watched while standing by");
+            }
+            Some(Ok(Err(error))) if passes(&error) => {
+                health.bad(Check::Leadership, &error.to_string());
+                if patience.speaks() {
+                    tracing::warn!(%error, "The shards could not be taken yet");
+                }
+            }
+            Some(Ok(Ok(_) | Err(ConductorError::Stopped))) => return Ok(None),
+            Some(Ok(Err(error))) => return Err(error.into()),
+            Some(Err(error)) => return Err(anyhow!("the conductor died: {error}")),
+            None => return Err(anyhow!("the conductor is gone")),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(None),
+            () = patience.wait() => {}
+        }
+    }
+}
+
+/// May it be otherwise a moment later?
+fn passes(error: &ConductorError) -> bool {
+    matches!(
+        error,
+        ConductorError::Deposed(_)
+            | ConductorError::Store(
+                StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Deposed { .. }
+            )
+            | ConductorError::Queue(QueueError::Unavailable(_) | QueueError::Full(_))
+    )
+}

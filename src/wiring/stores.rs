@@ -1,0 +1,79 @@
+//! The store of an operator, waited for as long as it takes.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+
+use relay::api::health::{Check, Health};
+use relay::cli::{connections::Connections, operator::Args};
+use relay::clock::Clock;
+use relay::store::memory::MemoryStore;
+use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
+use relay::store::{Store, StoreError};
+
+use crate::wiring::patience::Patience;
+
+/// The store that the arguments name, with its schema up to date.
+pub async fn store(args: &Args, clock: &Clock, health: &Health) -> anyhow::Result<Arc<dyn Store>> {
+    let Some(url) = &args.database_url else {
+        tracing::warn!("Runs are kept in memory, as --store=memory says: they are lost with this process");
+        return Ok(memory_store(clock));
+    };
+    migrated(url, clock, health).await?;
+    let mut patience = Patience::new(clock);
+    loop {
+        match PostgresStore::connect(&pool_settings(url, &args.connections)).await {
+            Ok(store) => return Ok(Arc::new(store)),
+            Err(StoreError::Unavailable(why)) => wait_for_postgres(&mut patience, health, &why).await,
+            Err(error) => return Err(error).context("the database cannot be used"),
+        }
+    }
+}
+
+/// A store in this process alone.
+pub fn memory_store(clock: &Clock) -> Arc<dyn Store> {
+    let clock = clock.clone();
+    Arc::new(MemoryStore::new(Arc::new(move || clock.now())))
+}
+
+/// How to lean on a database, as arguments say.
+pub fn pool_settings(url: &str, pool: &Connections) -> PoolSettings {
+    PoolSettings {
+        max_connections: pool.max,
+        min_connections: pool.min.min(pool.max),
+        idle_timeout: Duration::from_secs(pool.idle_timeout),
+        max_lifetime: Duration::from_secs(pool.max_lifetime),
+        ..PoolSettings::new(url)
+    }
+}
+
+async fn migrated(url: &str, clock: &Clock, health: &Health) -> anyhow::Result<()> {
+    use migrate::MigrateError;
+    let mut patience = Patience::new(clock);
+    loop {
+        match migrate::up(url, None).await {
+            Ok(moved) => {
+                tracing::info!("{moved}");
+                return Ok(());
+            }
+            // After a step back to this version: later steps only add.
+            Err(error @ MigrateError::Newer { .. }) => {
+                tracing::warn!("{error}; it works with what it knows");
+                return Ok(());
+            }
+            // Another operator that starts holds the lock.
+            Err(error @ (MigrateError::Unreachable { .. } | MigrateError::Busy(_))) => {
+                wait_for_postgres(&mut patience, health, &error.to_string()).await;
+            }
+            Err(error) => return Err(error).context("the database cannot be brought up to date"),
+        }
+    }
+}
+
+async fn wait_for_postgres(patience: &mut Patience, health: &Health, why: &str) {
+    health.bad(Check::Database, why);
+    if patience.speaks() {
+        tracing::warn!("Waiting for Postgres: {why}");
+    }
+    patience.wait().await;
+}
