@@ -1,6 +1,7 @@
 //! Files that are printed by code or copied from another, compared with their source. `make generate` runs these
 //! tests with RELAY_GENERATE=1, and then they write the files.
 
+mod chart;
 mod cli;
 
 use relay::crd::definition;
