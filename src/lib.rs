@@ -17,6 +17,8 @@ pub mod feed;
 pub mod local;
 pub mod model;
 #[cfg(feature = "full")]
+pub mod operator;
+#[cfg(feature = "full")]
 pub mod queue;
 #[cfg(feature = "full")]
 pub mod store;
