@@ -14,6 +14,8 @@ pub mod engine;
 #[cfg(feature = "full")]
 pub mod feed;
 #[cfg(feature = "full")]
+pub mod link;
+#[cfg(feature = "full")]
 pub mod local;
 pub mod model;
 #[cfg(feature = "full")]

@@ -18,22 +18,20 @@ use relay::feed::memory::MemoryFeed;
 use relay::local::{self, Approve, Asks, Parts, Request, Source};
 use relay::queue::memory::MemoryQueue;
 use relay::store::Store;
-use relay::store::memory::MemoryStore;
-use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
+use relay::store::postgres::{PostgresStore, migrate};
 use relay::{crd, feed, queue};
+
+mod wiring;
 
 /// The exit status for input that was refused.
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
     let relay = cli::Relay::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("RELAY_LOG").unwrap_or_else(|_| "warn".into()),
-        )
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    if let Some(done) = at_once(&relay.verb) {
+        return done;
+    }
+    wiring::begin_logging(&relay.verb);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -44,9 +42,37 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match relay.verb {
             cli::Verb::Run(args) => run(*args).await,
+            cli::Verb::Logs(args) => cli::logs::show(*args).await,
+            cli::Verb::Operator(args) => run_operator(*args).await,
+            cli::Verb::Crds(args) => cli::crds::show(&args),
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
+            cli::Verb::Worker(args) => told(wiring::worker::run(&args).await),
+            cli::Verb::Install(_) | cli::Verb::Probe(_) => ExitCode::SUCCESS,
         }
     })
+}
+
+/// What needs no threads and no logs: a probe is asked every other second.
+fn at_once(verb: &cli::Verb) -> Option<ExitCode> {
+    match verb {
+        cli::Verb::Probe(args) if args.file.exists() => Some(ExitCode::SUCCESS),
+        cli::Verb::Probe(_) => Some(ExitCode::FAILURE),
+        cli::Verb::Install(args) => Some(told(wiring::worker::install(&args.dir))),
+        cli::Verb::Worker(args) if !args.redis_url_on_stdin => {
+            Some(told(Err(wiring::worker::hide_credentials(args))))
+        }
+        _ => None,
+    }
+}
+
+fn told(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run_migrate(verb: cli::migrate::Verb) -> ExitCode {
@@ -55,6 +81,14 @@ async fn run_migrate(verb: cli::migrate::Verb) -> ExitCode {
         Verb::Up { database, to } => show(migrate::up(&database.url, to).await),
         Verb::Down { database, to } => show(migrate::down(&database.url, to).await),
         Verb::Version { database } => show(migrate::version(&database.url).await),
+    }
+}
+
+async fn run_operator(args: cli::operator::Args) -> ExitCode {
+    match wiring::operator(args, compile()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // It is in the log.
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -120,30 +154,17 @@ fn request(args: &cli::run::Args) -> Result<Request, String> {
 
 async fn parts(args: &cli::run::Args, clock: Clock) -> anyhow::Result<Parts> {
     let store: Arc<dyn Store> = match &args.database_url {
-        None => {
-            let clock = clock.clone();
-            Arc::new(MemoryStore::new(Arc::new(move || clock.now())))
-        }
+        None => wiring::stores::memory_store(&clock),
         Some(url) => {
             if args.migrate {
                 migrate::up(url, None).await.context("the database could not be migrated")?;
             }
-            Arc::new(PostgresStore::connect(&pool_settings(url, &args.connections)).await?)
+            Arc::new(PostgresStore::connect(&wiring::stores::pool_settings(url, &args.connections)).await?)
         }
     };
     let queue = Arc::new(MemoryQueue::new(queue::memory::Limits::default()));
     let feed = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
     Ok(Parts { store, queue: queue.clone(), jobs: queue, feed, clock, durable: args.database_url.is_some() })
-}
-
-fn pool_settings(url: &str, pool: &cli::connections::Connections) -> PoolSettings {
-    PoolSettings {
-        max_connections: pool.max,
-        min_connections: pool.min.min(pool.max),
-        idle_timeout: Duration::from_secs(pool.idle_timeout),
-        max_lifetime: Duration::from_secs(pool.max_lifetime),
-        ..PoolSettings::new(url)
-    }
 }
 
 /// Stored revisions become what the engine runs by the same way as manifests.

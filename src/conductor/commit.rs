@@ -217,7 +217,7 @@ impl Conductor {
                     drop(reply.send(answer))
                 }
                 (
-                    Input::Message(Message::Cancel { reply, .. } | Message::Decide(_, reply)),
+                    Input::Message(Message::Steer { reply, .. } | Message::Decide(_, reply)),
                     Answer::Decide(answer),
                 ) => {
                     drop(reply.send(answer));

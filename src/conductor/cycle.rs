@@ -31,6 +31,8 @@ pub(super) enum Input {
     Expand(RunId, TaskKey),
     /// The queue took a job back.
     Removed(JobId),
+    /// The queue was to take a job back, and does not have it.
+    Forgotten(JobId),
     /// A job that nobody holds, or whose worker is gone.
     Lost(JobId),
     /// What restoring a run found to be mended.
@@ -50,13 +52,13 @@ impl Input {
     fn run(&self) -> Option<&RunId> {
         match self {
             Input::Message(Message::Submit(submission, _)) => Some(&submission.run.id),
-            Input::Message(Message::Cancel { run, .. }) => Some(run),
+            Input::Message(Message::Steer { run, .. }) => Some(run),
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
             Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => None,
             Input::Report(_, report) => Some(&report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
-            Input::Removed(job) | Input::Lost(job) => Some(&job.task_run.run),
+            Input::Removed(job) | Input::Forgotten(job) | Input::Lost(job) => Some(&job.task_run.run),
         }
     }
 

@@ -20,7 +20,7 @@ const TAKE_BACK_MAX: usize = 100;
 #[derive(Default)]
 pub(super) struct Outbox {
     publish: BTreeSet<(RunId, TaskKey)>,
-    remove: BTreeMap<JobId, bool>,
+    remove: BTreeSet<JobId>,
     /// Reports up to here are committed or refused.
     pub(super) read: Position,
     settled: Position,
@@ -93,8 +93,8 @@ impl Outbox {
             self.publish.remove(&place);
         }
         let first = JobId { task_run: TaskRunId { run: run.clone(), key: first }, attempt: 0 };
-        let jobs = self.remove.range(first..).take_while(|(job, _)| job.task_run.run == *run);
-        let jobs: Vec<JobId> = jobs.map(|(job, _)| job.clone()).collect();
+        let jobs = self.remove.range(first..).take_while(|job| job.task_run.run == *run);
+        let jobs: Vec<JobId> = jobs.cloned().collect();
         for job in jobs {
             self.remove.remove(&job);
         }
@@ -106,10 +106,10 @@ impl Conductor {
     pub(super) fn note_effect(&mut self, id: &RunId, effect: Effect) {
         match effect {
             Effect::Publish(key) => drop(self.outbox.publish.insert((id.clone(), key))),
-            Effect::Remove { key, attempt, kill } => {
+            // Whether a worker stops it follows from the run, when its turn comes.
+            Effect::Remove { key, attempt, .. } => {
                 let job = JobId { task_run: TaskRunId { run: id.clone(), key }, attempt };
-                let known = self.outbox.remove.entry(job).or_insert(kill);
-                *known |= kill;
+                self.outbox.remove.insert(job);
             }
             Effect::Expand(key) => self.todo.push(Input::Expand(id.clone(), key)),
             Effect::Ended => self.forget(id),
@@ -127,15 +127,13 @@ impl Conductor {
 
     async fn speak(&mut self) -> Result<(), QueueError> {
         let publish = std::mem::take(&mut self.outbox.publish);
-        let jobs = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key));
-        // What is to be taken back need not go out first.
-        let jobs: Vec<_> = jobs.filter(|job| !self.outbox.remove.contains_key(&job.id)).collect();
+        let jobs: Vec<_> = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key)).collect();
         if !jobs.is_empty() {
             self.queue.publish(&jobs).await?;
         }
         for _ in 0..TAKE_BACK_MAX {
-            let Some((job, kill)) = self.outbox.remove.pop_first() else { break };
-            self.take_back(job, kill).await?;
+            let Some(job) = self.outbox.remove.pop_first() else { break };
+            self.take_back(job).await?;
         }
         if self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty() {
             self.queue.settle(self.outbox.read, &self.outbox.ended).await?;
@@ -145,25 +143,26 @@ impl Conductor {
         Ok(())
     }
 
-    /// The job of a task run, if it is QUEUED still.
+    /// The job of a task run, if it is QUEUED still. What is to be taken back does not go out first: of a run that is
+    /// paused, or stopped, nothing is published.
     fn queued_job(&self, id: &RunId, key: TaskKey) -> Option<crate::model::job::Job> {
         let run = self.runs.get(id)?;
         let queued = run.task_run(key)?.status == TaskStatus::Queued;
-        queued.then(|| run.job(key)).flatten()
+        (queued && run.unwanted(key).is_none()).then(|| run.job(key)).flatten()
     }
 
-    async fn take_back(&mut self, job: JobId, kill: bool) -> Result<(), QueueError> {
-        let row = self.runs.get(&job.task_run.run).and_then(|r| r.task_run(job.task_run.key));
-        let Some((status, attempt)) = row.map(|r| (r.status, r.attempt)) else { return Ok(()) };
-        if attempt != job.attempt || !matches!(status, TaskStatus::Queued | TaskStatus::Running) {
-            return Ok(());
-        }
+    /// Takes a job back, if that is wanted still: the run may have moved on, or go on, since it was asked for.
+    async fn take_back(&mut self, job: JobId) -> Result<(), QueueError> {
+        let key = job.task_run.key;
+        let Some(run) = self.runs.get(&job.task_run.run) else { return Ok(()) };
+        let current = run.task_run(key).is_some_and(|row| row.attempt == job.attempt);
+        let Some(kill) = run.unwanted(key).filter(|_| current) else { return Ok(()) };
         match self.queue.remove(&job).await? {
             Removal::Removed => self.todo.push(Input::Removed(job)),
             Removal::Claimed if kill => self.queue.cancel(&job).await?,
             Removal::Claimed => {}
-            Removal::Absent if status == TaskStatus::Queued => self.todo.push(Input::Removed(job)),
-            Removal::Absent => self.todo.push(Input::Lost(job)),
+            // It was never published, or the queue lost its books, and then a worker may have it.
+            Removal::Absent => self.todo.push(Input::Forgotten(job)),
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::Refused;
+use crate::engine::{Event, Refused};
 use crate::model::{ids::RunId, run::RunRow, task_run::Decision, view::RunView, workflow::Workflow};
 use crate::store::Revision;
 
@@ -15,7 +15,7 @@ pub struct Submission {
     pub revision: Revision,
     /// The same, ready to run.
     pub workflow: Arc<Workflow>,
-    /// The run's row as it shall be born.
+    /// The run's row as it shall be born; with `paused_at`, it is born paused.
     pub run: RunRow,
 }
 
@@ -55,7 +55,7 @@ pub enum SubmitError {
     Stopped,
 }
 
-/// Why a verdict or a cancel changed nothing.
+/// Why a verdict, a cancel or a pause changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
     /// No such live run here.
@@ -93,7 +93,12 @@ pub(super) enum Message {
     WhyAside(RunId, oneshot::Sender<Option<String>>),
     Live(oneshot::Sender<Vec<LiveRun>>),
     Submit(Box<Submission>, oneshot::Sender<Result<(), SubmitError>>),
-    Cancel { run: RunId, finally: bool, reply: oneshot::Sender<Result<(), DecideError>> },
+    /// A user's cancel, pause or resume.
+    Steer {
+        run: RunId,
+        event: Event,
+        reply: oneshot::Sender<Result<(), DecideError>>,
+    },
     Decide(Verdict, oneshot::Sender<Result<(), DecideError>>),
 }
 
@@ -116,10 +121,25 @@ impl Handle {
         answer.await.unwrap_or(Err(SubmitError::Stopped))
     }
 
-    /// Cancels a run, with or without its finally tasks.
+    /// Cancels a run, with or without its finally tasks. It ends a pause.
     pub async fn cancel(&self, run: RunId, finally: bool) -> Result<(), DecideError> {
+        self.steer(run, Event::Cancel { finally }).await
+    }
+
+    /// Pauses a run: nothing further of it is published, what runs goes on, and its timeout stands still. Said again it
+    /// changes nothing. Refused (`Refused::Stopping`) for a run that is being stopped.
+    pub async fn pause(&self, run: RunId) -> Result<(), DecideError> {
+        self.steer(run, Event::Pause).await
+    }
+
+    /// Lets a paused run go on; another is left as it is.
+    pub async fn resume(&self, run: RunId) -> Result<(), DecideError> {
+        self.steer(run, Event::Resume).await
+    }
+
+    async fn steer(&self, run: RunId, event: Event) -> Result<(), DecideError> {
         let (reply, answer) = oneshot::channel();
-        self.sender.send(Message::Cancel { run, finally, reply }).await.map_err(|_| DecideError::Stopped)?;
+        self.sender.send(Message::Steer { run, event, reply }).await.map_err(|_| DecideError::Stopped)?;
         answer.await.unwrap_or(Err(DecideError::Stopped))
     }
 

@@ -168,7 +168,9 @@ impl Conductor {
         };
         let committed =
             record.tasks.iter().flat_map(|t| [Some(t.created_at), t.ready_at, t.started_at, t.finished_at]);
-        if let Some(latest) = committed.flatten().chain([record.run.started_at]).max() {
+        if let Some(latest) =
+            committed.flatten().chain([record.run.started_at]).chain(record.run.paused_at).max()
+        {
             self.clock.at_least(latest);
         }
         let now = self.clock.now();

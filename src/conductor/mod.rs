@@ -1,10 +1,10 @@
 //! The shell around the engine: events in, commits, and only then messages out.
 //!
 //! ```text
-//!  inbox (submit, cancel, decide) ─┐
-//!  queue (reports)                 ├─> inputs ─> engine ─> one commit ─> publish, cancel, settle, feed
-//!  clock (timers, sweep, renewal) ─┘      ^                  │
-//!                                         └── taken again, <─┘ when it could not be committed
+//!  inbox (submit, cancel, pause, decide) ─┐
+//!  queue (reports)                        ├─> inputs ─> engine ─> one commit ─> publish, cancel, settle, feed
+//!  clock (timers, sweep, renewal) ────────┘      ^                  │
+//!                                                └── taken again, <─┘ when it could not be committed
 //! ```
 //!
 //! One task owns all live runs. Whatever came in while the last commit was at the disk goes into the next

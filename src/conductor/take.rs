@@ -21,8 +21,8 @@ impl Conductor {
             Input::Message(Message::Submit(submission, _)) => {
                 Answer::Submit(self.submit(draft, submission).await)
             }
-            Input::Message(Message::Cancel { run, finally, .. }) => {
-                Answer::Decide(self.ask(draft, run, Event::Cancel { finally: *finally }))
+            Input::Message(Message::Steer { run, event, .. }) => {
+                Answer::Decide(self.ask(draft, run, event.clone()))
             }
             Input::Message(Message::Decide(verdict, _)) => Answer::Decide(self.decide(draft, verdict)),
             Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => Answer::None,
@@ -42,6 +42,13 @@ impl Conductor {
             Input::Removed(job) => {
                 let event = Event::Removed { key: job.task_run.key, attempt: job.attempt };
                 self.told(draft, &job.task_run.run, event);
+                Answer::None
+            }
+            Input::Forgotten(job) => {
+                let event = Event::Forgotten { key: job.task_run.key, attempt: job.attempt };
+                self.told(draft, &job.task_run.run, event);
+                // Should a worker have it all the same, it is to stop.
+                draft.ended_jobs.push(job.clone());
                 Answer::None
             }
             Input::Lost(job) => {
@@ -130,7 +137,8 @@ impl Conductor {
         }
         // It begins now, however long it took to come so far.
         let now = self.clock.now();
-        let run = RunRow { created_at: now, started_at: now, ..run.clone() };
+        let paused_at = run.paused_at.map(|_| now);
+        let run = RunRow { created_at: now, started_at: now, paused_at, ..run.clone() };
         match Run::begin(workflow.clone(), run, now) {
             Ok((run, plan)) => self.begin(draft, run, plan),
             Err(refused) => return Err(SubmitError::Store(refused.to_string())),

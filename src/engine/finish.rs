@@ -1,16 +1,15 @@
 //! Ends: of a task run, of the run; what they mean for the others; finally.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::engine::{Effect, Node, Run, Timer};
+use crate::engine::{Effect, Node, Run};
 use crate::model::{
     ids::TaskKey,
     reason::Reason,
     status::{RunStatus, TaskStatus},
     task::{OnError, TaskNo},
-    time::later,
 };
 
 impl Node {
@@ -118,6 +117,9 @@ impl Run {
             return;
         }
         if self.row.finally_at.is_none() && self.open_finally > 0 {
+            if self.paused() {
+                return;
+            }
             self.begin_finally();
             self.drain();
         }
@@ -134,6 +136,7 @@ impl Run {
                 }
             }
         }
+        self.end_pause();
         self.timers.clear();
         self.step_run(status, reason);
         self.sheet.effect(Effect::Ended);
@@ -141,11 +144,12 @@ impl Run {
 
     fn begin_finally(&mut self) {
         let now = self.sheet.now;
-        self.touch_run().finally_at = Some(now);
-        self.timers.retain(|(_, timer)| *timer != Timer::Run);
-        if let Some(timeout) = self.workflow.timeouts.finally {
-            self.timers.insert((later(now, timeout), Timer::Finally));
-        }
+        let row = self.touch_run();
+        row.finally_at = Some(now);
+        // Another timeout counts from here on, which no pause has held up yet.
+        row.paused_for = Duration::ZERO;
+        self.disarm();
+        self.arm_run_timers();
         for no in 0..self.nodes.len() {
             if self.workflow.tasks[no].finally {
                 self.settle(no as TaskNo);

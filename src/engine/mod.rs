@@ -4,6 +4,7 @@
 //!  Event ──> Run::apply ──> Plan { changes, effects }
 //!              │  report.rs   what workers tell          approve.rs  what people say
 //!              │  stop.rs     cancel, timeouts, failFast  expand.rs   forEach: chunks of items
+//!              │  pause.rs    pause, resume, the clock of a run's timeout
 //!              │  advance.rs  a task leaves PENDING       finish.rs   ends, finally, the run's end
 //!              └─ offer.rs    which READY tasks may be dispatched (maxParallel)
 //! ```
@@ -18,6 +19,7 @@ mod finish;
 mod job;
 mod offer;
 mod outline;
+mod pause;
 mod report;
 mod restore;
 mod scope;
@@ -37,6 +39,7 @@ use crate::model::{
     change::Changes,
     ids::TaskKey,
     job::Outcome,
+    reason::Reason,
     run::{Actor, RunRow},
     status::{RunStatus, TaskStatus},
     task::TaskNo,
@@ -93,6 +96,13 @@ pub enum Event {
         /// Which attempt.
         attempt: u32,
     },
+    /// The job was to be taken back and is not in the queue's books: a worker may have seen it.
+    Forgotten {
+        /// Of which task run.
+        key: TaskKey,
+        /// Which attempt.
+        attempt: u32,
+    },
     /// A person decided.
     Decided {
         /// Of which task.
@@ -117,6 +127,10 @@ pub enum Event {
         /// Do the finally tasks still run?
         finally: bool,
     },
+    /// A user pauses the run: nothing further is published.
+    Pause,
+    /// A user lets it go on.
+    Resume,
 }
 
 /// What the conductor does once the changes are committed.
@@ -183,6 +197,9 @@ pub enum Refused {
     /// The run has ended.
     #[error("the run has ended: {0}")]
     Ended(RunStatus),
+    /// It is being stopped, and so is not to be paused: what still runs of it ends or cleans up.
+    #[error("the run is being stopped ({}) and cannot be paused", .0.sentence())]
+    Stopping(Reason),
     /// A transition that the table does not have: a defect of the engine; the run is set aside.
     #[error("{key:?} cannot go from {from} to {to}")]
     Illegal {
@@ -275,7 +292,7 @@ impl Run {
         for no in 0..run.nodes.len() {
             run.sheet.birth(TaskKey::of_task(no as TaskNo));
         }
-        run.arm_run_timer();
+        run.arm_run_timers();
         for no in 0..run.nodes.len() {
             run.settle(no as TaskNo);
         }
@@ -296,6 +313,7 @@ impl Run {
             }
             Event::Lost { key, attempt } => self.lost(key, attempt)?,
             Event::Removed { key, attempt } => self.removed(key, attempt)?,
+            Event::Forgotten { key, attempt } => self.forgotten(key, attempt)?,
             Event::Decided { task, asking, user, decision, note, verified } => {
                 let key = TaskKey::of_task(task);
                 self.decided(task, asking, ApprovalRow { key, user, decision, note, verified, at: now })?;
@@ -303,6 +321,8 @@ impl Run {
             Event::Expand(key) => self.expand_further(key)?,
             Event::Tick => self.tick(),
             Event::Cancel { finally } => self.cancel(finally),
+            Event::Pause => self.pause()?,
+            Event::Resume => self.resume(),
         }
         self.close()
     }
@@ -315,11 +335,13 @@ impl Run {
     fn actor(event: &Event) -> Actor {
         match event {
             Event::Started { .. } | Event::Ended { .. } => Actor::Worker,
-            Event::Decided { .. } | Event::Cancel { .. } => Actor::User,
+            Event::Decided { .. } | Event::Cancel { .. } | Event::Pause | Event::Resume => Actor::User,
             Event::Tick => Actor::Timer,
-            Event::Dispatched(_) | Event::Lost { .. } | Event::Removed { .. } | Event::Expand(_) => {
-                Actor::Engine
-            }
+            Event::Dispatched(_)
+            | Event::Lost { .. }
+            | Event::Removed { .. }
+            | Event::Forgotten { .. }
+            | Event::Expand(_) => Actor::Engine,
         }
     }
 

@@ -37,6 +37,9 @@ impl Run {
 
     /// Offers as many as the bounds allow: once an event, by the time they became READY, so that a restart offers the same.
     pub(super) fn offer_waiting(&mut self) {
+        if self.paused() {
+            return;
+        }
         while let Some(no) = self.offers.loose.pop_first() {
             self.admit_items(no);
         }
@@ -75,6 +78,22 @@ impl Run {
         self.step(key, TaskStatus::Queued, None);
         self.sheet.effect(Effect::Publish(key));
         Ok(())
+    }
+
+    /// Takes every offer back: what is READY waits as it does in a run that was just restored.
+    pub(super) fn call_in(&mut self) {
+        let offered = std::mem::take(&mut self.offers.offered);
+        let eligible = std::mem::take(&mut self.offers.eligible);
+        self.offers.used -= offered.len();
+        for key in offered.keys() {
+            self.sheet.effect(Effect::Withdraw(*key));
+        }
+        for key in offered.into_keys().chain(eligible.into_iter().map(|(_, key)| key)) {
+            if let (Some(_), Some(group)) = (key.item, &mut self.nodes[key.task as usize].group) {
+                group.used = group.used.saturating_sub(1);
+            }
+            self.ready(key);
+        }
     }
 
     /// A restored row holds a place already.

@@ -135,6 +135,23 @@ impl Run {
         Ok(())
     }
 
+    /// The queue does not have the job that it was to give back. A worker may run it: its number is not used again.
+    /// That is the queue's loss: it does not count against the workers that a task may lose.
+    pub(super) fn forgotten(&mut self, key: TaskKey, attempt: u32) -> Result<(), Refused> {
+        if self.current(key, attempt)? == TaskStatus::Running {
+            return self.lost(key, attempt);
+        }
+        self.vacate(key);
+        match self.stopped(key) {
+            Some(reason) => self.end(key, TaskStatus::Cancelled, Some(reason)),
+            None => {
+                self.step(key, TaskStatus::Ready, None);
+                self.ready(key);
+            }
+        }
+        Ok(())
+    }
+
     /// Why this row may not start (again), if so.
     pub(super) fn stopped(&self, key: TaskKey) -> Option<Reason> {
         let sealed = key.item.is_some() && self.sealed(self.workflow.at(key.task));

@@ -119,11 +119,7 @@ impl Run {
 
     /// Timers, places and effects, as the rows ask for them.
     fn arm(&mut self) {
-        self.arm_run_timer();
-        let finally = (self.row.finally_at, self.workflow.timeouts.finally);
-        if let ((Some(began), Some(timeout)), false) = (finally, self.finally_over()) {
-            self.timers.insert((crate::model::time::later(began, timeout), Timer::Finally));
-        }
+        self.arm_run_timers();
         let keys: Vec<TaskKey> = self.task_runs().map(|r| r.key).collect();
         let mut ready: Vec<(Option<Timestamp>, TaskKey)> = Vec::new();
         for key in keys {
@@ -153,12 +149,12 @@ impl Run {
     fn arm_live(&mut self, key: TaskKey) {
         self.occupy(key);
         let queued = self.row_of(key).is_some_and(|r| r.status == TaskStatus::Queued);
-        if queued && self.stopped(key).is_none() {
+        if queued && self.unwanted(key).is_none() {
             self.sheet.effect(Effect::Publish(key));
         }
     }
 
-    /// Asks again for what was asked when the run, a part of it or a forEach was stopped.
+    /// Asks again for what was asked when the run, a part of it or a forEach was stopped, or the run paused.
     fn stop_again(&mut self) {
         for finally in [false, true] {
             if let Some(reason) = self.part_halted(finally) {
@@ -170,6 +166,9 @@ impl Run {
             if self.part_halted(task.finally).is_none() && self.sealed(task) {
                 self.halt_items(task.no, Reason::FailFast, false);
             }
+        }
+        if self.paused() {
+            self.take_back_queued();
         }
     }
 }

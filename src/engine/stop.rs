@@ -7,7 +7,7 @@ use crate::model::{
     run::Stop,
     status::TaskStatus,
     task::{OnTimeout, TaskNo},
-    time::later,
+    task_run::TaskRow,
 };
 
 impl Run {
@@ -30,10 +30,8 @@ impl Run {
 
     /// Is the time of finally over?
     pub(super) fn finally_over(&self) -> bool {
-        match (self.row.finally_at, self.workflow.timeouts.finally) {
-            (Some(began), Some(timeout)) => self.sheet.now >= later(began, timeout) && self.open_finally > 0,
-            _ => false,
-        }
+        let now = self.row.paused_at.unwrap_or(self.sheet.now);
+        self.finally_due().is_some_and(|due| now >= due && self.open_finally > 0)
     }
 
     /// Does this reason stop an attempt that runs, or only keep further ones from starting?
@@ -41,14 +39,8 @@ impl Run {
         reason != Reason::FailFast
     }
 
-    pub(super) fn arm_run_timer(&mut self) {
-        if let (Some(timeout), None, None) = (self.workflow.timeouts.run, self.row.finally_at, &self.row.stop)
-        {
-            self.timers.insert((later(self.row.started_at, timeout), Timer::Run));
-        }
-    }
-
-    /// A user's cancel. Said again it changes nothing; without finally after with finally it goes further.
+    /// A user's cancel; it ends a pause. Said again it changes nothing; without finally after with finally it goes
+    /// further.
     pub(super) fn cancel(&mut self, finally: bool) {
         if let Some(stop) = &self.row.stop {
             let further = stop.reason != Reason::Cancelled || (stop.finally && !finally);
@@ -56,6 +48,7 @@ impl Run {
                 return;
             }
         }
+        self.end_pause();
         self.touch_run().stop = Some(Stop { reason: Reason::Cancelled, finally });
         self.timers.retain(|(_, timer)| *timer != Timer::Run);
         self.halt(false, Reason::Cancelled, true);
@@ -152,17 +145,23 @@ impl Run {
     /// The jobs that should be stopped or taken back: said again until they are gone.
     pub fn to_stop(&self) -> Vec<Effect> {
         let each = self.workflow.tasks.iter().any(|t| t.for_each.as_ref().is_some_and(|f| f.fail_fast));
-        if self.row.stop.is_none() && self.row.finally_at.is_none() && !self.workflow.fail_fast && !each {
+        let halted = self.row.stop.is_some() || self.row.finally_at.is_some();
+        if !halted && !self.paused() && !self.workflow.fail_fast && !each {
             return Vec::new();
         }
-        self.task_runs().filter_map(|row| self.stop_of(row.key)).collect()
+        let stop = |row: &TaskRow| {
+            let kill = self.unwanted(row.key)?;
+            Some(Effect::Remove { key: row.key, attempt: row.attempt, kill })
+        };
+        self.task_runs().filter_map(stop).collect()
     }
 
-    fn stop_of(&self, key: TaskKey) -> Option<Effect> {
+    /// Should the job of this task run not be in the queue, or not run on? With true, a worker that has it stops it.
+    pub fn unwanted(&self, key: TaskKey) -> Option<bool> {
         let row = self.row_of(key).filter(|r| r.attempt > 0)?;
-        let kill = Run::kills(self.stopped(key)?);
         let queued = row.status == TaskStatus::Queued;
-        let concerned = queued || (kill && row.status == TaskStatus::Running);
-        concerned.then_some(Effect::Remove { key, attempt: row.attempt, kill })
+        let Some(reason) = self.stopped(key) else { return (queued && self.paused()).then_some(false) };
+        let kill = Run::kills(reason);
+        (queued || (kill && row.status == TaskStatus::Running)).then_some(kill)
     }
 }

@@ -19,7 +19,6 @@ use crate::local::{Asks, LocalError, Request, Source};
 use crate::model::{
     ids::RunId,
     run::RunRow,
-    status::RunStatus,
     task::Task,
     workflow::{Workflow, limits},
 };
@@ -135,22 +134,8 @@ fn submission(
 ) -> Result<Submission, LocalError> {
     let workflow: &Arc<Workflow> = &manifest.workflow;
     let id: RunId = Uuid::now_v7().to_string().parse().map_err(|e| LocalError::Refused(format!("{e}")))?;
-    let run = RunRow {
-        id,
-        workflow: workflow.id.clone(),
-        namespace: workflow.namespace.clone(),
-        name,
-        status: RunStatus::Running,
-        reason: None,
-        error: None,
-        params: Arc::new(params),
-        outputs: None,
-        stop: None,
-        created_at: now,
-        started_at: now,
-        finally_at: None,
-        finished_at: None,
-    };
+    let run = RunRow::new(id, workflow.id.clone(), workflow.namespace.clone(), name, now);
+    let run = RunRow { params: Arc::new(params), ..run };
     Ok(Submission { revision: crd::revision(manifest), workflow: workflow.clone(), run })
 }
 

@@ -16,7 +16,7 @@ pub struct BadId {
     pub why: &'static str,
 }
 
-fn bad(what: &'static str, text: &str, why: &'static str) -> BadId {
+pub(super) fn bad(what: &'static str, text: &str, why: &'static str) -> BadId {
     BadId { text: text.chars().take(80).collect(), what, why }
 }
 

@@ -1,6 +1,6 @@
 //! A run as it is stored: one row.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,10 @@ pub struct RunRow {
     pub outputs: Option<Arc<Value>>,
     /// Is it being stopped?
     pub stop: Option<Stop>,
+    /// Since when nothing of it is published: it is paused.
+    pub paused_at: Option<Timestamp>,
+    /// How long earlier pauses held up the timeout that counts now: the run's, and once finally began, finally's.
+    pub paused_for: Duration,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it became RUNNING.
@@ -70,6 +74,28 @@ pub struct RunRow {
 }
 
 impl RunRow {
+    /// A run that is accepted now and RUNNING; without params.
+    pub fn new(id: RunId, workflow: WorkflowId, namespace: String, name: String, now: Timestamp) -> RunRow {
+        RunRow {
+            id,
+            workflow,
+            namespace,
+            name,
+            status: RunStatus::Running,
+            reason: None,
+            error: None,
+            params: Arc::default(),
+            outputs: None,
+            stop: None,
+            paused_at: None,
+            paused_for: Duration::ZERO,
+            created_at: now,
+            started_at: now,
+            finally_at: None,
+            finished_at: None,
+        }
+    }
+
     /// The shard that its namespace falls into.
     pub fn shard(&self) -> ShardId {
         ShardId::of_namespace(&self.namespace)

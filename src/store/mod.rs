@@ -220,6 +220,11 @@ pub trait Store: Send + Sync {
     /// A run, if it is there.
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;
 
+    /// A run's own row, if it is there: where it is, without its task runs, of which there may be very many.
+    async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.run(id).await?.map(|record| record.run))
+    }
+
     /// The runs of this name, newest first, at most `limit`: a run that was deleted leaves its name to the next one.
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError>;
 

@@ -1,7 +1,7 @@
 //! What both stores do to a batch before they write it: every value is brought into the form in which it can be kept,
 //! and the rows of history get their positions. What cannot be kept is refused here, by name, before anything is sent.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -140,6 +140,8 @@ fn run_write(
         error: option(&row.error),
         params: value(id, &row.params)?,
         outputs: row.outputs.as_ref().map(|v| value(id, v)).transpose()?,
+        paused_at: row.paused_at.map(micros),
+        paused_for: whole_micros(id, row.paused_for)?,
         created_at: micros(row.created_at),
         started_at: micros(row.started_at),
         finally_at: row.finally_at.map(micros),
@@ -197,6 +199,14 @@ fn numbers(what: &dyn std::fmt::Display, all: &[u32]) -> Result<(), StoreError> 
 /// A store's clock has microseconds.
 pub(super) fn micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+/// So has a column that holds a duration.
+fn whole_micros(what: &dyn std::fmt::Display, long: Duration) -> Result<Duration, StoreError> {
+    match i64::try_from(long.as_micros()) {
+        Ok(micros) => Ok(Duration::from_micros(micros.unsigned_abs())),
+        Err(_) => Err(refused(what, "it was paused for too long a time")),
+    }
 }
 
 /// A database keeps no NUL in a text. The worker replaced those of outputs and errors at the door; this is for the rest.

@@ -78,6 +78,15 @@ impl Crew {
         }
     }
 
+    /// Does something while the parts work: the end of one of them is the end of that too.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::select! {
+            biased;
+            error = self.next_end() => Err(error),
+            done = work => done,
+        }
+    }
+
     fn note(&mut self, ended: Result<(Part, Outcome), JoinError>) -> anyhow::Error {
         match ended {
             Ok((part, outcome)) => {
@@ -120,7 +129,8 @@ impl Crew {
             }
         };
         if tokio::time::timeout(bound, gone).await.is_err() {
-            let late: Vec<String> = self.working.iter().filter(|p| parts.contains(p)).map(Part::to_string).collect();
+            let late: Vec<String> =
+                self.working.iter().filter(|p| parts.contains(p)).map(Part::to_string).collect();
             tracing::warn!("{} did not end within {} s and is left", late.join(", "), bound.as_secs());
         }
     }

@@ -104,7 +104,9 @@ fn passes(error: &ConductorError) -> bool {
     matches!(
         error,
         ConductorError::Deposed(_)
-            | ConductorError::Store(StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Deposed { .. })
+            | ConductorError::Store(
+                StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Deposed { .. }
+            )
             | ConductorError::Queue(QueueError::Unavailable(_) | QueueError::Full(_))
     )
 }

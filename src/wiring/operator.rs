@@ -1,22 +1,22 @@
-//! `relay operator`: everything that a cluster's one leader, and those who stand by, are made of.
+//! `relay operator`: what a cluster's one leader, and those who stand by to follow it, are made of.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use relay::api::{
     self,
     health::{self, Check, Health, Ping},
+    probes,
     serve::{Bounds, serve},
 };
 use relay::cli::operator::Args;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Limits, Outlook, Params};
-use relay::feed::{self, memory::MemoryFeed};
+use relay::conductor::{Adopt, Compile, Limits, Outlook, Params};
+use relay::feed::{self, Feed, memory::MemoryFeed};
 use relay::model::ids::ShardId;
 use relay::store::Store;
 
@@ -27,23 +27,160 @@ use crate::wiring::{
 };
 
 /// Works until SIGTERM or SIGINT, or until something is wrong that another process may do better.
-pub async fn operator(args: Args) -> anyhow::Result<()> {
+pub async fn operator(args: Args, compile: Compile) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let health = Arc::new(Health::new(clock.clone()));
+    let house = House { args, compile, clock, health, stages: Stages::default() };
+    let mut crew = Crew::default();
     let mut signals = Signals::new().context("signals cannot be heard")?;
-    let mut house = House::new(args);
     let worked = tokio::select! {
         biased;
         () = signals.next() => Ok(()),
-        worked = house.work() => worked,
+        worked = house.work(&mut crew) => worked,
     };
     match &worked {
-        Ok(()) => tracing::info!("This operator was told to end"),
+        Ok(()) => tracing::info!("This operator was told to end, and ends in order"),
         Err(error) => tracing::error!("This operator ends: {error:#}"),
     }
     house.health.leave();
     tokio::select! {
         biased;
-        () = house.crew.end(&house.stages) => {}
+        () = crew.end(&house.stages) => {}
         () = signals.next() => tracing::warn!("Told to end once more: what is under way is left"),
     }
     worked
+}
+
+/// What all parts share.
+struct House {
+    args: Args,
+    compile: Compile,
+    clock: Clock,
+    health: Arc<Health>,
+    stages: Stages,
+}
+
+impl House {
+    /// Starts the parts, one after the other. Comes back when one of them ended.
+    async fn work(&self, crew: &mut Crew) -> anyhow::Result<()> {
+        self.open_probes(crew).await?;
+        // Taken early: an address that is in use is told before anything is written.
+        let door = bind("--api-listen", self.args.api_listen).await?;
+        let store = crew.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
+        self.look_after(crew, Check::Database, ping_of(store.clone()));
+        let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
+        self.open_api(crew, door, store.clone(), feed.clone());
+        let queue = crew.meanwhile(stores::queue(&self.args, &self.clock, &self.health)).await?;
+        let asked = queue.clone();
+        self.look_after(
+            crew,
+            Check::Redis,
+            Arc::new(move || {
+                let queue = asked.clone();
+                Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
+            }),
+        );
+        let outlook = Arc::new(Outlook::default());
+        let holder = holder();
+        let params = || Params {
+            store: store.clone(),
+            queue: queue.clone(),
+            feed: feed.clone(),
+            clock: self.clock.clone(),
+            compile: self.compile.clone(),
+            holder: holder.clone(),
+            shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
+            adopt: Adopt::All,
+            limits: Limits::default(),
+            outlook: Some(outlook.clone()),
+        };
+        let leading = lead(params, &self.health, &self.clock, &self.stages.conducting);
+        let Some(leading) = crew.meanwhile(leading).await? else { return Ok(()) };
+        let handle = leading.handle.clone();
+        crew.start(Part::Conductor, leading.end());
+        drop(handle);
+        Err(crew.next_end().await)
+    }
+
+    /// Probes are answered first: a process that waits for its database lives.
+    async fn open_probes(&self, crew: &mut Crew) -> anyhow::Result<()> {
+        let door = bind("--listen", self.args.listen).await?;
+        tracing::info!(address = %door.local_addr()?, "Probes are answered");
+        self.serve(crew, Part::Probes, door, probes::router(self.health.clone()));
+        let ticks = health::tick(self.health.clone(), self.stages.serving.clone());
+        crew.start(Part::Health, async move {
+            ticks.await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn look_after(&self, crew: &mut Crew, check: Check, ping: Ping) {
+        let looks = health::look(self.health.clone(), check, ping, self.stages.serving.clone());
+        crew.start(Part::Health, async move {
+            looks.await;
+            Ok(())
+        });
+    }
+
+    fn open_api(&self, crew: &mut Crew, door: TcpListener, store: Arc<dyn Store>, feed: Arc<dyn Feed>) {
+        let params = api::Params {
+            store,
+            feed,
+            clock: self.clock.clone(),
+            settled: Arc::new(|| Box::pin(async {})),
+            limits: api::logs::Limits::default(),
+            stop: self.stages.serving.clone(),
+            tasks: tokio_util::task::TaskTracker::new(),
+        };
+        self.serve(crew, Part::Api, door, api::router(params));
+    }
+
+    fn serve(&self, crew: &mut Crew, part: Part, door: TcpListener, routes: Router) {
+        let served = serve(door, routes, Bounds::default(), self.stages.serving.clone());
+        crew.start(part, async move {
+            served.await;
+            Ok(())
+        });
+    }
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag} {address} cannot be listened on"))
+}
+
+fn ping_of(store: Arc<dyn Store>) -> Ping {
+    Arc::new(move || {
+        let store = store.clone();
+        Box::pin(async move { store.ping().await.map_err(|e| e.to_string()) })
+    })
+}
+
+/// Who leads: the pod's name for people, and what makes it unique to this process.
+fn holder() -> String {
+    let name = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
+    let name: String = name.unwrap_or_else(|_| "operator".to_owned()).chars().take(100).collect();
+    format!("{name}-{}", uuid::Uuid::now_v7().simple())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod log;
 pub mod outputs;
 pub mod process;
 mod pump;
+pub mod reaper;
 mod scratch;
 mod shift;
 mod spawn;

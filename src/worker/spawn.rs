@@ -11,7 +11,11 @@ use rustix::fs::Access;
 use tokio::process::{Child, Command};
 
 use crate::model::job::{Job, Program};
-use crate::worker::{group::Group, scratch::Scratch};
+use crate::worker::{
+    group::Group,
+    reaper::{self, Awaited},
+    scratch::Scratch,
+};
 
 /// Where programs are looked for when the environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -65,6 +69,7 @@ pub enum SpawnError {
 pub(super) struct Running {
     pub(super) group: Group,
     pub(super) child: Child,
+    _awaited: Awaited,
 }
 
 /// Starts a job's process in its scratch directory.
@@ -87,8 +92,10 @@ pub(super) async fn start(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut tries = 1;
     loop {
-        match command.spawn() {
-            Ok(child) => return Ok(Running { group: Group::led_by(child.id()), child }),
+        match reaper::spawn(&mut command) {
+            Ok((child, awaited)) => {
+                return Ok(Running { group: Group::led_by(child.id()), child, _awaited: awaited });
+            }
             // A process that another thread starts just now still has our script open, until it execs.
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;

@@ -1,6 +1,6 @@
 //! The feed in memory: who waits, who misses what, and when it ends.
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{task::Poll, time::Duration};
 
 use futures::poll;
 use relay::feed::{
@@ -122,21 +122,11 @@ async fn a_subscription_to_one_run_shows_that_run_from_now_on() {
 
 #[test]
 fn a_commit_is_told_with_the_end_of_the_run_last() {
+    let (id, workflow) = (job_id(1).task_run.run, WorkflowId::new("data", "etl", "0"));
     let run = RunRow {
-        id: job_id(1).task_run.run,
-        workflow: WorkflowId::new("data", "etl", "0"),
-        namespace: "data".to_owned(),
-        name: "etl-1".to_owned(),
         status: RunStatus::Failed,
-        reason: None,
         error: Some("task a failed".to_owned()),
-        params: Arc::default(),
-        outputs: None,
-        stop: None,
-        created_at: second(0),
-        started_at: second(0),
-        finally_at: None,
-        finished_at: None,
+        ..RunRow::new(id, workflow, "data".to_owned(), "etl-1".to_owned(), second(0))
     };
     let step = |from, to| Step { from, to, attempt: 0, reason: None, actor: Actor::Engine, at: second(1) };
     let mut changes = Changes::new(ShardId::of_namespace("data"));

@@ -1,6 +1,8 @@
 //! The integration tests, in one binary. Modules mirror the rooms of src; `make test` gives them real servers.
 
+mod api;
 mod bed;
+mod cluster;
 mod conformance;
 mod crd;
 mod examples;

@@ -87,11 +87,7 @@ fn number<N: std::str::FromStr + PartialOrd + Default>(
 ) -> Result<N, ApiError> {
     let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     let number = value.parse::<N>().ok().filter(|n| digits && *n <= most);
-    number.ok_or_else(|| ApiError::Bad {
-        field,
-        why: format!("`{}` is not in range", shortened(value)),
-        fix,
-    })
+    number.ok_or_else(|| ApiError::Bad { field, why: format!("`{}` is not in range", shortened(value)), fix })
 }
 
 fn shortened(text: &str) -> String {

@@ -34,7 +34,7 @@ use pour::Pour;
 pub struct Limits {
     /// Readers at a time.
     pub readers: usize,
-    /// Lines that are taken from the store at once; each has up to 64 KiB.
+    /// Lines that are taken from the store at once; the store bounds their bytes as well.
     pub page: u32,
     /// How often a reader that follows looks without being called.
     pub look_every: Duration,
@@ -52,7 +52,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             readers: 32,
-            page: 100,
+            page: 500,
             look_every: Duration::from_secs(1),
             heartbeat: Duration::from_secs(10),
             stalled: Duration::from_secs(60),
@@ -85,10 +85,10 @@ impl Desk {
             None => None,
         };
         row.ok_or_else(|| {
+            let (name, namespace) = (shortened(name), shortened(namespace));
             ApiError::Missing(format!(
-                "no run `{}` of namespace `{}` has been accepted yet",
-                shortened(name),
-                shortened(namespace)
+                "no run `{name}` of namespace `{namespace}` has been accepted yet; `kubectl get runs.relay.works -n \
+                 {namespace}` lists them, and the status of one that waits says why"
             ))
         })
     }

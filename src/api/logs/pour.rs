@@ -6,7 +6,10 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::api::{Params, shapes::{LogEntry, Refusal}};
+use crate::api::{
+    Params,
+    shapes::{LogEntry, Refusal},
+};
 use crate::feed::{Edge, Item, Reader, Subscription};
 use crate::model::{
     log::{LogQuery, StoredLine},
@@ -58,9 +61,8 @@ impl Pour {
 
     async fn pages(&mut self) -> Result<(), End> {
         // Before the first look, so that nothing comes between.
-        let mut bell = self.follow.then(|| {
-            self.params.feed.subscribe(Some(self.query.run.clone()), Reader::Watch)
-        });
+        let mut bell =
+            self.follow.then(|| self.params.feed.subscribe(Some(self.query.run.clone()), Reader::Watch));
         let mut spoken = self.params.clock.now();
         loop {
             // Asked before the last look: what was written before the end is seen by it.
@@ -97,21 +99,19 @@ impl Pour {
                 return Ok(any);
             }
             let query = LogQuery { limit: u32::try_from(most).unwrap_or(u32::MAX), ..self.query.clone() };
-            let lines = self.patiently(|store| {
-                let query = query.clone();
-                async move { store.logs(&query).await }
-            }).await?;
-            let count = lines.len() as u64;
-            if let Some(last) = lines.last() {
-                self.query.after = last.position;
-                let entries: Vec<LogEntry> = lines.into_iter().map(|line| self.entry(line)).collect();
-                self.send(&entries).await?;
-                any = true;
-            }
-            self.left = self.left.map(|left| left.saturating_sub(count));
-            if count < most {
-                return Ok(any);
-            }
+            let lines = self
+                .patiently(|store| {
+                    let query = query.clone();
+                    async move { store.logs(&query).await }
+                })
+                .await?;
+            // A short page is no end: pages are bounded in bytes too.
+            let Some(last) = lines.last() else { return Ok(any) };
+            self.query.after = last.position;
+            self.left = self.left.map(|left| left.saturating_sub(lines.len() as u64));
+            let entries: Vec<LogEntry> = lines.into_iter().map(|line| self.entry(line)).collect();
+            self.send(&entries).await?;
+            any = true;
         }
     }
 
@@ -136,10 +136,12 @@ impl Pour {
     /// Has the run ended, or has it gone?
     async fn is_over(&self) -> Result<bool, End> {
         let run = self.query.run.clone();
-        let row = self.patiently(|store| {
-            let run = run.clone();
-            async move { store.run_row(&run).await }
-        }).await?;
+        let row = self
+            .patiently(|store| {
+                let run = run.clone();
+                async move { store.run_row(&run).await }
+            })
+            .await?;
         Ok(row.is_none_or(|row| row.status.is_final()))
     }
 
@@ -160,7 +162,10 @@ impl Pour {
     }
 
     /// Asks the store. A reader that follows bears with one that is away for a while.
-    async fn patiently<T, F>(&self, ask: impl Fn(std::sync::Arc<dyn crate::store::Store>) -> F) -> Result<T, End>
+    async fn patiently<T, F>(
+        &self,
+        ask: impl Fn(std::sync::Arc<dyn crate::store::Store>) -> F,
+    ) -> Result<T, End>
     where
         F: Future<Output = Result<T, StoreError>>,
     {

@@ -117,11 +117,7 @@ async fn once(door: &dyn Door, ask: &Ask, after: &mut i64, printer: &mut Printer
     Ok(())
 }
 
-async fn request(
-    wire: Box<dyn Wire>,
-    path: &str,
-    connection: &mut JoinSet<()>,
-) -> Result<Lines, Broken> {
+async fn request(wire: Box<dyn Wire>, path: &str, connection: &mut JoinSet<()>) -> Result<Lines, Broken> {
     let asked = async {
         let (mut sender, work) = http1::handshake(TokioIo::new(wire)).await?;
         connection.spawn(async move {

@@ -56,7 +56,8 @@ impl Door for Cluster {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let wanted = ListParams::default().labels(OPERATOR).limit(PODS_MAX);
         let found = answer(pods.list(&wanted)).await?;
-        let found = found.map_err(|e| told(e, "the operator's pod cannot be looked up", "list pods", namespace))?;
+        let found =
+            found.map_err(|e| told(e, "the operator's pod cannot be looked up", "list pods", namespace))?;
         let name = best(found.items).ok_or_else(|| {
             anyhow!(
                 "no operator runs in namespace `{namespace}` (there is no running pod with the labels {OPERATOR}); \

@@ -179,6 +179,10 @@ impl Store for MemoryStore {
         }))
     }
 
+    async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.inner().runs.get(id).map(|kept| kept.run.clone()))
+    }
+
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
         let inner = self.inner();
         let rows = inner.runs.values().map(|kept| &kept.run);

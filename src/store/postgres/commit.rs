@@ -1,6 +1,9 @@
 //! The one write: a batch becomes columns, the columns one statement.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use jiff_sqlx::{Timestamp as At, ToSqlx};
 use serde_json::Value;
@@ -116,6 +119,11 @@ fn int(n: u32) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
+/// A time that `prepare` found to fit.
+fn micros(long: Duration) -> i64 {
+    i64::try_from(long.as_micros()).unwrap_or(i64::MAX)
+}
+
 fn at(when: Option<jiff::Timestamp>) -> Option<At> {
     when.map(ToSqlx::to_sqlx)
 }
@@ -150,6 +158,8 @@ fn run_births<'q>(sql: Sql<'q>, rows: &[&'q RunRow]) -> Sql<'q> {
         .bind(column(rows, |r| r.started_at.to_sqlx()))
         .bind(column(rows, |r| at(r.finally_at)))
         .bind(column(rows, |r| at(r.finished_at)))
+        .bind(column(rows, |r| at(r.paused_at)))
+        .bind(column(rows, |r| micros(r.paused_for)))
 }
 
 fn run_moves<'q>(sql: Sql<'q>, rows: &[(RunStatus, &'q RunRow)]) -> Sql<'q> {
@@ -164,6 +174,8 @@ fn run_moves<'q>(sql: Sql<'q>, rows: &[(RunStatus, &'q RunRow)]) -> Sql<'q> {
         .bind(column(rows, |(_, r)| r.started_at.to_sqlx()))
         .bind(column(rows, |(_, r)| at(r.finally_at)))
         .bind(column(rows, |(_, r)| at(r.finished_at)))
+        .bind(column(rows, |(_, r)| at(r.paused_at)))
+        .bind(column(rows, |(_, r)| micros(r.paused_for)))
 }
 
 fn task_births<'q>(sql: Sql<'q>, rows: &[&'q TaskWrite]) -> Result<Sql<'q>, StoreError> {

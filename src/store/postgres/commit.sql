@@ -17,20 +17,21 @@ with fence as (
 ----
 ), run_born as (
     insert into runs (id, workflow_id, namespace, name, shard, status, reason, error, input, outputs,
-        stop_reason, stop_finally, created_at, started_at, finally_at, finished_at)
+        stop_reason, stop_finally, created_at, started_at, finally_at, finished_at, paused_at, paused_us)
     select n.* from unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::smallint[], ?::text[], ?::text[],
         ?::text[], ?::jsonb[], ?::jsonb[], ?::text[], ?::boolean[], ?::timestamptz[], ?::timestamptz[],
-        ?::timestamptz[], ?::timestamptz[]) as n, go
+        ?::timestamptz[], ?::timestamptz[], ?::timestamptz[], ?::bigint[]) as n, go
     on conflict do nothing
     returning 1
 ----
 ), run_moved as (
     update runs r set status = n.status, reason = n.reason, error = n.error, outputs = n.outputs,
         stop_reason = n.stop_reason, stop_finally = n.stop_finally, started_at = n.started_at,
-        finally_at = n.finally_at, finished_at = n.finished_at
+        finally_at = n.finally_at, finished_at = n.finished_at, paused_at = n.paused_at, paused_us = n.paused_us
     from unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::jsonb[], ?::text[],
-        ?::boolean[], ?::timestamptz[], ?::timestamptz[], ?::timestamptz[])
-        as n(id, expected, status, reason, error, outputs, stop_reason, stop_finally, started_at, finally_at, finished_at),
+        ?::boolean[], ?::timestamptz[], ?::timestamptz[], ?::timestamptz[], ?::timestamptz[], ?::bigint[])
+        as n(id, expected, status, reason, error, outputs, stop_reason, stop_finally, started_at, finally_at, finished_at,
+            paused_at, paused_us),
         go
     -- `is not distinct from` keeps the planner from looking rows up by their status.
     where r.id = n.id and r.status is not distinct from n.expected

@@ -80,7 +80,14 @@ fn by_code(e: &dyn sqlx::error::DatabaseError) -> StoreError {
         code => ["08", "28", "3D", "3F", "40", "42", "53", "58"].iter().any(|class| code.starts_with(class)),
     };
     if passing {
-        return StoreError::Unavailable(format!("{} ({code})", e.message()));
+        // A table, a column or a function that is not there: the schema was taken back, or is another program's.
+        let hint = match code.as_ref() {
+            "42P01" | "42703" | "42883" => {
+                "; is the database migrated as far as this relay needs? `relay migrate up` does it"
+            }
+            _ => "",
+        };
+        return StoreError::Unavailable(format!("{} ({code}){hint}", e.message()));
     }
     let place = match (e.table(), e.constraint()) {
         (Some(table), Some(constraint)) => format!(" in {table}, {constraint}"),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{Connection, Row, postgres::PgRow, types::Json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::model::{
     ids::{RunId, ShardId, TaskRunId, WorkflowId},
@@ -25,7 +25,7 @@ const NAMED: &str = "
 
 const RUN: &str = "
     select id, workflow_id, namespace, name, status, reason, error, input, outputs, stop_reason, stop_finally,
-        created_at, started_at, finally_at, finished_at
+        created_at, started_at, finally_at, finished_at, paused_at, paused_us
     from runs where id = $1";
 
 const TASKS: &str = "
@@ -85,6 +85,16 @@ pub(super) async fn run(store: &PostgresStore, id: &RunId) -> Result<Option<RunR
     Ok(Some(RunRecord { run: run_row(&run)?, tasks, approvals }))
 }
 
+/// A run's own row: one look-up.
+pub(super) async fn row_of_run(store: &PostgresStore, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let found = within(bound, sqlx::query(RUN).bind(id.as_str()).fetch_optional(line.sql()));
+    let found = found.await.map_err(Failed::before)?;
+    line.done();
+    found.as_ref().map(run_row).transpose()
+}
+
 fn run_row(row: &PgRow) -> Result<RunRow, StoreError> {
     let from = Columns { row, table: "runs" };
     let stop = match (from.reason("stop_reason")?, from.get::<Option<bool>>("stop_finally")?) {
@@ -102,6 +112,8 @@ fn run_row(row: &PgRow) -> Result<RunRow, StoreError> {
         params: from.json("input")?.ok_or_else(|| corrupt("runs", "input is null"))?,
         outputs: from.json("outputs")?,
         stop,
+        paused_at: from.maybe_at("paused_at")?,
+        paused_for: from.micros("paused_us")?,
         created_at: from.at("created_at")?,
         started_at: from.at("started_at")?,
         finally_at: from.maybe_at("finally_at")?,
@@ -189,6 +201,12 @@ impl<'r> Columns<'r> {
 
     fn maybe_at(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.get::<Option<jiff_sqlx::Timestamp>>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
+    }
+
+    fn micros(&self, column: &'static str) -> Result<Duration, StoreError> {
+        let n: i64 = self.get(column)?;
+        let n = u64::try_from(n).map_err(|_| corrupt(self.table, format!("{column} is {n}")))?;
+        Ok(Duration::from_micros(n))
     }
 
     fn json(&self, column: &'static str) -> Result<Option<Arc<Value>>, StoreError> {

@@ -34,9 +34,10 @@ pub(super) const STEPS: &[Step] = &[
     step!(4, "0004", "leadership"),
     step!(5, "0005", "approvals"),
     step!(6, "0006", "storage"),
-    step!(7, "0007", "workflow_heads"),
-    step!(8, "0008", "task_logs"),
+    step!(7, "0007", "heads"),
+    step!(8, "0008", "logs"),
     step!(9, "0009", "cluster"),
+    step!(10, "0010", "pause"),
 ];
 
 /// The version that this binary brings a database to.

@@ -31,6 +31,7 @@ use crate::model::{
     head::Head,
     ids::{RunId, ShardId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
+    run::RunRow,
 };
 use crate::store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError};
 
@@ -94,12 +95,14 @@ pub struct PostgresStore {
 const TRY_AFTER: Duration = Duration::from_secs(2);
 
 impl PostgresStore {
-    /// Connects, and makes sure that the database is migrated as far as this binary needs.
+    /// Connects, and makes sure that the database is migrated as far as this binary needs. `Unavailable` when it may work
+    /// later (a server that is not up yet); `Refused` when somebody has to do something first: a wrong password, no such
+    /// database, one that is not migrated.
     pub async fn connect(settings: &PoolSettings) -> Result<PostgresStore, StoreError> {
         let target = connect_options(settings)?;
-        migrate::ready(&settings.url).await.map_err(|e| match e {
-            migrate::MigrateError::Unreachable { .. } => StoreError::Unavailable(e.to_string()),
-            other => StoreError::Refused(other.to_string()),
+        migrate::ready(&settings.url).await.map_err(|e| match e.is_passing() {
+            true => StoreError::Unavailable(e.to_string()),
+            false => StoreError::Refused(e.to_string()),
         })?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
@@ -234,6 +237,10 @@ impl Store for PostgresStore {
 
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
         load::run(self, id).await
+    }
+
+    async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        load::row_of_run(self, id).await
     }
 
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {

@@ -13,13 +13,13 @@
 cni_plugins() {
     local dir
     for dir in /usr/lib/cni /opt/cni/bin; do
-        if [ -x "$dir/ptp" ] && [ -x "$dir/host-local" ] && [ -x "$dir/portmap" ]; then echo "$dir" && return 0; fi
+        if [ -x "$dir/ptp" ] && [ -x "$dir/host-local" ]; then echo "$dir" && return 0; fi
     done
     return 1
 }
 
 # A shell for images must need nothing beside it.
-is_static() { command -v "$1" >/dev/null && ! LC_ALL=C readelf -l "$(command -v "$1")" 2>/dev/null | grep -q INTERP; }
+is_static() { command -v "$1" >/dev/null && LC_ALL=C ldd "$(command -v "$1")" 2>&1 | grep -qE 'not a dynamic|statically'; }
 
 kubernetes_missing() {
     [ -z "$(kubernetes_impossible)" ] || return 0
@@ -36,9 +36,10 @@ kubernetes_missing() {
 kubernetes_impossible() {
     [ "$(uname -s)" = Linux ] || { echo "it needs Linux" && return 0; }
     [ "$(id -u)" = 0 ] || { echo "it needs root" && return 0; }
-    unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null || { echo "this container may not make namespaces" && return 0; }
-    unshare --mount sh -c 'mount -t tmpfs tmpfs /run' 2>/dev/null || { echo "this container may not mount" && return 0; }
     local name="relay-bed-try$$" why
+    unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null || { echo "this container may not make namespaces" && return 0; }
+    unshare --net --mount sh -c 'mount -t tmpfs tmpfs /run && { ! command -v ip >/dev/null || ip link add probe type veth; }' \
+        >/dev/null 2>&1 || { echo "this container may not mount, or not make interfaces" && return 0; }
     if ! why="$( (make_cgroup "$name") 2>&1)"; then
         echo "this container may not make cgroups (${why##*$'\n'})"
     fi
@@ -123,25 +124,32 @@ kubernetes_link() {
     bed_fail "the node cannot be linked to this machine's network (after $tries tries)"
 }
 
-# Waits until a pod could be made, and exports how tests and pods find everything.
+# Waits until a pod could be made, and exports how tests find it.
 kubernetes_ready() {
-    local home="$1/kubernetes"
     until_fails 120 node_starts "$1" || true
-    if [ ! -f "$home/ready" ]; then
-        kubernetes_autopsy "$home"
-        bed_fail "Kubernetes does not start"
-    fi
-    export RELAY_TEST_KUBECONFIG="$home/admin.kubeconfig"
+    [ -f "$1/kubernetes/ready" ] || bed_fail "Kubernetes does not start"
+    reaches_redis "$1" || bed_fail "pods cannot reach this machine at $bed_address; does a firewall hold back what comes in by relaybed*?"
+    export RELAY_TEST_KUBECONFIG="$1/kubernetes/admin.kubeconfig"
+}
+
+# Redis, if this bed has it, from within the node.
+reaches_redis() {
+    local place="${RELAY_TEST_POD_REDIS_URL:-}" pid
+    [ -n "$place" ] || return 0
+    place="${place##*@}" pid="$(awk '$1 == "kubernetes" { print $2 }' "$1/servers")"
+    place="${place%%/*}"
+    timeout 10 nsenter -t "$pid" -n bash -c "exec 3<>/dev/tcp/${place/://}" 2>/dev/null
 }
 
 node_starts() { [ ! -f "$1/kubernetes/ready" ] && is_running_server "$1" kubernetes; }
 
-# The end of the log of the server that failed, or of all.
-kubernetes_autopsy() {
-    local log
-    tail -n 5 "$1/node.log" >&2
-    for log in "$1/bed"/*.log; do
-        if [ -f "$1/failed" ] && [ "$log" != "$1/bed/$(cat "$1/failed").log" ]; then continue; fi
+# kubernetes_explain DIR: when the node is not up, the end of the log of the server that ended it, or of all.
+kubernetes_explain() {
+    local home="$1/kubernetes" log
+    if [ ! -f "$home/node.log" ] || { [ -f "$home/ready" ] && is_running_server "$1" kubernetes; }; then return 0; fi
+    tail -n 5 "$home/node.log" >&2
+    for log in "$home/bed"/*.log; do
+        if [ -f "$home/failed" ] && [ "$log" != "$home/bed/$(cat "$home/failed").log" ]; then continue; fi
         echo "bed: the end of $(basename "$log"):" >&2
         tail -n 10 "$log" >&2
     done

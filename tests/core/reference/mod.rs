@@ -1,11 +1,15 @@
 //! A model too simple to be wrong: it keeps no counters and remembers nothing. From the whole list of accepted events
 //! it works out every status anew, by applying rules until none applies any more. The engine must agree after each.
 
+mod clock;
 mod plot;
 mod properties;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use relay::{
@@ -42,6 +46,9 @@ pub struct Picture<'p> {
     cancelled: Option<bool>,
     timed_out: bool,
     finally_at: Option<Timestamp>,
+    paused: Option<Timestamp>,
+    /// How long earlier pauses held up the timeout that counts now.
+    held_up: Duration,
     /// Something in finally was stopped because its time was over.
     finally_cut: bool,
 }
@@ -51,7 +58,7 @@ fn cell(status: TaskStatus) -> Cell {
 }
 
 fn seconds_after(at: Timestamp, seconds: u64) -> Timestamp {
-    at.checked_add(std::time::Duration::from_secs(seconds)).expect("tests end before time does")
+    at.checked_add(Duration::from_secs(seconds)).expect("tests end before time does")
 }
 
 impl Picture<'_> {
@@ -66,6 +73,8 @@ impl Picture<'_> {
             cancelled: None,
             timed_out: false,
             finally_at: None,
+            paused: None,
+            held_up: Duration::ZERO,
             finally_cut: false,
         };
         picture.follow();
@@ -91,14 +100,15 @@ impl Picture<'_> {
             Event::Started { key, attempt, .. } | Event::Removed { key, attempt } => {
                 is(key, Some(*attempt), &[Queued])
             }
-            Event::Ended { key, attempt, .. } | Event::Lost { key, attempt } => {
-                is(key, Some(*attempt), &[Queued, Running])
-            }
+            Event::Ended { key, attempt, .. }
+            | Event::Lost { key, attempt }
+            | Event::Forgotten { key, attempt } => is(key, Some(*attempt), &[Queued, Running]),
             Event::Decided { task, asking, .. } => {
                 *asking == 1 && is(&TaskKey::of_task(*task), None, &[Blocked])
             }
             Event::Expand(key) => key.item.is_none() && self.rows.contains_key(key),
-            Event::Tick | Event::Cancel { .. } => true,
+            Event::Pause => self.paused.is_some() || !self.is_being_stopped(),
+            Event::Tick | Event::Cancel { .. } | Event::Resume => true,
         }
     }
 
@@ -119,8 +129,14 @@ impl Picture<'_> {
                 self.cell(*key).attempt -= 1;
                 self.cell(*key).status = Ready;
             }
+            Event::Forgotten { key, .. } if self.rows[key].status == Running => self.lost(*key),
+            Event::Forgotten { key, .. } if self.stopped(*key) => self.cut(*key),
+            Event::Forgotten { key, .. } => self.cell(*key).status = Ready,
             Event::Decided { task, user, decision, .. } => self.decided(*task, user, *decision),
+            Event::Pause => self.paused = self.paused.or(Some(self.now)),
+            Event::Resume => self.resume(),
             Event::Cancel { finally } => {
+                self.resume();
                 self.cancelled = Some(self.cancelled.unwrap_or(true) && *finally);
                 self.halt(false);
                 if self.cancelled == Some(false) {
@@ -168,45 +184,6 @@ impl Picture<'_> {
         if self.cell(key).yes.len() >= self.plot.tasks[no as usize].ask as usize {
             self.go(no);
         }
-    }
-
-    /// Timers, in the order of their times; of two at once the run's goes first, then finally's.
-    fn tick(&mut self) {
-        while let Some((_, what)) = self.timers().first().filter(|(due, _)| *due <= self.now).copied() {
-            match what {
-                (0, _) => {
-                    self.timed_out = true;
-                    self.halt(false);
-                }
-                (1, _) => self.halt(true),
-                (_, key) if self.rows[&key].status == Retrying => self.cell(key).status = Ready,
-                (_, key) if self.plot.tasks[key.task as usize].else_skip => self.cell(key).status = Skipped,
-                (_, key) => self.cell(key).status = Failed,
-            }
-            self.follow();
-        }
-    }
-
-    fn timers(&self) -> Vec<(Timestamp, (u8, TaskKey))> {
-        let waits = |c: &Cell| matches!(c.status, Blocked | Retrying);
-        let due = |(key, cell): (&TaskKey, &Cell)| Some((cell.due.filter(|_| waits(cell))?, (2, *key)));
-        let mut timers: Vec<_> = self.rows.iter().filter_map(due).collect();
-        let none = TaskKey::of_task(0);
-        if self.cancelled.is_none() && !self.timed_out && self.finally_at.is_none() {
-            timers.extend(self.plot.timeout.map(|t| (seconds_after(dawn(), t), (0, none))));
-        }
-        // It has nothing more to do once everything in finally has started.
-        let startable = |(key, cell): (&TaskKey, &Cell)| {
-            self.is_finally(*key) && matches!(cell.status, Pending | Ready | Blocked | Retrying)
-        };
-        if let (Some(at), true) = (self.finally_at, self.rows.iter().any(startable)) {
-            timers.extend(self.plot.finally_timeout.map(|t| (seconds_after(at, t), (1, none))));
-        }
-        if self.run.is_final() {
-            timers.clear();
-        }
-        timers.sort();
-        timers
     }
 
     /// Applies rules until none applies any more.
@@ -296,9 +273,9 @@ impl Picture<'_> {
     fn finally_follows(&mut self) -> bool {
         let through = self.rows.iter().all(|(key, c)| self.is_finally(*key) || c.status.is_final());
         let waiting = self.rows.iter().any(|(key, c)| self.is_finally(*key) && c.status == Pending);
-        let begins = through && waiting && self.finally_at.is_none();
+        let begins = through && waiting && self.finally_at.is_none() && self.paused.is_none();
         if begins {
-            self.finally_at = Some(self.now);
+            (self.finally_at, self.held_up) = (Some(self.now), Duration::ZERO);
         }
         begins
     }
@@ -343,11 +320,6 @@ impl Picture<'_> {
                 self.cancelled.is_some() || self.timed_out || failed
             }
         }
-    }
-
-    fn finally_over(&self) -> bool {
-        let over = |at| self.plot.finally_timeout.is_some_and(|t| self.now >= seconds_after(at, t));
-        self.finally_at.is_some_and(over)
     }
 
     /// May this row not start again?

@@ -23,7 +23,7 @@ use super::{
 type Choice = (u8, u16, u16);
 
 fn choices() -> impl Strategy<Value = Vec<Choice>> {
-    prop::collection::vec((0u8..24, any::<u16>(), any::<u16>()), 0..60)
+    prop::collection::vec((0u8..28, any::<u16>(), any::<u16>()), 0..60)
 }
 
 fn pick<T: Clone>(list: &[T], number: u16) -> Option<T> {
@@ -74,6 +74,9 @@ fn event(world: &mut World, (kind, first, second): Choice) -> Event {
         19 if first % 4 == 0 => Some(Event::Cancel { finally: second % 2 == 0 }),
         20 => Some(bogus(world, first, second)),
         21..=22 => pick(&world.past, first).map(|(_, event)| event),
+        23 => of(&[Queued, Running]).map(|(key, attempt)| Event::Forgotten { key, attempt }),
+        24 => Some(Event::Pause),
+        25 => Some(Event::Resume),
         _ => None,
     };
     found.unwrap_or_else(|| {
@@ -113,6 +116,10 @@ fn answer_all(world: &mut World) {
     for _ in 0..bound {
         if world.run.row().status.is_final() {
             return;
+        }
+        if world.run.row().paused_at.is_some() {
+            world.happen(Event::Resume).expect("a paused run can go on");
+            continue;
         }
         let row =
             world.rows_in(&[TaskStatus::Queued, TaskStatus::Running]).first().map(|r| (r.key, r.attempt));

@@ -129,6 +129,7 @@ impl World {
         let mut taken: BTreeSet<TaskKey> = self.offered.clone();
         taken.extend(self.rows_in(&[TaskStatus::Queued, TaskStatus::Running]).iter().map(|r| r.key));
         let of = |no: u32| taken.iter().filter(|k| k.task == no && k.item.is_some()).count();
+        let paused = self.run.row().paused_at.is_some();
         let full = taken.len() >= most(self.plot.max_parallel);
         assert!(taken.len() <= most(self.plot.max_parallel), "maxParallel: {taken:?}");
         for (no, task) in self.plot.tasks.iter().enumerate().filter(|(_, t)| t.items.is_some()) {
@@ -137,9 +138,10 @@ impl World {
         for row in self.rows_in(&[TaskStatus::Ready]) {
             let task = &self.plot.tasks[row.key.task as usize];
             let narrow = row.key.item.is_some() && of(row.key.task) >= most(task.item_max);
-            let waits = full || narrow || self.offered.contains(&row.key);
+            let waits = paused || full || narrow || self.offered.contains(&row.key);
             assert!(waits, "{:?} is READY, and there is a place for it", row.key);
         }
+        assert!(!paused || self.offered.is_empty(), "{:?} is offered, and the run is paused", self.offered);
         for key in &self.offered {
             assert_eq!(self.book.tasks[key].status, TaskStatus::Ready, "{key:?} is offered");
         }
@@ -158,8 +160,9 @@ impl World {
         };
         let offers = of(|e| if let Effect::Offer(key) = e { Some(*key) } else { None });
         assert_eq!(offers, self.offered, "a restart offers something else");
-        let stops: Vec<&Effect> =
-            plan.effects.iter().filter(|e| matches!(e, Effect::Remove { .. })).collect();
+        let key_of = |e: &Effect| if let Effect::Remove { key, .. } = e { Some(*key) } else { None };
+        let mut stops: Vec<&Effect> = plan.effects.iter().filter(|e| key_of(e).is_some()).collect();
+        stops.sort_by_key(|e| key_of(e));
         assert_eq!(stops, self.run.to_stop().iter().collect::<Vec<_>>(), "a restart stops something else");
         let published = of(|e| if let Effect::Publish(key) = e { Some(*key) } else { None });
         let stopped: BTreeSet<TaskKey> = stops

@@ -5,6 +5,7 @@ mod dag;
 mod finally;
 mod for_each;
 mod limits;
+mod pause;
 mod reports;
 mod retry;
 mod stop;

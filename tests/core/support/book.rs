@@ -29,11 +29,18 @@ impl Book {
     /// Takes a plan that came of an event; `Err` says what is wrong with it.
     pub fn commit(&mut self, plan: &Plan) -> Result<(), String> {
         let before = self.history;
+        let was_paused = self.is_paused();
         self.write(&plan.changes)?;
+        // What was not taken back during a pause goes out again under its number.
+        let again = was_paused && !self.is_paused();
         if self.history - before != plan.changes.history_rows() {
             return Err("history_rows miscounts the edges".to_owned());
         }
-        plan.effects.iter().try_for_each(|effect| self.check_effect(effect))
+        plan.effects.iter().try_for_each(|effect| self.check_effect(effect, again))
+    }
+
+    fn is_paused(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.paused_at.is_some())
     }
 
     fn write(&mut self, changes: &Changes) -> Result<(), String> {
@@ -45,6 +52,9 @@ impl Book {
             let last = chain(found, &change.steps, RunStatus::can_become)?;
             if last != Some(change.row.status) {
                 return Err(format!("the run's edges end in {last:?}, its row in {}", change.row.status));
+            }
+            if change.row.paused_at.is_some() && (change.row.status.is_final() || change.row.stop.is_some()) {
+                return Err("a run that ended, or is being stopped, is paused".to_owned());
             }
             if change.row.status.is_final() != change.row.finished_at.is_some() {
                 return Err("the run's end has no time, or a time without an end".to_owned());
@@ -97,11 +107,15 @@ impl Book {
         Ok(())
     }
 
-    fn check_effect(&mut self, effect: &Effect) -> Result<(), String> {
+    fn check_effect(&mut self, effect: &Effect, again: bool) -> Result<(), String> {
+        if self.is_paused() && matches!(effect, Effect::Publish(_) | Effect::Offer(_)) {
+            return Err(format!("{effect:?} in a paused run"));
+        }
         let Effect::Publish(key) = effect else { return Ok(()) };
         let row = self.tasks.get(key).ok_or(format!("published without a row: {key:?}"))?;
         let before = self.seen.insert(*key, row.attempt).unwrap_or(0);
-        if row.status != TaskStatus::Queued || row.attempt <= before {
+        let new = row.attempt > before || (again && row.attempt == before);
+        if row.status != TaskStatus::Queued || !new {
             return Err(format!(
                 "{key:?} is published as {} attempt {} after {before}",
                 row.status, row.attempt

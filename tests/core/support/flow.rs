@@ -8,7 +8,6 @@ use relay::model::{
     expr::{Expr, Template},
     ids::WorkflowId,
     run::RunRow,
-    status::RunStatus,
     task::{Action, Approval, FailureKind, ForEach, OnError, OnTimeout, Retry, Task},
     workflow::{RunOutput, Timeouts, Workflow},
 };
@@ -23,21 +22,10 @@ pub fn workflow(text: &str) -> Arc<Workflow> {
 
 /// A run of it that was accepted just now.
 pub fn run_row(workflow: &Workflow) -> RunRow {
+    let (id, name) = ("r-1".parse().expect("an id"), "r".to_owned());
     RunRow {
-        id: "r-1".parse().expect("an id"),
-        workflow: workflow.id.clone(),
-        namespace: workflow.namespace.clone(),
-        name: "r".to_owned(),
-        status: RunStatus::Running,
-        reason: None,
-        error: None,
         params: Arc::new(json!({ "n": 2, "list": ["eu", "us"] })),
-        outputs: None,
-        stop: None,
-        created_at: dawn(),
-        started_at: dawn(),
-        finally_at: None,
-        finished_at: None,
+        ..RunRow::new(id, workflow.id.clone(), workflow.namespace.clone(), name, dawn())
     }
 }
 

@@ -111,6 +111,8 @@ impl Play {
             ["restart"] => self.restart(),
             ["wait", time] => self.now = self.now.checked_add(duration(time)).expect("a story is short"),
             ["tick", _] => self.event(Event::Tick),
+            ["pause"] => self.event(Event::Pause),
+            ["resume"] => self.event(Event::Resume),
             ["cancel"] => self.event(Event::Cancel { finally: false }),
             ["cancel", "with", "finally"] => self.event(Event::Cancel { finally: true }),
             ["approve", task, "by", user] => self.decide(task, user, Decision::Approved),
@@ -157,6 +159,7 @@ impl Play {
             ["started"] => return self.event(Event::Started { key, attempt, worker: "w".to_owned() }),
             ["lost"] => return self.event(Event::Lost { key, attempt }),
             ["removed"] => return self.event(Event::Removed { key, attempt }),
+            ["forgotten"] => return self.event(Event::Forgotten { key, attempt }),
             ["ok"] => Outcome::Success { outputs: BTreeMap::new() },
             ["ok", output] => {
                 let (name, value) = output.split_once('=').expect("name=json");
@@ -190,12 +193,16 @@ impl Play {
 
     fn take(&mut self, plan: Plan) {
         let stop = self.book.run.as_ref().and_then(|r| r.stop.clone());
+        let paused = self.book.run.as_ref().and_then(|r| r.paused_at);
         self.book.commit(&plan).expect("a plan can be committed");
         self.book.agrees(&self.run).expect("memory holds what was committed");
         for (key, change) in plan.changes.tasks.iter().filter(|(_, change)| !change.steps.is_empty()) {
             self.changed.insert(*key, state(&change.row));
         }
         if let Some(change) = plan.changes.run {
+            if change.row.paused_at != paused {
+                self.told.push(if paused.is_none() { "paused" } else { "resumed" }.to_owned());
+            }
             if change.row.stop != stop {
                 self.told.push("stopping".to_owned());
             }

@@ -13,6 +13,15 @@ const ROWS: &str = "
     insert into approvals (run_id, task_run_id, user_name, decision, decided_at)
         values ('r', 'r.0.-.1', 'zoe', 'approved', now()), ('r', 'r.0.-.1', 'adam', 'rejected', now())";
 
+/// What only a cluster has.
+const OF_A_CLUSTER: &str = "
+    insert into cluster (id) values ('one');
+    insert into approvals (run_id, task_run_id, user_name, decision, decided_at, verified)
+        values ('r', 'r.0.-.1', 'eve', 'approved', now(), true);
+    insert into task_logs (task_run_id, run_id, task, attempt, number, stream, at, text, partial)
+        select 'r.0.-.1', 'r', 0, 1, n, 'stdout', now(), 'x', false from generate_series(1, 3) n;
+    insert into workflow_heads (namespace, name, revision) values ('d', 'w', 'd/w@1')";
+
 async fn with_rows() -> TestDb {
     let db = TestDb::new();
     up(db.url(), None).await.expect("migrated");
@@ -63,6 +72,48 @@ async fn one_row_a_place_also_without_an_index() {
     assert!(said.contains("task_runs_place_key"), "{said}");
     sql(&db, &another("y", "0, 1")).await.expect("an item");
     sql(&db, &another("z", "null, 2")).await.expect("the next round");
+}
+
+#[tokio::test]
+async fn what_a_cluster_keeps_is_not_lost_by_a_step_back() {
+    let db = with_rows().await;
+    sql(&db, OF_A_CLUSTER).await.expect("rows");
+    let said = down(db.url(), Some(0)).await.expect_err("whose database it is").to_string();
+    assert!(said.contains("1 rows of cluster and 1 verified approvals would be lost"), "{said}");
+    sql(&db, "delete from cluster").await.expect("unwanted");
+    let said = down(db.url(), Some(0)).await.expect_err("who is vouched for").to_string();
+    assert!(said.contains("0 rows of cluster and 1 verified approvals would be lost"), "{said}");
+    sql(&db, "alter table approvals disable trigger all; update approvals set verified = false; alter table approvals enable trigger all")
+        .await
+        .expect("an administrator insists");
+    let said = down(db.url(), Some(0)).await.expect_err("lines").to_string();
+    assert!(said.contains("refusing to drop task_logs: 3 rows would be lost"), "{said}");
+    sql(&db, "delete from task_logs").await.expect("unwanted");
+    let said = down(db.url(), Some(0)).await.expect_err("heads").to_string();
+    assert!(said.contains("refusing to drop workflow_heads: 1 rows would be lost"), "{said}");
+    sql(&db, "delete from workflow_heads").await.expect("unwanted");
+    assert_eq!(down(db.url(), Some(6)).await.expect("empty").version, 6);
+    assert_eq!(count(&db, "approvals").await, 3, "the words stay");
+    // And forward again: nobody is vouched for.
+    up(db.url(), None).await.expect("forward");
+    let verified = "select count(*) from approvals where verified";
+    assert_eq!(sqlx::query_scalar::<_, i64>(verified).fetch_one(&db.pool().await).await.expect("counted"), 0);
+}
+
+#[tokio::test]
+async fn a_head_keeps_its_revision_and_says_what_it_lacks() {
+    let db = with_rows().await;
+    sql(&db, OF_A_CLUSTER).await.expect("rows");
+    sql(&db, "delete from runs").await.expect("the runs go");
+    let said = sql(&db, "delete from workflows").await.expect_err("in use");
+    assert!(said.contains("workflow_heads"), "{said}");
+    for wrong in ["revision = null", "why = 'x'"] {
+        let said = sql(&db, &format!("update workflow_heads set {wrong}")).await.expect_err("half a head");
+        assert!(said.contains("workflow_heads_why_check"), "{said}");
+    }
+    let said = sql(&db, "insert into cluster (id) values ('two')").await.expect_err("one at most");
+    assert!(said.contains("cluster_pkey"), "{said}");
+    sql(&db, "insert into cluster (one, id) values (false, 'two')").await.expect_err("one at most");
 }
 
 #[tokio::test]

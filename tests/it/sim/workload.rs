@@ -9,7 +9,6 @@ use relay::{
         expr::{Expr, Template},
         ids::WorkflowId,
         run::RunRow,
-        status::RunStatus,
         task::{Action, Approval, ForEach, OnError, OnTimeout, Retry, Task},
         workflow::{Timeouts, Workflow},
     },
@@ -95,21 +94,11 @@ pub fn one_task(milliseconds: u64) -> Workflow {
 
 /// A run of a workflow over so many items.
 pub fn submission(flow: Arc<Workflow>, number: u64, items: u64, now: Timestamp) -> Submission {
+    let id = format!("run-{number}").parse().expect("a run id");
+    let name = format!("{}-{number}", flow.name);
     let run = RunRow {
-        id: format!("run-{number}").parse().expect("a run id"),
-        workflow: flow.id.clone(),
-        namespace: flow.namespace.clone(),
-        name: format!("{}-{number}", flow.name),
-        status: RunStatus::Running,
-        reason: None,
-        error: None,
         params: Arc::new(json!({ "n": 2, "list": (0..items).collect::<Vec<_>>() })),
-        outputs: None,
-        stop: None,
-        created_at: now,
-        started_at: now,
-        finally_at: None,
-        finished_at: None,
+        ..RunRow::new(id, flow.id.clone(), flow.namespace.clone(), name, now)
     };
     Submission { revision: revision(&flow), workflow: flow, run }
 }

@@ -1,5 +1,9 @@
 //! What only a store with a server behind it can show: lost connections, locks, sessions.
 
+mod connect;
+mod idle;
+mod logs;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

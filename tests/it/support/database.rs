@@ -13,9 +13,9 @@ pub fn redis_url() -> String {
     from_bed("RELAY_TEST_REDIS_URL")
 }
 
-/// Never a skip: a test that silently does not run is worse than one that fails.
+/// What the bed tells by this name. Never a skip: a test that silently does not run is worse than one that fails.
 #[track_caller]
-fn from_bed(name: &str) -> String {
+pub fn from_bed(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: this test needs a real server. Run `make test`, or `make it T=name`.")
     })

@@ -4,10 +4,11 @@ mod committed;
 mod database;
 pub mod jobs;
 mod program;
+pub mod redis;
 pub mod told;
 
 pub use committed::committed;
-pub use database::{TestDb, postgres_url, redis_url};
+pub use database::{TestDb, from_bed, postgres_url, redis_url};
 pub use program::{Finished, Program, relay};
 pub use told::Told;
 

@@ -1,6 +1,6 @@
 //! Why a database could not be migrated, said so that whoever reads it knows what to do.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 
 use crate::store::postgres::migrate::TABLE;
 use crate::store::postgres::migrations::{NEWEST, Step};
@@ -24,6 +24,29 @@ pub enum MigrateError {
         /// What happened.
         why: String,
     },
+    /// The server has no such database.
+    #[error(
+        "there is no database `{name}` on the server at {at}: create it first (createdb {name}), or mend the URL"
+    )]
+    NoSuchDatabase {
+        /// Its name.
+        name: String,
+        /// Host and port.
+        at: String,
+    },
+    /// The two cannot agree on TLS.
+    #[error(
+        "no TLS with the server at {at}: {why}; what is wanted is said by sslmode and sslrootcert in the database URL"
+    )]
+    Tls {
+        /// Host and port.
+        at: String,
+        /// What happened.
+        why: String,
+    },
+    /// The server went away under way.
+    #[error("the connection to Postgres was lost: {0}")]
+    Lost(String),
     /// The server is too old.
     #[error("the server is Postgres {found}; Relay needs {OLDEST_SERVER} or newer")]
     OldServer {
@@ -93,11 +116,42 @@ pub enum MigrateError {
     Database(String),
 }
 
+impl MigrateError {
+    /// May the same work later, without anybody's doing?
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, MigrateError::Unreachable { .. } | MigrateError::Lost(_) | MigrateError::Busy(_))
+    }
+}
+
+/// Why no connection came about.
+pub(super) fn connecting(e: &sqlx::Error, options: &PgConnectOptions) -> MigrateError {
+    let at = format!("{}:{}", options.get_host(), options.get_port());
+    match e {
+        sqlx::Error::Database(e) => match e.code().as_deref() {
+            Some("3D000") => {
+                // Without a name in the URL it is the user's.
+                let name = options.get_database().unwrap_or(options.get_username()).to_owned();
+                MigrateError::NoSuchDatabase { name, at }
+            }
+            Some(code) if code.starts_with("28") || code == "42501" => {
+                MigrateError::NotPermitted(e.message().to_owned())
+            }
+            _ => MigrateError::Unreachable { at, why: e.message().to_owned() },
+        },
+        sqlx::Error::Tls(why) => MigrateError::Tls { at, why: why.to_string() },
+        // A certificate that is not believed.
+        sqlx::Error::Io(why) if why.kind() == std::io::ErrorKind::InvalidData => {
+            MigrateError::Tls { at, why: why.to_string() }
+        }
+        e => MigrateError::Unreachable { at, why: e.to_string() },
+    }
+}
+
 /// What a step's failure means.
 pub(super) fn failed(step: &Step, e: sqlx::migrate::MigrateError) -> MigrateError {
     use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
     let (Execute(sqlx::Error::Database(db)) | ExecuteMigration(sqlx::Error::Database(db), _)) = &e else {
-        return MigrateError::Database(e.to_string());
+        return around(e);
     };
     let hint = db.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::hint);
     let why = hint.map_or(db.message().to_owned(), |hint| format!("{}. {hint}", db.message()));
@@ -108,12 +162,28 @@ pub(super) fn failed(step: &Step, e: sqlx::migrate::MigrateError) -> MigrateErro
     }
 }
 
+/// What a failure around the steps means.
+pub(super) fn around(e: sqlx::migrate::MigrateError) -> MigrateError {
+    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+    match e {
+        Execute(e) | ExecuteMigration(e, _) => database(e),
+        e => MigrateError::Database(e.to_string()),
+    }
+}
+
 /// What another failure means.
 pub(super) fn database(e: sqlx::Error) -> MigrateError {
     match &e {
-        sqlx::Error::Database(d) if d.code().as_deref() == Some("42501") => {
-            MigrateError::NotPermitted(d.message().to_owned())
-        }
+        sqlx::Error::Database(d) => match d.code().as_deref() {
+            Some("42501") => MigrateError::NotPermitted(d.message().to_owned()),
+            Some("55P03" | "40P01") => MigrateError::Busy(d.message().to_owned()),
+            // The server is shut down, or starts, or lacks something for now.
+            Some(code) if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
+                MigrateError::Lost(d.message().to_owned())
+            }
+            _ => MigrateError::Database(e.to_string()),
+        },
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => MigrateError::Lost(e.to_string()),
         _ => MigrateError::Database(e.to_string()),
     }
 }

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::store::postgres::catalog::{self, BASE_FUNCTIONS, BASE_TABLES};
 use crate::store::postgres::migrate::TABLE;
-use crate::store::postgres::migrate::errors::{MigrateError, OLDEST_SERVER, database};
+use crate::store::postgres::migrate::errors::{MigrateError, OLDEST_SERVER, around, connecting, database};
 use crate::store::postgres::migrations::{NEWEST, STEPS};
 
 /// Where the base schema is made for comparing, in a transaction that is rolled back.
@@ -43,19 +43,13 @@ pub(in crate::store::postgres) fn options(url: &str) -> Result<PgConnectOptions,
 /// Connects, to a server that is new enough.
 pub(super) async fn connect(url: &str) -> Result<PgConnection, MigrateError> {
     let options = options(url)?;
-    let at = format!("{}:{}", options.get_host(), options.get_port());
-    let unreachable = |why: String| MigrateError::Unreachable { at: at.clone(), why };
-    let connecting = PgConnection::connect_with(&options);
-    let mut conn = match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
-        Err(_) => return Err(unreachable(format!("no answer within {} s", CONNECT_WITHIN.as_secs()))),
-        Ok(Err(sqlx::Error::Database(e)))
-            if e.code().is_some_and(|c| c.starts_with("28") || c == "42501") =>
-        {
-            return Err(MigrateError::NotPermitted(e.message().to_owned()));
+    let mut conn = match tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect_with(&options)).await {
+        Ok(connected) => connected.map_err(|e| connecting(&e, &options))?,
+        Err(_) => {
+            let at = format!("{}:{}", options.get_host(), options.get_port());
+            let why = format!("no answer within {} s", CONNECT_WITHIN.as_secs());
+            return Err(MigrateError::Unreachable { at, why });
         }
-        Ok(Err(sqlx::Error::Database(e))) => return Err(unreachable(e.message().to_owned())),
-        Ok(Err(e)) => return Err(unreachable(e.to_string())),
-        Ok(Ok(conn)) => conn,
     };
     let server = "select current_setting('server_version_num')::integer / 10000";
     let found: i32 = sqlx::query_scalar(server).fetch_one(&mut conn).await.map_err(database)?;
@@ -91,11 +85,10 @@ pub(super) async fn look(conn: &mut PgConnection) -> Result<Found, MigrateError>
 
 /// The version that `_sqlx_migrations` records, if the record is in order.
 async fn read_record(conn: &mut PgConnection) -> Result<i64, MigrateError> {
-    let whole = |e: sqlx::migrate::MigrateError| MigrateError::Database(e.to_string());
-    if let Some(number) = conn.dirty_version(TABLE).await.map_err(whole)? {
+    if let Some(number) = conn.dirty_version(TABLE).await.map_err(around)? {
         return Err(MigrateError::HalfApplied(number));
     }
-    let applied = conn.list_applied_migrations(TABLE).await.map_err(whole)?;
+    let applied = conn.list_applied_migrations(TABLE).await.map_err(around)?;
     for (row, number) in applied.iter().zip(1..) {
         match STEPS.iter().find(|step| step.number == row.version) {
             Some(step) if row.checksum != step.forward().checksum => {

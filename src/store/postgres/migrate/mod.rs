@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::Migrate;
 
 use crate::store::postgres::migrations::{STEPS, Step};
-use errors::{database, failed};
+use errors::{around, database, failed};
 use look::{Found, connect, look, version_of};
 
 pub use crate::store::postgres::migrations::NEWEST;
@@ -175,6 +175,6 @@ async fn lock(conn: &mut PgConnection) -> Result<(), MigrateError> {
 }
 
 async fn finish(mut conn: PgConnection) -> Result<(), MigrateError> {
-    conn.unlock().await.map_err(|e| MigrateError::Database(e.to_string()))?;
+    conn.unlock().await.map_err(around)?;
     conn.close().await.map_err(database)
 }

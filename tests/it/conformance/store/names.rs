@@ -35,6 +35,9 @@ pub async fn runs_of_a_name_come_newest_first(bench: Bench) {
     assert_eq!(found("data", "nightly-2", 10).await, ["e"]);
     assert_eq!(found(&other, "nightly", 10).await, ["f"]);
     assert_eq!(found("data", "night%", 10).await, Vec::<String>::new());
+    let row = store.run_row(&run_id("b")).await.expect("read").expect("it is there");
+    assert_eq!(row, store.run(&run_id("b")).await.expect("read").expect("it is there").run);
+    assert_eq!(store.run_row(&run_id("z")).await.expect("read"), None);
 }
 
 pub async fn a_store_belongs_to_the_cluster_that_came_first(bench: Bench) {

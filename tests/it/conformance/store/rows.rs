@@ -1,6 +1,6 @@
 //! Rows for the cases: plain ones by hand, and ones with anything that a column can hold.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -77,21 +77,11 @@ pub async fn lead(store: &dyn Store, shard: ShardId, holder: &str) -> Fence {
 }
 
 pub fn a_run(id: &str, namespace: &str) -> RunRow {
+    let name = format!("{id}-name");
     RunRow {
-        id: run_id(id),
-        workflow: workflow(namespace),
-        namespace: namespace.to_owned(),
-        name: format!("{id}-name"),
-        status: RunStatus::Running,
-        reason: None,
-        error: None,
         params: Arc::new(json!({"n": 1})),
-        outputs: None,
-        stop: None,
-        created_at: at(0),
         started_at: at(1),
-        finally_at: None,
-        finished_at: None,
+        ..RunRow::new(run_id(id), workflow(namespace), namespace.to_owned(), name, at(0))
     }
 }
 
@@ -200,7 +190,8 @@ pub fn any_run(id: RunId, namespace: String) -> impl Strategy<Value = RunRow> {
     let words = (select(RunStatus::ALL), a_reason(), option::of(a_text()), a_text());
     let values = (a_value(), option::of(a_value()), option::of(stop));
     let times = (a_time(), a_time(), option::of(a_time()), option::of(a_time()));
-    (words, values, times).prop_map(move |(words, values, times)| RunRow {
+    let pauses = (option::of(a_time()), (0u64..4_000_000_000_000_000).prop_map(Duration::from_micros));
+    (words, values, times, pauses).prop_map(move |(words, values, times, pauses)| RunRow {
         id: id.clone(),
         workflow: workflow(&namespace),
         namespace: namespace.clone(),
@@ -211,6 +202,8 @@ pub fn any_run(id: RunId, namespace: String) -> impl Strategy<Value = RunRow> {
         params: Arc::new(values.0),
         outputs: values.1.map(Arc::new),
         stop: values.2,
+        paused_at: pauses.0,
+        paused_for: pauses.1,
         created_at: times.0,
         started_at: times.1,
         finally_at: times.2,

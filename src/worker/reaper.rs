@@ -1,0 +1,140 @@
+//! What tasks leave behind: in a pod nobody else clears it away.
+//!
+//! A process whose parent ended becomes a child of this one, once `adopt` was called (and always in a container, whose
+//! first process this is). It is reaped when it ends. If it left its task's process group and outlives its attempt, it
+//! is killed: an attempt's directory stands in the environment of each of its processes, and it is gone when the
+//! attempt has ended. (Whoever leaves the group and wipes its environment is not found.)
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid,
+};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::Clock;
+
+/// Between two looks at least.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Between two looks at most, while processes without a parent live.
+const SOON: Duration = Duration::from_secs(2);
+/// And otherwise: every end of a child makes it look anyway.
+const LATER: Duration = Duration::from_secs(60);
+/// Bytes of a process' environment that are looked at.
+const ENVIRONMENT: usize = 4 << 20;
+
+/// The children that the runtime waits for. The kernel's table is one a process, so this is one as well.
+static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// While it lives the reaper leaves a child alone.
+#[derive(Debug)]
+pub(super) struct Awaited(Option<i32>);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            awaited().remove(&pid);
+        }
+    }
+}
+
+/// Starts a child that the runtime waits for.
+pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Awaited)> {
+    // Held until its number is noted: a child that ends at once must not look like somebody else's.
+    let mut awaited = awaited();
+    let child = command.spawn()?;
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    awaited.extend(pid);
+    Ok((child, Awaited(pid)))
+}
+
+fn awaited() -> MutexGuard<'static, BTreeSet<i32>> {
+    // A set of numbers is whole at every point.
+    AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes processes whose parents end children of this process, instead of the machine's first one.
+pub fn adopt() -> io::Result<()> {
+    // Any process stands for "yes" here.
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Reaps and kills what was left behind, for ever. `root` is where attempts have their directories.
+pub async fn reap(root: PathBuf, clock: Clock) -> io::Result<Infallible> {
+    let mut ended = signal(SignalKind::child())?;
+    loop {
+        let next = if look(&root) { SOON } else { LATER };
+        tokio::select! {
+            biased;
+            _ = ended.recv() => {}
+            () = clock.sleep(next) => {}
+        }
+        clock.sleep(PAUSE).await;
+    }
+}
+
+/// Clears away once; tells whether there are processes without a parent that live on.
+fn look(root: &Path) -> bool {
+    let mut living = false;
+    for (pid, ended) in children() {
+        if ended {
+            bury(pid);
+        } else if !awaited().contains(&pid.as_raw_nonzero().get()) {
+            living = true;
+            if outlived(pid, root) && kill_process(pid, Signal::KILL).is_ok() {
+                tracing::info!(
+                    pid = pid.as_raw_nonzero().get(),
+                    "A process that its task left behind is killed"
+                );
+            }
+        }
+    }
+    living
+}
+
+/// The children of this process, and which of them have ended.
+fn children() -> Vec<(Pid, bool)> {
+    let me = getpid().as_raw_nonzero().get().to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let child = |entry: fs::DirEntry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // pid (name) state parent: the name may have any character, so count from its end.
+        let mut fields = stat.rsplit(") ").next()?.split(' ');
+        let (state, parent) = (fields.next()?, fields.next()?);
+        (parent == me).then_some((pid, state == "Z"))
+    };
+    entries.filter_map(child).collect()
+}
+
+/// Takes the end of a child that nobody waits for.
+fn bury(pid: Pid) {
+    let awaited = awaited();
+    if !awaited.contains(&pid.as_raw_nonzero().get()) {
+        // It may be gone already, and then there is nothing to take.
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    }
+}
+
+/// Does it come from an attempt that has ended? What cannot be read is somebody else's.
+fn outlived(pid: Pid, root: &Path) -> bool {
+    let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
+    let Ok(file) = fs::File::open(path) else { return false };
+    let mut environment = Vec::new();
+    if io::Read::read_to_end(&mut io::Read::take(file, ENVIRONMENT as u64), &mut environment).is_err() {
+        return false;
+    }
+    let mut variables = environment.split(|byte| *byte == 0);
+    let directory = variables.find_map(|variable| variable.strip_prefix(b"RELAY_DIR="));
+    let directory = directory.map(|bytes| Path::new(std::ffi::OsStr::from_bytes(bytes)));
+    directory.is_some_and(|directory| directory.starts_with(root) && !directory.exists())
+}

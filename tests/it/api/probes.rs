@@ -1,0 +1,136 @@
+//! What a kubelet and a monitor are told.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use relay::api::{
+    health::{self, Check, Health, Ping, READY_DESPITE, STANDSTILL},
+    probes,
+    serve::Bounds,
+};
+use relay::clock::Clock;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{Served, soon};
+
+fn all_good(health: &Health) {
+    for check in Check::ALL {
+        health.good(check, "as it should be");
+    }
+}
+
+fn on_a_still_clock() -> Arc<Health> {
+    Arc::new(Health::new(Clock::manual(Timestamp::UNIX_EPOCH)))
+}
+
+#[tokio::test]
+async fn health_is_told_in_one_object() {
+    let health = Arc::new(Health::new(Clock::system()));
+    let served = Served::new(probes::router(health.clone()), Bounds::default()).await;
+    let told = async || {
+        let (status, body) = served.gets("/health").await;
+        (status, serde_json::from_str::<Value>(&body).expect("JSON"))
+    };
+    let summary = |status: &str, database: bool, redis: bool| {
+        json!({
+            "status": status, "version": env!("CARGO_PKG_VERSION"), "service": "relay",
+            "database": database, "redis": redis,
+        })
+    };
+    assert_eq!(told().await, (503, summary("unhealthy", false, false)));
+    all_good(&health);
+    assert_eq!(told().await, (200, summary("healthy", true, true)));
+    health.bad(Check::Redis, "gone");
+    assert_eq!(told().await, (200, summary("degraded", true, false)));
+    health.good(Check::Redis, "back");
+    health.bad(Check::Kubernetes, "no watch");
+    assert_eq!(told().await, (200, summary("degraded", true, true)));
+    health.bad(Check::Database, "gone");
+    assert_eq!(told().await, (503, summary("unhealthy", false, true)));
+    served.ends().await;
+}
+
+#[tokio::test]
+async fn probes_are_answered_and_nothing_else_is() {
+    let health = Arc::new(Health::new(Clock::system()));
+    let served = Served::new(probes::router(health.clone()), Bounds::default()).await;
+    assert_eq!(served.gets("/livez").await, (200, "ok\n".to_owned()));
+    let (status, text) = served.gets("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(text.contains("[-]database since") && text.contains("not looked at yet"), "{text}");
+    all_good(&health);
+    health.bad(Check::Redis, "connection refused");
+    let (status, text) = served.gets("/readyz").await;
+    assert_eq!(status, 200, "work that waits for Redis is no reason to send it elsewhere: {text}");
+    assert!(text.contains("[-]redis") && text.contains("connection refused"), "{text}");
+    health.leave();
+    assert_eq!(served.gets("/readyz").await.0, 503);
+    assert_eq!(served.gets("/livez").await.0, 200);
+    assert_eq!(
+        served.gets("/metrics").await,
+        (404, r#"{"error":"there is nothing at /metrics"}"#.to_owned())
+    );
+    assert_eq!(served.asks("POST", "/livez").await.0, 405);
+    served.ends().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_absence_of_the_database_changes_nothing_for_readiness() {
+    let health = on_a_still_clock();
+    all_good(&health);
+    assert!(health.readiness().0);
+    health.bad(Check::Database, "it fails over");
+    tokio::time::advance(READY_DESPITE - Duration::from_millis(1)).await;
+    assert!(health.readiness().0);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(!health.readiness().0);
+    health.good(Check::Database, "back");
+    assert!(health.readiness().0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_keeps_its_time_until_it_turns() {
+    let health = on_a_still_clock();
+    let since = |check| health.state(check).expect("a state").since;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    health.bad(Check::Redis, "refused");
+    assert_eq!(since(Check::Redis), Timestamp::UNIX_EPOCH);
+    health.good(Check::Redis, "it answers");
+    tokio::time::advance(Duration::from_secs(5)).await;
+    health.good(Check::Redis, "it still answers");
+    assert_eq!(since(Check::Redis), Timestamp::from_second(5).expect("a time"));
+    let long = "x".repeat(10_000);
+    health.bad(Check::Redis, &long);
+    assert_eq!(health.state(Check::Redis).expect("a state").why.len(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_loop_that_does_not_tick_is_not_alive() {
+    let health = on_a_still_clock();
+    let stop = CancellationToken::new();
+    tokio::time::advance(STANDSTILL).await;
+    assert!(!health.lives());
+    let mut ticks = std::pin::pin!(health::tick(health.clone(), stop.clone()));
+    assert!(futures::poll!(ticks.as_mut()).is_pending());
+    assert!(health.lives());
+    stop.cancel();
+    soon(ticks).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_counts_as_gone() {
+    let health = on_a_still_clock();
+    let stop = CancellationToken::new();
+    let silent: Ping = Arc::new(|| Box::pin(std::future::pending()));
+    let looks = health::look(health.clone(), Check::Database, silent, stop.clone());
+    // Time goes on by itself while everybody waits: past the bound of one look.
+    let ended = tokio::time::timeout(Duration::from_secs(5), looks).await;
+    assert!(ended.is_err(), "it goes on looking");
+    let state = health.state(Check::Database).expect("a state");
+    assert_eq!((state.good, state.why.as_str()), (false, "no answer within 4 s"));
+    let refused: Ping = Arc::new(|| Box::pin(async { Err("the password is wrong".to_owned()) }));
+    stop.cancel();
+    soon(health::look(health.clone(), Check::Database, refused, stop.clone())).await;
+    assert_eq!(health.state(Check::Database).expect("a state").why, "the password is wrong");
+}
