@@ -55,7 +55,7 @@ impl Input {
             Input::Message(Message::Steer { run, .. }) => Some(run),
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
-            Input::Message(Message::View(..) | Message::Live(_)) => None,
+            Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => None,
             Input::Report(_, report) => Some(&report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
             Input::Removed(job) | Input::Forgotten(job) | Input::Lost(job) => Some(&job.task_run.run),
