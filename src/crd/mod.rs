@@ -6,6 +6,7 @@
 
 mod check;
 mod convert;
+pub mod definition;
 mod documents;
 mod duration;
 mod file;
@@ -21,11 +22,13 @@ mod params;
 mod places;
 pub mod pool;
 mod revision;
+mod rules;
 pub mod run;
 mod scalar;
 pub mod schema;
 pub mod shapes;
 pub mod status;
+mod structural;
 pub mod tree;
 mod words;
 pub mod workflow;

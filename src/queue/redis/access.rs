@@ -23,7 +23,6 @@ const COMMANDS: &[&str] = &[
     "auth",
     "select",
     "client|setname",
-    "client|setinfo",
     "evalsha",
     "blpop",
     "get",

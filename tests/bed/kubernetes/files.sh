@@ -106,10 +106,7 @@ write_cni() {
 {
   "cniVersion": "0.4.0",
   "name": "pods",
-  "plugins": [
-    {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "$pod_network"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-    {"type": "portmap", "capabilities": {"portMappings": true}}
-  ]
+  "plugins": [{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "$pod_network"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]
 }
 END
 }

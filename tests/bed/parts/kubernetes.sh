@@ -13,13 +13,13 @@
 cni_plugins() {
     local dir
     for dir in /usr/lib/cni /opt/cni/bin; do
-        if [ -x "$dir/ptp" ] && [ -x "$dir/host-local" ] && [ -x "$dir/portmap" ]; then echo "$dir" && return 0; fi
+        if [ -x "$dir/ptp" ] && [ -x "$dir/host-local" ]; then echo "$dir" && return 0; fi
     done
     return 1
 }
 
 # A shell for images must need nothing beside it.
-is_static() { command -v "$1" >/dev/null && ! LC_ALL=C readelf -l "$(command -v "$1")" 2>/dev/null | grep -q INTERP; }
+is_static() { command -v "$1" >/dev/null && LC_ALL=C ldd "$(command -v "$1")" 2>&1 | grep -qE 'not a dynamic|statically'; }
 
 kubernetes_missing() {
     [ -z "$(kubernetes_impossible)" ] || return 0
@@ -36,9 +36,10 @@ kubernetes_missing() {
 kubernetes_impossible() {
     [ "$(uname -s)" = Linux ] || { echo "it needs Linux" && return 0; }
     [ "$(id -u)" = 0 ] || { echo "it needs root" && return 0; }
-    unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null || { echo "this container may not make namespaces" && return 0; }
-    unshare --mount sh -c 'mount -t tmpfs tmpfs /run' 2>/dev/null || { echo "this container may not mount" && return 0; }
     local name="relay-bed-try$$" why
+    unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null || { echo "this container may not make namespaces" && return 0; }
+    unshare --net --mount sh -c 'mount -t tmpfs tmpfs /run && { ! command -v ip >/dev/null || ip link add probe type veth; }' \
+        >/dev/null 2>&1 || { echo "this container may not mount, or not make interfaces" && return 0; }
     if ! why="$( (make_cgroup "$name") 2>&1)"; then
         echo "this container may not make cgroups (${why##*$'\n'})"
     fi
@@ -127,7 +128,17 @@ kubernetes_link() {
 kubernetes_ready() {
     until_fails 120 node_starts "$1" || true
     [ -f "$1/kubernetes/ready" ] || bed_fail "Kubernetes does not start"
+    reaches_redis "$1" || bed_fail "pods cannot reach this machine at $bed_address; does a firewall hold back what comes in by relaybed*?"
     export RELAY_TEST_KUBECONFIG="$1/kubernetes/admin.kubeconfig"
+}
+
+# Redis, if this bed has it, from within the node.
+reaches_redis() {
+    local place="${RELAY_TEST_POD_REDIS_URL:-}" pid
+    [ -n "$place" ] || return 0
+    place="${place##*@}" pid="$(awk '$1 == "kubernetes" { print $2 }' "$1/servers")"
+    place="${place%%/*}"
+    timeout 10 nsenter -t "$pid" -n bash -c "exec 3<>/dev/tcp/${place/://}" 2>/dev/null
 }
 
 node_starts() { [ ! -f "$1/kubernetes/ready" ] && is_running_server "$1" kubernetes; }
@@ -135,7 +146,7 @@ node_starts() { [ ! -f "$1/kubernetes/ready" ] && is_running_server "$1" kuberne
 # kubernetes_explain DIR: when the node is not up, the end of the log of the server that ended it, or of all.
 kubernetes_explain() {
     local home="$1/kubernetes" log
-    [ ! -f "$home/ready" ] || is_running_server "$1" kubernetes || return 0
+    if [ ! -f "$home/node.log" ] || { [ -f "$home/ready" ] && is_running_server "$1" kubernetes; }; then return 0; fi
     tail -n 5 "$home/node.log" >&2
     for log in "$home/bed"/*.log; do
         if [ -f "$home/failed" ] && [ "$log" != "$home/bed/$(cat "$home/failed").log" ]; then continue; fi

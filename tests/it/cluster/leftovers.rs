@@ -2,13 +2,14 @@
 //! no setting of the machine is another. These beds run beside the one of the tests, as two clones on one machine would.
 
 use crate::support::{Program, from_bed, repository};
-use rustix::process::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use std::collections::BTreeSet;
 use std::fs::{Permissions, read_to_string};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -121,6 +122,16 @@ fn runs(pid: &str) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
+/// Waits for a process' end.
+fn ends(pid: &str) {
+    let raw = Pid::from_raw(pid.parse().expect("a pid")).expect("not zero");
+    // Gone already, when there is none to open.
+    let Ok(process) = pidfd_open(raw, PidfdFlags::empty()) else { return };
+    let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("it is waited for");
+    assert_eq!(ended, 1, "{} stays", name_of(pid));
+}
+
 /// The Kubernetes of the tests' own bed answers.
 fn others_are_well() {
     let mut ask = Command::new(from_bed("RELAY_TEST_KUBECTL"));
@@ -146,11 +157,7 @@ fn with_a_killed_bed_its_kubernetes_ends_and_the_next_bed_clears_the_rest() {
     let traces = Traces::of(&program, before);
     program.signal(Signal::KILL);
     // Nobody is there to end them: the kernel does it.
-    let end = Instant::now() + Duration::from_secs(30);
-    while !traces.running().is_empty() {
-        assert!(Instant::now() < end, "they stay: {:?}", traces.running());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    traces.processes.iter().for_each(|pid| ends(pid));
     let next = bed(within.path(), &["--sweep"]).finish(LIMIT);
     assert!(next.status.success(), "{}", next.errors);
     assert_eq!(traces.left(), Vec::<String>::new(), "{}", next.errors);

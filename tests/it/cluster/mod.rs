@@ -1,5 +1,12 @@
 //! What needs a Kubernetes. Where the bed has none, `make test` leaves these tests out by name and says why.
 
 mod chart;
+mod faults;
+mod installed;
+mod kubectl;
 mod leftovers;
+mod main_job;
 mod node;
+mod rows;
+mod servers;
+mod wishes;

@@ -99,9 +99,10 @@ fn what_is_absent_is_not_written() {
 
 #[test]
 fn long_lists_are_counted_and_long_texts_marked() {
-    let status = full(&"é".repeat(5_000), 50, json!({})).fitted();
+    let status = full("é", 50, json!({})).fitted();
     assert_eq!((status.awaiting.len(), status.more_awaiting), (20, Some(30)));
     assert_eq!((status.failures.len(), status.more_failures), (20, Some(32)));
+    let status = full(&"é".repeat(5_000), 1, json!({})).fitted();
     let message = status.failures[0].message.as_deref().expect("a message");
     assert!(message.ends_with("é…"), "{message}");
     assert_eq!(shortened("abc", 3), "abc");
@@ -114,7 +115,7 @@ fn large_outputs_are_left_out_and_that_is_said() {
     assert_eq!(status.outputs, None);
     assert_eq!(
         status.outputs_note.as_deref(),
-        Some("the outputs have 20010 bytes, and 16384 are shown at most")
+        Some("the outputs have 20010 bytes; 16384 bytes and 256 fields are shown at most")
     );
 }
 
