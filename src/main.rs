@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             cli::Verb::Run(args) => run(*args).await,
             cli::Verb::Logs(args) => cli::logs::show(*args).await,
             cli::Verb::Operator(args) => run_operator(*args).await,
+            cli::Verb::Crds(args) => cli::crds::show(&args),
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
             cli::Verb::Worker(args) => told(wiring::worker::run(&args).await),
             cli::Verb::Install(_) | cli::Verb::Probe(_) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! What people type and what they read. One file a verb.
 
 pub mod connections;
+pub mod crds;
 pub mod logs;
 pub mod migrate;
 pub mod operator;
@@ -22,6 +23,7 @@ pub enum Verb {
     Run(Box<run::Args>),
     Logs(Box<logs::Args>),
     Operator(Box<operator::Args>),
+    Crds(crds::Args),
     /// Bring a database to the schema that this relay needs, or back
     #[command(subcommand)]
     Migrate(migrate::Verb),

@@ -130,7 +130,7 @@ pub enum Outcome {
     },
     /// Anything else but a cancel.
     Failed {
-        /// For `retry.on`.
+        /// For `retry.onlyOn`.
         kind: FailureKind,
         /// Were its outputs at fault?
         output_invalid: bool,

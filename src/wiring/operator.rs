@@ -1,17 +1,15 @@
 //! `relay operator`: what a cluster's one leader, and those who stand by to follow it, are made of.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::Router;
-use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use relay::api::{
     self,
     health::{self, Check, Health, Ping},
-    logs::Settled,
     probes,
     serve::{Bounds, serve},
 };
@@ -72,7 +70,16 @@ impl House {
         self.look_after(crew, Check::Database, ping_of(store.clone()));
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
         self.open_api(crew, door, store.clone(), feed.clone());
-        let queue: Arc<dyn relay::queue::Queue> = Arc::new(relay::queue::memory::MemoryQueue::default());
+        let queue = crew.meanwhile(stores::queue(&self.args, &self.clock, &self.health)).await?;
+        let asked = queue.clone();
+        self.look_after(
+            crew,
+            Check::Redis,
+            Arc::new(move || {
+                let queue = asked.clone();
+                Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
+            }),
+        );
         let outlook = Arc::new(Outlook::default());
         let holder = holder();
         let params = || Params {

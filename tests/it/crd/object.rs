@@ -81,6 +81,17 @@ fn a_wrong_workflow_is_told_in_the_words_of_a_file() {
 }
 
 #[test]
+fn what_has_no_lines_is_told_by_its_path() {
+    let spec = json!({"tasks": [{"name": "a"}, {"name": "b"}], "finally": [{"name": "b"}]});
+    assert_eq!(
+        lines(workflow_of(&live("Workflow", "w", &spec)).expect_err("refused")),
+        [
+            "spec.finally[0].name: a second task called \"b\", the first is spec.tasks[1].name; names are unique over tasks and finally: rename one"
+        ]
+    );
+}
+
+#[test]
 fn findings_of_many_tasks_come_in_their_order() {
     let tasks: Vec<Value> = (0..12).map(|n| json!({"name": format!("t{n}"), "when": "1 +"})).collect();
     let findings = workflow_of(&live("Workflow", "w", &json!({"tasks": tasks}))).expect_err("refused");

@@ -97,7 +97,7 @@ fn missing_fields_tell_what_they_are_for() {
         &[
             "7:7: spec.tasks[0].name: this field is required; add name: its name, unique over tasks and finally",
             "8:26: spec.tasks[1].forEach.from: this field is required; add from: a CEL expression that gives the list",
-            "8:42: spec.tasks[1].retry.limit: this field is required; add limit: attempts after the first",
+            "8:42: spec.tasks[1].retry.limit: this field is required; add limit: how many attempts are made after the first",
         ],
     );
     refused(
