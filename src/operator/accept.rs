@@ -1,6 +1,6 @@
 //! Whether a Run is accepted: a table of what its object says and what its Workflow is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -82,12 +82,15 @@ pub fn accept(id: &RunId, run: &RunObject, found: &Found, now: Timestamp) -> Acc
             row.error = Some(said(&findings));
         }
     }
-    if matches!(run.desired, DesiredState::Cancelled | DesiredState::CancelledRunFinally)
-        && !row.status.is_final()
-    {
-        // It was cancelled before it began, so there is nothing for finally tasks to clean up.
-        row.status = RunStatus::Cancelled;
-        row.reason = Some(Reason::Cancelled);
+    match run.desired {
+        _ if row.status.is_final() => {}
+        DesiredState::Running => {}
+        // Paused, nothing starts before the cancel with its finally tasks is said.
+        DesiredState::Paused | DesiredState::CancelledRunFinally => row.paused_at = Some(now),
+        DesiredState::Cancelled => {
+            row.status = RunStatus::Cancelled;
+            row.reason = Some(Reason::Cancelled);
+        }
     }
     if row.status.is_final() {
         row.finished_at = Some(now);
@@ -112,6 +115,8 @@ fn born(id: &RunId, run: &RunObject, definition: &Definition, now: Timestamp) ->
         started_at: now,
         finally_at: None,
         finished_at: None,
+        paused_at: None,
+        paused_for: Duration::ZERO,
     }
 }
 

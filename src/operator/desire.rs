@@ -11,6 +11,10 @@ pub enum Act {
         /// Do they run?
         finally: bool,
     },
+    /// Start nothing new.
+    Pause,
+    /// Go on.
+    Resume,
 }
 
 /// What is to be done, and what the user should know of it.
@@ -22,18 +26,23 @@ pub struct Desire {
     pub note: Option<&'static str>,
 }
 
-/// Compares. A cancel is never taken back.
+/// Compares. A cancel is never taken back, and a run that is being stopped is not paused.
 pub fn desire(desired: DesiredState, view: &RunView) -> Desire {
-    let cancelled = view.row.stop.as_ref().filter(|stop| stop.reason == Reason::Cancelled);
     let act = |act| Desire { act: Some(act), note: None };
+    let note = |note| Desire { act: None, note: Some(note) };
+    let paused = view.row.paused_at.is_some();
+    let stop = view.row.stop.as_ref();
+    let cancelled = stop.filter(|stop| stop.reason == Reason::Cancelled);
     match (desired, cancelled) {
         (DesiredState::Cancelled, None) => act(Act::Cancel { finally: false }),
-        (DesiredState::Cancelled, Some(stop)) if stop.finally => act(Act::Cancel { finally: false }),
+        (DesiredState::Cancelled, Some(cancel)) if cancel.finally => act(Act::Cancel { finally: false }),
         (DesiredState::CancelledRunFinally, None) => act(Act::Cancel { finally: true }),
         (DesiredState::Running | DesiredState::Paused, Some(_)) => {
-            Desire { act: None, note: Some("a cancel is final: desiredState does not take it back") }
+            note("a cancel is final: desiredState does not take it back")
         }
-        (DesiredState::Cancelled | DesiredState::CancelledRunFinally, Some(_))
-        | (DesiredState::Running | DesiredState::Paused, None) => Desire::default(),
+        (DesiredState::Paused, None) if stop.is_some() => note("it is being stopped, and so is not paused"),
+        (DesiredState::Paused, None) if !paused => act(Act::Pause),
+        (DesiredState::Running, None) if paused => act(Act::Resume),
+        _ => Desire::default(),
     }
 }

@@ -60,6 +60,8 @@ pub(super) async fn follow(kit: &Kit, id: &RunId, object: &Object, view: RunView
 async fn act_on(kit: &Kit, id: &RunId, act: Act) -> Result<(), Trouble> {
     answered(match act {
         Act::Cancel { finally } => kit.handle.cancel(id.clone(), finally).await,
+        Act::Pause => kit.handle.pause(id.clone()).await,
+        Act::Resume => kit.handle.resume(id.clone()).await,
     })
 }
 

@@ -113,6 +113,8 @@ async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), 
             kit.book.change(id, |page| page.desired = Some(desired));
             submitted(kit, id, kit.handle.submit(*submission).await)?;
             kit.definitions.leave(&workflow, at);
+            // What its user wants beyond being run follows now.
+            kit.run_work.push(at.clone());
             Ok(())
         }
     }

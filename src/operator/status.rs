@@ -218,6 +218,9 @@ fn live(telling: &Telling<'_>, view: &RunView) -> (&'static str, String) {
         }
         None => {}
     }
+    if view.row.paused_at.is_some() {
+        return ("Paused", format!("nothing new starts until desiredState is Running; {progress}"));
+    }
     if let Some(asking) = view.askings.first() {
         let more = view.askings.len() - 1 + view.more_askings as usize;
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 use jiff::Timestamp;
 
 use crate::conductor::Demand;
-use crate::crd::Pool;
+use crate::crd::pool::Pool;
 use crate::model::time::later;
 
 /// What is seen of a pool's workers.
