@@ -19,6 +19,8 @@ pub mod link;
 pub mod local;
 pub mod model;
 #[cfg(feature = "full")]
+pub mod operator;
+#[cfg(feature = "full")]
 pub mod queue;
 #[cfg(feature = "full")]
 pub mod store;

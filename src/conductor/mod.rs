@@ -37,6 +37,7 @@ use crate::model::{
 use crate::queue::{Queue, QueueError};
 use crate::store::{Revision, Store, StoreError};
 
+pub use crate::engine::outline;
 pub use inbox::{DecideError, Handle, LiveRun, Submission, SubmitError, Verdict};
 pub use logs::{LogPump, Pumped};
 pub use outlook::{Demand, Demands, Mark, Outlook};

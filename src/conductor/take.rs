@@ -26,7 +26,7 @@ impl Conductor {
                 Answer::Decide(self.ask(draft, run, event.clone()))
             }
             Input::Message(Message::Decide(verdict, _)) => Answer::Decide(self.decide(draft, verdict)),
-            Input::Message(Message::View(..) | Message::Live(_)) => Answer::None,
+            Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => Answer::None,
             Input::Report(at, report) => {
                 draft.read = draft.read.max(Some(*at));
                 self.report(draft, *at, report);

@@ -39,4 +39,4 @@ pub use finding::{Finding, Findings};
 pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, compile, load};
 pub use object::{PoolObject, RunObject, params_of, pool_of, run_of, workflow_of};
 pub use params::{Overrides, resolve};
-pub use revision::revision;
+pub use revision::{UNHASHED, revision};
