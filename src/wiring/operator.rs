@@ -16,8 +16,9 @@ use relay::api::{
 };
 use relay::cli::operator::Args;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Limits, Outlook, Params};
-use relay::feed::{self, Feed, memory::MemoryFeed};
+use relay::conductor::{Adopt, Compile, Limits, LogPump, Outlook, Params};
+use relay::feed::{self, Feed, memory::MemoryFeed, redis::RedisLogs};
+use relay::link::RedisSettings;
 use relay::model::ids::ShardId;
 use relay::operator::{self, Operator};
 use relay::store::Store;
@@ -101,6 +102,7 @@ impl House {
         let Some(leading) = crew.meanwhile(leading).await? else { return Ok(()) };
         let handle = leading.handle.clone();
         crew.start(Part::Conductor, leading.end());
+        self.pump_logs(crew, store.clone(), feed.clone())?;
         self.watch(
             crew,
             Operator::new(operator::Params {
@@ -116,6 +118,19 @@ impl House {
             }),
         );
         Err(crew.next_end().await)
+    }
+
+    /// Carries lines from workers to the store. One process does, the one that leads.
+    fn pump_logs(&self, crew: &mut Crew, store: Arc<dyn Store>, feed: Arc<dyn Feed>) -> anyhow::Result<()> {
+        let stream = Arc::new(RedisLogs::new(&RedisSettings::new(&self.args.redis_url)?)?);
+        let (clock, compile) = (self.clock.clone(), self.compile.clone());
+        let pump = LogPump { stream, store, feed, clock, compile };
+        let stop = self.stages.serving.clone();
+        crew.start(Part::LogPump, async move {
+            pump.run(stop).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Watches the cluster's objects, and tells when all of them have been seen.
