@@ -16,8 +16,8 @@ use relay::api::{
 };
 use relay::cli::operator::Args;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Limits, Outlook, Params};
-use relay::feed::{self, Feed, memory::MemoryFeed};
+use relay::conductor::{Adopt, Compile, Limits, LogPump, Outlook, Params};
+use relay::feed::{self, Feed, memory::MemoryFeed, redis::RedisLogs};
 use relay::link::{RedisSettings, worker_url};
 use relay::model::ids::ShardId;
 use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
@@ -111,6 +111,7 @@ impl House {
             workers.run(stop).await;
             Ok(())
         });
+        self.pump_logs(crew, store.clone(), feed.clone())?;
         self.watch(
             crew,
             Operator::new(operator::Params {
@@ -153,6 +154,19 @@ impl House {
             access: Access { secret, url_for: Arc::new(url_for) },
             instance: instance(),
         }))
+    }
+
+    /// Carries lines from workers to the store. One process does, the one that leads.
+    fn pump_logs(&self, crew: &mut Crew, store: Arc<dyn Store>, feed: Arc<dyn Feed>) -> anyhow::Result<()> {
+        let stream = Arc::new(RedisLogs::new(&RedisSettings::new(&self.args.redis_url)?)?);
+        let (clock, compile) = (self.clock.clone(), self.compile.clone());
+        let pump = LogPump { stream, store, feed, clock, compile };
+        let stop = self.stages.serving.clone();
+        crew.start(Part::LogPump, async move {
+            pump.run(stop).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Watches the cluster's objects, and tells when all of them have been seen.
