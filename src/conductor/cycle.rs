@@ -29,9 +29,9 @@ pub(super) enum Input {
     Tick(RunId),
     /// The next chunk of a forEach.
     Expand(RunId, TaskKey),
-    /// The queue took a job back.
+    /// A job was taken back, and nobody has seen it.
     Removed(JobId),
-    /// The queue was to take a job back, and does not have it.
+    /// A job was taken back, or was to be, and a worker may have seen it.
     Forgotten(JobId),
     /// A job that nobody holds, or whose worker is gone.
     Lost(JobId),

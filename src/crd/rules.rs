@@ -26,7 +26,6 @@ struct Rule {
 const INVALID: &str = "FieldValueInvalid";
 const FORBIDDEN: &str = "FieldValueForbidden";
 const REQUIRED: &str = "FieldValueRequired";
-const DUPLICATE: &str = "FieldValueDuplicate";
 
 fn rule(
     place: impl Into<String>,
@@ -70,7 +69,7 @@ fn at<'a>(schema: &'a mut Json, place: &str) -> &'a mut Json {
 
 /// Longer names are no labels.
 fn short_name() -> Rule {
-    let message = "63 characters are allowed: shorten it";
+    let message = "the name may have 63 characters: shorten it";
     rule("", ".metadata.name", INVALID, "size(self.metadata.name) <= 63", message)
 }
 
@@ -90,7 +89,7 @@ fn workflow() -> Vec<Rule> {
         rule(
             "spec",
             ".finally",
-            DUPLICATE,
+            INVALID,
             apart,
             "names are unique over tasks and finally: rename one of the two tasks",
         ),
@@ -170,7 +169,13 @@ fn task(place: &str) -> Vec<Rule> {
 fn retry(place: &str) -> Vec<Rule> {
     let wait = |field: &str| {
         let longest = "duration(self) <= duration('24h')";
-        rule(format!("{place}.{field}"), None, INVALID, longest, "24h is the most")
+        rule(
+            format!("{place}.{field}"),
+            None,
+            INVALID,
+            longest,
+            "write a duration such as 500ms or 10s, of 24h at most",
+        )
     };
     vec![
         rule(
@@ -185,7 +190,7 @@ fn retry(place: &str) -> Vec<Rule> {
             ".maxDelay",
             INVALID,
             "!has(self.delay) || !has(self.maxDelay) || duration(self.delay) <= duration(self.maxDelay)",
-            "it is shorter than delay: make maxDelay the longer one",
+            "maxDelay is shorter than delay: make maxDelay the longer one",
         ),
         wait("delay"),
         wait("maxDelay"),
@@ -216,7 +221,7 @@ fn pool() -> Vec<Rule> {
             INVALID,
             name,
             format!(
-                "{POOL_NAME} lower-case letters, digits and - are allowed: tasks name it, and so is its Deployment"
+                "the name may have {POOL_NAME} lower-case letters, digits and -, from and to a letter or digit"
             ),
         ),
         rule(
@@ -224,14 +229,16 @@ fn pool() -> Vec<Rule> {
             ".minReplicas",
             INVALID,
             format!("!has(self.minReplicas) || self.minReplicas <= {most}"),
-            format!("it is more than maxReplicas, which is {MAX_REPLICAS} when absent: raise maxReplicas"),
+            format!(
+                "minReplicas is more than maxReplicas, which is {MAX_REPLICAS} when absent: raise maxReplicas"
+            ),
         ),
         rule(
             "spec.scaleDownDelay",
             None,
             INVALID,
             "duration(self) <= duration('8760h')",
-            "8760h, a year, is the most",
+            "write a duration such as 30s or 5m, of 8760h (a year) at most",
         ),
     ]
 }
@@ -244,7 +251,7 @@ fn bound(place: impl Into<String>) -> Rule {
         None,
         INVALID,
         bounds,
-        "more than nothing, and 8760h, a year, at most: leave it out for no bound",
+        "write a duration such as 30s, 10m or 1h30m, of 8760h (a year) at most: leave it out for no bound",
     )
 }
 

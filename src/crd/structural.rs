@@ -5,6 +5,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::crd::limits::{IDENTIFIER, TASK_NAME};
 
+/// Marks a value whose fields are not known.
+const FREE: &str = "x-kubernetes-preserve-unknown-fields";
+
 /// Makes a schema of Rust types structural, in place.
 pub(super) fn structural(schema: &mut Json) {
     let Some(node) = schema.as_object_mut() else { return };
@@ -15,6 +18,9 @@ pub(super) fn structural(schema: &mut Json) {
     bounded(node);
     if node.get("type").is_some_and(|kind| kind == "array") {
         listed(node);
+    }
+    if node.get("type").is_some_and(|kind| kind == "object") && is_free(node) {
+        node.insert("x-kubernetes-map-type".to_string(), json!("atomic"));
     }
     for key in ["items", "additionalProperties"] {
         node.get_mut(key).into_iter().for_each(structural);
@@ -31,6 +37,12 @@ fn bounded(node: &mut Map<String, Json>) {
         _ => return,
     };
     node.entry("maxLength").or_insert(json!(implied));
+}
+
+/// An object with any fields is written as a whole: else the record of owners is as deep as what somebody puts in it.
+fn is_free(node: &Map<String, Json>) -> bool {
+    let free = |node: &Json| node.get(FREE) == Some(&Json::Bool(true));
+    node.get(FREE).is_some_and(Json::is_boolean) || node.get("additionalProperties").is_some_and(free)
 }
 
 /// How a list is merged and whether its elements are told apart. Elements with names are one each: what stands inside

@@ -110,8 +110,7 @@ impl Object {
     /// What is kept of an object; none for one without a name or a uid, which no server sends.
     pub fn of(object: DynamicObject) -> Option<Object> {
         let DynamicObject { metadata, data, .. } = object;
-        let name =
-            ObjectName { namespace: metadata.namespace.unwrap_or_default(), name: metadata.name? };
+        let name = ObjectName { namespace: metadata.namespace.unwrap_or_default(), name: metadata.name? };
         let uid = metadata.uid?;
         let labels: Map<String, Json> =
             metadata.labels.into_iter().flatten().map(|(key, value)| (key, Json::from(value))).collect();
@@ -226,7 +225,12 @@ impl Cluster {
     }
 
     /// Changes the status of an object; gives the object as it is then.
-    pub async fn patch_status(&self, kind: Kind, name: &ObjectName, patch: &Json) -> Result<Object, ApiError> {
+    pub async fn patch_status(
+        &self,
+        kind: Kind,
+        name: &ObjectName,
+        patch: &Json,
+    ) -> Result<Object, ApiError> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(patch);
         let object = within(self.of(kind, name).patch_status(&name.name, &params, &patch)).await?;

@@ -73,7 +73,8 @@ fn read(line: &str) -> Result<Word, &'static str> {
     };
     let digits = !asking.is_empty() && asking.bytes().all(|byte| byte.is_ascii_digit());
     let asking = asking.parse::<u32>().ok().filter(|number| digits && *number > 0);
-    let asking = asking.ok_or("its second word must be the number of the asking, as status.awaiting shows it")?;
+    let asking =
+        asking.ok_or("its second word must be the number of the asking, as status.awaiting shows it")?;
     let user = parts.next().and_then(decoded);
     let user = user.filter(|user| !user.is_empty() && user.chars().count() <= USER_CHARS);
     let user = user.filter(|user| !user.chars().any(char::is_control));

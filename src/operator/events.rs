@@ -50,7 +50,8 @@ impl Told {
 
 /// What happened to a Run between two statuses of it.
 pub fn of_run(before: &RunStatus, now: &RunStatus) -> Vec<Told> {
-    let (state, message) = (now.state.as_deref().unwrap_or_default(), now.message.clone().unwrap_or_default());
+    let (state, message) =
+        (now.state.as_deref().unwrap_or_default(), now.message.clone().unwrap_or_default());
     if finished(&now.conditions) {
         return if finished(&before.conditions) { Vec::new() } else { vec![ending(state, now, message)] };
     }
@@ -59,7 +60,8 @@ pub fn of_run(before: &RunStatus, now: &RunStatus) -> Vec<Told> {
         let revision = now.revision.as_deref().unwrap_or_default();
         told.push(Told::normal("Started", "", format!("accepted as {revision}")));
     }
-    let known = |task: &str, asking: u32| before.awaiting.iter().any(|a| a.task == task && a.asking == asking);
+    let known =
+        |task: &str, asking: u32| before.awaiting.iter().any(|a| a.task == task && a.asking == asking);
     for asking in now.awaiting.iter().filter(|asking| !known(&asking.task, asking.asking)) {
         let command = asking.command.as_deref().unwrap_or_default();
         let question = asking.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
@@ -69,7 +71,9 @@ pub fn of_run(before: &RunStatus, now: &RunStatus) -> Vec<Told> {
     let fresh: Vec<_> = now
         .failures
         .iter()
-        .filter(|failure| !before.failures.iter().any(|old| old.task == failure.task && old.item == failure.item))
+        .filter(|failure| {
+            !before.failures.iter().any(|old| old.task == failure.task && old.item == failure.item)
+        })
         .collect();
     if let Some(first) = fresh.first() {
         let more = if fresh.len() > 1 { format!(", and {} more", fresh.len() - 1) } else { String::new() };
@@ -104,7 +108,8 @@ fn ending(state: &str, now: &RunStatus, message: String) -> Told {
         _ => {
             let refused = now.conditions.iter().any(|known| known.reason == "InvalidParams");
             // Findings repeat what was given, and values do not belong into Events.
-            let note = if refused { "its params were refused: see status.message".to_owned() } else { message };
+            let note =
+                if refused { "its params were refused: see status.message".to_owned() } else { message };
             Told::warning("Failed", "", note)
         }
     }

@@ -17,8 +17,7 @@ use crate::operator::status::said_by;
 use crate::operator::{Kit, Trouble};
 
 /// Said of a spec that changed after the Run was accepted.
-const IGNORED: &str =
-    "workflowRef and params are read once: what was changed after the Run was accepted is ignored; create a new Run";
+const IGNORED: &str = "workflowRef and params are read once: what was changed after the Run was accepted is ignored; create a new Run";
 
 /// Brings a live run to what its object says.
 pub(super) async fn follow(kit: &Kit, id: &RunId, object: &Object, view: RunView) -> Result<(), Trouble> {
@@ -70,9 +69,8 @@ async fn act_on(kit: &Kit, id: &RunId, act: Act) -> Result<(), Trouble> {
 fn answered(answer: Result<(), DecideError>) -> Result<(), Trouble> {
     match answer {
         Err(DecideError::Stopped) => Err(Trouble::NotLeading),
-        Ok(()) | Err(DecideError::NoSuchRun(_) | DecideError::NoSuchTask { .. } | DecideError::Refused(_)) => {
-            Ok(())
-        }
+        Ok(())
+        | Err(DecideError::NoSuchRun(_) | DecideError::NoSuchTask { .. } | DecideError::Refused(_)) => Ok(()),
     }
 }
 
@@ -92,12 +90,7 @@ fn tell_ignored(kit: &Kit, object: &Object) {
 }
 
 /// Hears what people say in annotations; gives what of it decided nothing.
-async fn listen(
-    kit: &Kit,
-    id: &RunId,
-    object: &Object,
-    view: &RunView,
-) -> Result<Vec<Disregarded>, Trouble> {
+async fn listen(kit: &Kit, id: &RunId, object: &Object, view: &RunView) -> Result<Vec<Disregarded>, Trouble> {
     let lines = approvals::lines(&object.annotations);
     let page = kit.book.page(id);
     let (decided, before) = page.map(|page| (page.decided, page.disregarded)).unwrap_or_default();
@@ -166,12 +159,16 @@ async fn decide(
             let who = said_by(&word.user, false);
             let note = word.note.map(|note| format!(": {note}")).unwrap_or_default();
             let told = match word.decision {
-                Decision::Approved => {
-                    Told::normal("Approved", &line.task, format!("task {} was approved by {who}{note}", line.task))
-                }
-                Decision::Rejected => {
-                    Told::warning("Rejected", &line.task, format!("task {} was rejected by {who}{note}", line.task))
-                }
+                Decision::Approved => Told::normal(
+                    "Approved",
+                    &line.task,
+                    format!("task {} was approved by {who}{note}", line.task),
+                ),
+                Decision::Rejected => Told::warning(
+                    "Rejected",
+                    &line.task,
+                    format!("task {} was rejected by {who}{note}", line.task),
+                ),
             };
             kit.herald.tell(&object.reference(Kind::Run), told);
             Ok(None)
@@ -188,7 +185,11 @@ fn tell_disregarded(kit: &Kit, object: &Object, before: &[Disregarded], now: &[D
     if let Some(first) = fresh.next() {
         let more = fresh.count();
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        let note = format!("approval `{}` of task {} decides nothing: {}{more}", first.value, first.task, first.reason);
-        kit.herald.tell(&object.reference(Kind::Run), Told::warning("ApprovalDisregarded", &first.task, note));
+        let note = format!(
+            "approval `{}` of task {} decides nothing: {}{more}",
+            first.value, first.task, first.reason
+        );
+        kit.herald
+            .tell(&object.reference(Kind::Run), Told::warning("ApprovalDisregarded", &first.task, note));
     }
 }

@@ -22,6 +22,7 @@ mod runs;
 pub mod status;
 pub mod watch;
 pub mod work;
+pub mod workers;
 mod workflows;
 mod writer;
 
@@ -216,7 +217,10 @@ impl Operator {
         tokio::join!(
             watch::follow(&kit.cluster, Kind::Workflow, &kit.workflows, stop, |change| kit.workflow(change)),
             watch::follow(&kit.cluster, Kind::Run, &kit.runs, stop, |change| kit.run(change)),
-            work::drive(&kit.workflow_work, WORKFLOWS_AT_ONCE, stop, |name| workflows::look(kit.clone(), name)),
+            work::drive(&kit.workflow_work, WORKFLOWS_AT_ONCE, stop, |name| workflows::look(
+                kit.clone(),
+                name
+            )),
             work::drive(&kit.run_work, RUNS_AT_ONCE, stop, |at| runs::look(kit.clone(), at)),
             marks(kit, stop),
             orphans(kit, stop),

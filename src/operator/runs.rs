@@ -149,7 +149,9 @@ async fn gone(kit: &Arc<Kit>, id: &RunId, at: &RunRef) -> Result<(), Trouble> {
         return Err(Trouble::Unsettled);
     }
     match kit.handle.cancel(id.clone(), false).await {
-        Ok(()) => tracing::info!(run.id = %id, run.name = %at.name, "A run is cancelled: its Run was deleted"),
+        Ok(()) => {
+            tracing::info!(run.id = %id, run.name = %at.name, "A run is cancelled: its Run was deleted")
+        }
         Err(DecideError::Stopped) => return Err(Trouble::NotLeading),
         // It ended before, or was never accepted.
         Err(DecideError::NoSuchRun(_) | DecideError::NoSuchTask { .. } | DecideError::Refused(_)) => {}

@@ -68,13 +68,8 @@ pub fn of(telling: &Telling<'_>) -> RunStatus {
     for note in telling.notes {
         standing.message = format!("{}; {note}", standing.message);
     }
-    let conditions = conditions::of_run(
-        succeeded,
-        &standing,
-        telling.generation,
-        &telling.before.conditions,
-        telling.now,
-    );
+    let conditions =
+        conditions::of_run(succeeded, &standing, telling.generation, &telling.before.conditions, telling.now);
     let status = RunStatus {
         observed_generation: Some(telling.generation),
         position: telling.before.position,
@@ -183,19 +178,14 @@ fn standing(telling: &Telling<'_>) -> (&'static str, ConditionStatus, Standing) 
     };
     if let Some(why) = &view.aside {
         let message = format!("it cannot go on: {why}");
-        let standing =
-            Standing { reason: "SetAside".to_owned(), message, reconciling: false, stalled: true };
+        let standing = Standing { reason: "SetAside".to_owned(), message, reconciling: false, stalled: true };
         return ("SetAside", ConditionStatus::Unknown, standing);
     }
     match view.row.status {
         RunState::Queued | RunState::Running => {
             let (state, message) = live(telling, view);
             let reason = state.to_owned();
-            (
-                state,
-                ConditionStatus::Unknown,
-                Standing { reason, message, reconciling: true, stalled: false },
-            )
+            (state, ConditionStatus::Unknown, Standing { reason, message, reconciling: true, stalled: false })
         }
         status => {
             let state = match status {
@@ -205,8 +195,7 @@ fn standing(telling: &Telling<'_>) -> (&'static str, ConditionStatus, Standing) 
             };
             let failed = state == "Failed";
             let reason = view.row.reason.filter(|_| state != "Succeeded").map_or(state, Reason::as_str);
-            let succeeded =
-                if state == "Succeeded" { ConditionStatus::True } else { ConditionStatus::False };
+            let succeeded = if state == "Succeeded" { ConditionStatus::True } else { ConditionStatus::False };
             let message = ended(view, state);
             let standing =
                 Standing { reason: reason.to_owned(), message, reconciling: false, stalled: failed };
@@ -224,7 +213,9 @@ fn live(telling: &Telling<'_>, view: &RunView) -> (&'static str, String) {
             let finally = if stop.finally { ", then its finally tasks run" } else { "" };
             return ("Cancelling", format!("it is being cancelled{finally}; {progress}"));
         }
-        Some(stop) => return ("Running", format!("it is being stopped: {}; {progress}", stop.reason.sentence())),
+        Some(stop) => {
+            return ("Running", format!("it is being stopped: {}; {progress}", stop.reason.sentence()));
+        }
         None => {}
     }
     if view.row.paused_at.is_some() {

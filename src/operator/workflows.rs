@@ -99,14 +99,11 @@ pub fn status(
     now: jiff::Timestamp,
 ) -> WorkflowStatus {
     let (reason, message) = match read {
-        Ok(manifest) => {
-            ("Valid".to_owned(), format!("Runs get revision {}", manifest.workflow.id))
-        }
+        Ok(manifest) => ("Valid".to_owned(), format!("Runs get revision {}", manifest.workflow.id)),
         Err(findings) => ("Invalid".to_owned(), said(findings)),
     };
     let standing = Standing { reason, message, reconciling: false, stalled: read.is_err() };
-    let conditions =
-        conditions::of_workflow(read.is_ok(), &standing, generation, &before.conditions, now);
+    let conditions = conditions::of_workflow(read.is_ok(), &standing, generation, &before.conditions, now);
     let revision = read.as_ref().ok().map(|manifest| manifest.workflow.id.to_string());
     WorkflowStatus { observed_generation: Some(generation), revision, conditions }.fitted()
 }

@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::crd::schema::Kind;
 use crate::crd::status::{RunStatus, status_of};
 use crate::model::{ids::RunId, time::later};
+use crate::operator::Kit;
 use crate::operator::api::{ApiError, Object};
 use crate::operator::book::{Known, Page};
 use crate::operator::conditions::finished;
 use crate::operator::desk::{Desk, Lane};
 use crate::operator::events;
 use crate::operator::status::{self, Story, Telling};
-use crate::operator::Kit;
 
 /// Writes on their way at a time.
 const AT_ONCE: usize = 16;

@@ -9,6 +9,7 @@ mod examples;
 mod feed;
 mod generated;
 mod infra;
+mod leadership;
 mod migrate;
 mod queue;
 mod readme;

@@ -190,7 +190,7 @@ fn crds_come_with_the_chart_stay_behind_it_and_can_be_left_out() {
     }
     let committed =
         |name: &str| objects(&crate::support::read(&format!("crds/{name}.yaml"))).remove(0)["spec"].clone();
-    assert_eq!(crds[0]["spec"], committed("run"));
+    assert_eq!(crds[0]["spec"], of_file("run"));
     let gone = objects(&rendered(&["--set", "crds.keep=false"]));
     for crd in of_kind(&gone, "CustomResourceDefinition") {
         assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], Value::Null);

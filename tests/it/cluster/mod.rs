@@ -1,6 +1,7 @@
 //! What needs a Kubernetes. Where the bed has none, `make test` leaves these tests out by name and says why.
 
 mod chart;
+mod crds;
 mod faults;
 mod installed;
 mod kubectl;

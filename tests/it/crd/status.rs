@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use relay::crd::definition::definition;
+use relay::crd::schema::Kind;
 use relay::crd::status::{
     Awaiting, Condition, ConditionStatus, Disregarded, Failed, Fitted, RunStatus, STATUS_BYTES_MAX,
     TaskCounts, WorkerPoolStatus, WorkflowStatus, shortened, status_of,
@@ -160,6 +162,12 @@ proptest! {
         let status = full(&sign.to_string().repeat(length), listed, json!({"all": "y".repeat(outputs)}));
         let fitted = status.fitted();
         prop_assert!(written(&fitted).len() <= STATUS_BYTES_MAX);
+        // What the API server refuses would be written again and again.
+        let schema = &definition(Kind::Run)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        let validator = jsonschema::validator_for(schema).expect("a schema");
+        let json = serde_json::to_value(&fitted).expect("JSON");
+        let refused: Vec<String> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
+        prop_assert!(refused.is_empty(), "{:?}", refused);
         prop_assert_eq!(fitted.clone().fitted(), fitted);
     }
 }

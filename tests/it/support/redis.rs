@@ -17,8 +17,12 @@ use super::{jobs::POOL, redis_url};
 /// The bed's Redis, with keys that no other test has.
 pub fn settings(presence: Duration) -> RedisSettings {
     let prefix = format!("relay-test-{}", uuid::Uuid::now_v7().simple());
-    let settings = RedisSettings::new(&redis_url()).and_then(|s| s.with_prefix(&prefix)).expect("settings");
-    RedisSettings { presence, ..settings }
+    let mut settings =
+        RedisSettings::new(&redis_url()).and_then(|s| s.with_prefix(&prefix)).expect("settings");
+    settings.presence = presence;
+    // These keys are new: nobody can hold anything.
+    settings.announce = Duration::ZERO;
+    settings
 }
 
 /// Workers of any name and pool, each with connections of its own: a worker of no known pool is of the usual one.

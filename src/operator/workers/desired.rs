@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::crd::PoolObject;
-use crate::operator::pools::overlay::laid_over;
+use crate::operator::workers::overlay::laid_over;
 
 /// Labels of everything that belongs to a pool, besides the pool's own.
 pub const SELECTOR: &str = "app.kubernetes.io/managed-by=relay,app.kubernetes.io/name=relay-worker";
