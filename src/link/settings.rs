@@ -28,6 +28,8 @@ pub struct RedisSettings {
     pub answer: Duration,
     /// A worker counts as present so long after its last beat.
     pub presence: Duration,
+    /// After Redis lost its content, workers have so long to tell what they hold.
+    pub announce: Duration,
     /// Blocked waits are begun anew after so long; whatever was missed is seen then.
     pub look: Duration,
 }
@@ -42,6 +44,7 @@ impl RedisSettings {
             connect: Duration::from_secs(5),
             answer: Duration::from_secs(5),
             presence: Duration::from_secs(30),
+            announce: Duration::from_secs(30),
             look: Duration::from_secs(10),
         })
     }

@@ -22,6 +22,7 @@ mod runs;
 pub mod status;
 pub mod watch;
 pub mod work;
+pub mod workers;
 mod workflows;
 mod writer;
 

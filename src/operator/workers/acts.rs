@@ -73,7 +73,9 @@ pub(super) async fn deployment(
         let same = applied == wanted;
         match told {
             // Somebody else has changed it when its generation is newer than ours.
-            Some(told) if same && told.uid == own.uid && told.generation == own.generation => return Ok(told),
+            Some(told) if same && told.uid == own.uid && told.generation == own.generation => {
+                return Ok(told);
+            }
             Some(told) if same && told.uid == own.uid && told.generation < own.generation => return Ok(own),
             None if same => return Ok(own),
             _ => {}

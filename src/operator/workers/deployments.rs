@@ -60,7 +60,11 @@ impl Live {
         let failure = failure.filter(|c| c.type_ == "ReplicaFailure" && c.status == "True");
         Live {
             uid: deployment.metadata.uid.clone().unwrap_or_default(),
-            owner: deployment.owner_references().iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone()),
+            owner: deployment
+                .owner_references()
+                .iter()
+                .find(|o| o.controller == Some(true))
+                .map(|o| o.uid.clone()),
             generation,
             asked: number(deployment.spec.as_ref().map_or(Some(1), |spec| spec.replicas.or(Some(1)))),
             pods: number(status.replicas),
@@ -171,5 +175,6 @@ impl Deployments {
 fn pool_of(deployment: &Deployment) -> Option<ObjectName> {
     let pool = deployment.labels().get(POOL_LABEL)?;
     let name = deployment.metadata.name.as_deref()?;
-    (name.strip_prefix("relay-") == Some(pool)).then(|| ObjectName::new(&deployment.namespace().unwrap_or_default(), pool))
+    (name.strip_prefix("relay-") == Some(pool))
+        .then(|| ObjectName::new(&deployment.namespace().unwrap_or_default(), pool))
 }

@@ -231,7 +231,10 @@ impl Kit {
     /// The pool's Deployment: as told, or as we changed it if that is newer.
     fn live(&self, name: &ObjectName) -> Option<Live> {
         let told = self.deployments.get(name);
-        let own = self.memories().get(name).and_then(|memory| memory.applied.as_ref().map(|(_, live)| live.clone()));
+        let own = self
+            .memories()
+            .get(name)
+            .and_then(|memory| memory.applied.as_ref().map(|(_, live)| live.clone()));
         match (told, own) {
             (Some(told), Some(own)) if own.generation > told.generation && own.uid == told.uid => Some(own),
             (told, own) => told.or(own),

@@ -30,7 +30,8 @@ fn objects(mut base: Map<String, Value>, over: &Map<String, Value>) -> Map<Strin
 
 /// By what the elements of two lists are told apart: a mount by its path, for a volume may be mounted twice.
 fn named(base: &[Value], over: &[Value]) -> Option<&'static str> {
-    let all = |key: &str| base.iter().chain(over).all(|element| element.get(key).is_some_and(Value::is_string));
+    let all =
+        |key: &str| base.iter().chain(over).all(|element| element.get(key).is_some_and(Value::is_string));
     ["mountPath", "name"].into_iter().find(|key| all(key))
 }
 

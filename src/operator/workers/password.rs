@@ -31,7 +31,9 @@ impl Access {
     /// has another one.
     pub fn password(&self, of: Subject<'_>) -> String {
         // A key of any length is taken.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()) else { return String::new() };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()) else {
+            return String::new();
+        };
         mac.update(format!("{}/{}", of.key(), of.uid).as_bytes());
         mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }

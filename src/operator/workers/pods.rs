@@ -66,7 +66,10 @@ pub fn look(pods: &[Pod], members: &[Member]) -> Sight {
         sight.busy_unready += u32::from(workers.iter().any(|member| member.held > 0));
         // What somebody must mend says more than what may pass.
         let problem = problem(pod);
-        if problem.as_ref().is_some_and(|new| sight.problem.as_ref().is_none_or(|old| new.stalls && !old.stalls)) {
+        if problem
+            .as_ref()
+            .is_some_and(|new| sight.problem.as_ref().is_none_or(|old| new.stalls && !old.stalls))
+        {
             sight.problem = problem;
         }
     }
@@ -95,7 +98,10 @@ fn problem(pod: &Pod) -> Option<Problem> {
         unscheduled.next().map(|condition| Problem {
             stalls: false,
             reason: "Unschedulable",
-            message: format!("no node takes a worker: {}", condition.message.as_deref().unwrap_or("no reason is given")),
+            message: format!(
+                "no node takes a worker: {}",
+                condition.message.as_deref().unwrap_or("no reason is given")
+            ),
         })
     })
 }

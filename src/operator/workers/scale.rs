@@ -89,7 +89,8 @@ impl Peak {
         if later(began, delay) > now {
             return (None, Some(later(began, delay)));
         }
-        let falls = if self.steps.len() > 1 { self.steps.front().map(|(last, _)| later(*last, delay)) } else { None };
+        let falls =
+            if self.steps.len() > 1 { self.steps.front().map(|(last, _)| later(*last, delay)) } else { None };
         (self.steps.front().map(|(_, number)| *number), falls)
     }
 }

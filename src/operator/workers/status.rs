@@ -49,7 +49,13 @@ pub fn verdict(live: &Live, replicas: u32, wanted: u32, problem: Option<&Problem
             _ => format!("{ready} of {needed} workers are ready; {}", problem.message),
         };
         let (reconciling, stalled) = (!problem.stalls, problem.stalls);
-        return Verdict { ready: ready > 0 && !stalled, reconciling, stalled, reason: problem.reason, message };
+        return Verdict {
+            ready: ready > 0 && !stalled,
+            reconciling,
+            stalled,
+            reason: problem.reason,
+            message,
+        };
     }
     match (replicas, wanted, ready) {
         (0, ..) => {
@@ -63,7 +69,11 @@ pub fn verdict(live: &Live, replicas: u32, wanted: u32, problem: Option<&Problem
                 true => format!("{ready} of {needed} workers are ready"),
                 false => format!("{ready} workers are ready"),
             };
-            Verdict::serves("WorkersReady", message, ready < needed || !live.observed || live.updated < replicas)
+            Verdict::serves(
+                "WorkersReady",
+                message,
+                ready < needed || !live.observed || live.updated < replicas,
+            )
         }
     }
 }
@@ -94,8 +104,7 @@ pub fn status(
         reconciling: verdict.reconciling,
         stalled: verdict.stalled,
     };
-    let conditions =
-        conditions::of_workflow(verdict.ready, &standing, generation, &before.conditions, now);
+    let conditions = conditions::of_workflow(verdict.ready, &standing, generation, &before.conditions, now);
     WorkerPoolStatus {
         observed_generation: Some(generation),
         replicas: Some(live.map_or(0, |live| live.pods)),

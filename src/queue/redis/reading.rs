@@ -7,11 +7,11 @@ use std::{
 
 use redis::{Cmd, Value, cmd};
 
-use crate::link::{LinkError, Reply, keys};
+use crate::link::{EntryId, LinkError, Reply, keys};
 use crate::model::job::{JobId, PROTOCOL, Report};
 use crate::queue::{
     Census, Lease, Position, QueueError,
-    redis::{conductor::RedisQueue, entry::EntryId, scripts::CENSUS, server::Call},
+    redis::{conductor::RedisQueue, scripts::CENSUS, server::Call},
 };
 
 /// Entries that one read takes from each pool.
@@ -251,8 +251,8 @@ impl crate::queue::redis::server::Server {
         if announcing && let Some(awaited) = &mut known_awaited {
             awaited.retain(|worker| !present.contains(worker));
             // Who came just before the loss was not known here; a moment is left to everybody.
-            let age = self.settings.presence.as_millis() as i64 - left;
-            if awaited.is_empty() && age * 3 >= self.settings.presence.as_millis() as i64 {
+            let whole = self.settings.announce.as_millis() as i64;
+            if awaited.is_empty() && (whole - left) * 3 >= whole {
                 self.link.ask(cmd("DEL").arg(&key)).await?;
                 announcing = false;
             }

@@ -8,10 +8,10 @@ use std::{
 use redis::{Pipeline, Value, cmd};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply, Script, keys};
+use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys};
 use crate::queue::{
     QueueError,
-    redis::{access, entry::EntryId, scripts},
+    redis::{access, scripts},
 };
 
 /// A step is tried so often when Redis lost its books in between.
@@ -223,7 +223,7 @@ impl Server {
         let mut command = scripts::INCARNATE.on(&[&keys::incarnation(prefix), &keys::announcing(prefix)]);
         // Two that are made in the same microsecond differ by this.
         let word = &uuid::Uuid::now_v7().simple().to_string()[20..];
-        command.arg(server).arg(self.settings.presence.as_millis() as u64).arg(word).arg(above);
+        command.arg(server).arg(self.settings.announce.as_millis().max(1) as u64).arg(word).arg(above);
         let mut reply = Reply::list(self.link.ask(&command).await?)?;
         Ok((reply.text()?.into(), reply.number()? == 1))
     }

@@ -280,7 +280,8 @@ impl Jobs for RedisJobs {
     }
 
     async fn report(&self, report: Report) -> Result<(), QueueError> {
-        if report.worker != self.worker {
+        // Who was never known here holds nothing.
+        if report.worker != self.worker || self.mine().incarnation.is_none() {
             return Ok(());
         }
         if matches!(report.news, News::Ended(_)) && !self.mine().kept.has_room() {

@@ -48,12 +48,12 @@ macro_rules! over_every_queue {
             $(#[tokio::test]
             async fn $check() {
                 let presence = std::time::Duration::from_secs(60);
-                super::$check(crate::conformance::queue::in_redis(presence)).await;
+                super::$check(crate::conformance::queue::in_redis(presence).await).await;
             })+
             $($(#[tokio::test]
             async fn $brief() {
                 let presence = std::time::Duration::from_secs(1);
-                super::$brief(crate::conformance::queue::in_redis(presence)).await;
+                super::$brief(crate::conformance::queue::in_redis(presence).await).await;
             })+)?
         }
     };
@@ -65,10 +65,13 @@ pub fn in_memory() -> Ends {
     Ends { queue: both.clone(), jobs: both.clone(), roster: both, clock: Clock::manual(second(0)) }
 }
 
-/// On the bed's Redis, with keys of its own.
-pub fn in_redis(presence: Duration) -> Ends {
+/// On the bed's Redis, with keys of its own. Workers speak to pools that the conductor's side has prepared.
+pub async fn in_redis(presence: Duration) -> Ends {
     let settings = settings(presence);
     let queue = Arc::new(RedisQueue::new(&settings, Limits::default()).expect("a queue"));
+    for pool in [POOL, "data/gpu", "data/other"] {
+        queue.recall(pool).await.expect("a pool");
+    }
     let jobs = Arc::new(Crew::new(&settings));
     Ends { queue: queue.clone(), jobs, roster: queue, clock: Clock::manual(second(0)) }
 }

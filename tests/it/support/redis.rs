@@ -20,6 +20,8 @@ pub fn settings(presence: Duration) -> RedisSettings {
     let mut settings =
         RedisSettings::new(&redis_url()).and_then(|s| s.with_prefix(&prefix)).expect("settings");
     settings.presence = presence;
+    // These keys are new: nobody can hold anything.
+    settings.announce = Duration::ZERO;
     settings
 }
 

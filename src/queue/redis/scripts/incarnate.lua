@@ -1,6 +1,6 @@
 -- Which life of Redis' content this is; a new one when there is none, or when the server is another one or began
 -- anew, for then the newest words may be missing. Not of a pool: KEYS: incarnation, announcing.
--- ARGV: the server's run id, presence in ms, a random word, the id that it must be above (or nothing).
+-- ARGV: the server's run id, ms in which workers tell what they hold, a random word, the id that it must be above (or nothing).
 -- Answers: id, 1 when it was made here.
 local id = redis.pcall('HGET', KEYS[1], 'id')
 local server = redis.pcall('HGET', KEYS[1], 'server')
