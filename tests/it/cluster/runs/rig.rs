@@ -110,7 +110,7 @@ impl Rig {
         let parts = self.runtime.block_on(async {
             let mut parts = JoinSet::new();
             let until = stop.clone();
-            parts.spawn(async move { drop(conductor.run(until).await.expect("the conductor")) });
+            parts.spawn(async move { conductor.run(until).await.map(drop).expect("the conductor") });
             assert!(handle.live().await.is_some(), "it leads");
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
