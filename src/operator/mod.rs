@@ -297,7 +297,7 @@ impl Kit {
     /// The pools that a run's tasks wait for and that do not exist.
     fn missing_pools(&self, namespace: &str, story: &Story) -> Vec<String> {
         match story {
-            Story::Waiting(_) => Vec::new(),
+            Story::Waiting(_) | Story::Withdrawn => Vec::new(),
             Story::Accepted(view) => {
                 view.waits_for.iter().filter(|pool| self.pools.lacks(namespace, pool)).cloned().collect()
             }

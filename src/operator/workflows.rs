@@ -18,7 +18,7 @@ use crate::operator::{Kit, Trouble};
 /// Brings a Workflow up to date.
 pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble> {
     let Some(object) = kit.workflows.get(&name) else { return gone(&kit, &name).await };
-    let read = crd::workflow_of(&object.json);
+    let read = object.read(crd::workflow_of);
     let known = match &read {
         Ok(manifest) => {
             let definition = Definition { manifest: manifest.clone(), revision: crd::revision(manifest) };

@@ -190,7 +190,7 @@ impl Rig {
                 return object;
             }
             assert!(Instant::now() < end, "{kind} {name} did not become so: {object:#}");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
     }
 
@@ -227,7 +227,7 @@ impl Rig {
                 return note.clone();
             }
             assert!(Instant::now() < end, "no Event {reason} of {name}: {events:?}");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
     }
 }
