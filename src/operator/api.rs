@@ -179,8 +179,7 @@ impl Object {
         let ended = status.as_ref().filter(|status| has_finished(status));
         if let Some(status) = ended {
             object.annotations.clear();
-            json["status"] =
-                json!({"observedGeneration": status["observedGeneration"], "conditions": status["conditions"]});
+            json["status"] = json!({"observedGeneration": status["observedGeneration"], "conditions": status["conditions"]});
         } else {
             match spec.map(|spec| serde_json::from_str::<Json>(spec.get())) {
                 Some(Ok(spec)) => json["spec"] = spec,

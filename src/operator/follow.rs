@@ -11,6 +11,7 @@ use crate::model::{
     view::RunView,
     workflow::Workflow,
 };
+use crate::operator::Trouble;
 use crate::operator::accept::{self, asks_the_same};
 use crate::operator::api::Object;
 use crate::operator::approvals::{self, Heard, Judgement, Line, Word};
@@ -18,8 +19,8 @@ use crate::operator::book::Known;
 use crate::operator::desire::{Act, Desire, desire};
 use crate::operator::desk::Lane;
 use crate::operator::events::Told;
+use crate::operator::kit::Kit;
 use crate::operator::status::said_by;
-use crate::operator::{Kit, Trouble};
 
 /// Said of a spec that changed after the Run was accepted.
 const IGNORED: &str = "workflowRef and params are read once: what was changed after the Run was accepted is ignored; create a new Run";

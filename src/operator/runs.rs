@@ -11,9 +11,10 @@ use crate::operator::api::{Object, ObjectName};
 use crate::operator::book::{Known, RunRef};
 use crate::operator::conditions::finished;
 use crate::operator::desk::Lane;
+use crate::operator::kit::Kit;
 use crate::operator::status::{self, Waiting};
 use crate::operator::writer::merge_patch;
-use crate::operator::{Kit, Trouble, follow};
+use crate::operator::{Trouble, follow};
 use crate::store::RunRecord;
 
 /// Brings a Run up to date.

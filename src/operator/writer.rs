@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::crd::schema::Kind;
 use crate::crd::status::{RunStatus, status_of};
 use crate::model::ids::RunId;
-use crate::operator::Kit;
 use crate::operator::api::{ApiError, Object};
 use crate::operator::book::{Known, Page};
 use crate::operator::conditions::finished;
 use crate::operator::desk::{Desk, Failed, Lane};
 use crate::operator::events;
+use crate::operator::kit::Kit;
 use crate::operator::status::{self, Story, Telling};
 
 /// Writes on their way at a time.
