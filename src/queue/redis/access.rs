@@ -16,7 +16,7 @@ use crate::link::{Link, LinkError, Reply, keys};
 const OLDEST: (u32, u32) = (6, 2);
 
 /// What logging in takes.
-const ENTRANCE: &[&str] = &["ping", "hello", "auth", "select", "client|setname", "client|setinfo"];
+const ENTRANCE: &[&str] = &["ping", "hello", "auth", "select", "client|setname"];
 
 /// What else a worker's user may say, and to which of its pool's keys: the blocked wait, scripts, and what the scripts of
 /// workers do in turn. No EVAL, no SCRIPT, no look at keys that it cannot name; and no key can get another type than it
@@ -94,8 +94,8 @@ pub(super) async fn admit(
     for (pool, password) in admitted {
         commands.add_command(user(prefix, pool, password, selectors));
     }
-    for answer in link.ask_all(&commands).await? {
-        answer.map_err(wordless)?;
+    for (answer, password) in link.ask_all(&commands).await?.into_iter().zip(admitted.values()) {
+        answer.map_err(|error| without(password, error))?;
     }
     Ok(())
 }
@@ -127,10 +127,12 @@ fn user(prefix: &str, pool: &str, password: &str, selectors: bool) -> Cmd {
     command
 }
 
-/// An error that may repeat the rule that it is about must not show the password in it.
-fn wordless(error: LinkError) -> LinkError {
+/// An error may repeat the rule that it is about, and so the password.
+fn without(password: &str, error: LinkError) -> LinkError {
     match error {
-        LinkError::Refused(_) => LinkError::Refused("the user of a pool could not be made".to_owned()),
+        LinkError::Refused(why) if why.contains(password) => {
+            LinkError::Refused("the user of a pool could not be made with this password".to_owned())
+        }
         other => other,
     }
 }

@@ -234,7 +234,7 @@ impl Server {
         let mut command = scripts::INCARNATE.on(&[&keys::incarnation(prefix), &keys::announcing(prefix)]);
         // Two that are made in the same microsecond differ by this.
         let word = &uuid::Uuid::now_v7().simple().to_string()[20..];
-        command.arg(server).arg(self.settings.announce.as_millis().max(1) as u64).arg(word).arg(above);
+        command.arg(server).arg(self.settings.announce.as_millis() as u64).arg(word).arg(above);
         let mut reply = Reply::list(self.link.ask(&command).await?)?;
         Ok((reply.text()?.into(), reply.number()? == 1))
     }

@@ -67,7 +67,7 @@ impl RedisServer {
         format!("redis://default:{PASSWORD}@127.0.0.1:{}/0", self.port)
     }
 
-    /// For both sides of a queue, with short bounds.
+    /// For both sides of a queue, with short bounds: nobody waits for workers that were there before.
     pub fn settings(&self) -> RedisSettings {
         self.settings_of(&self.url())
     }
@@ -78,6 +78,7 @@ impl RedisServer {
         settings.connect = Duration::from_secs(5);
         settings.answer = Duration::from_secs(5);
         settings.look = Duration::from_secs(1);
+        settings.announce = Duration::ZERO;
         settings
     }
 

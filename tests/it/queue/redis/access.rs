@@ -96,7 +96,6 @@ async fn whatever_else_a_worker_tries_is_refused() {
         &["SUBSCRIBE", "relay"],
         &["SHUTDOWN", "NOSAVE"],
         &["INFO"],
-        &["DEBUG", "SLEEP", "0"],
         &["MIGRATE", "127.0.0.1", "1", "k", "0", "1"],
         &["REPLICAOF", "127.0.0.1", "1"],
     ] {

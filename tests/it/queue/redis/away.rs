@@ -32,6 +32,7 @@ async fn nothing_works(queue: &Arc<RedisQueue>, w: &Hand) {
 /// A job goes all the way.
 async fn everything_works(queue: &Arc<RedisQueue>, w: &Hand, number: u32) {
     let id = job_id(number);
+    until("the conductor", async || queue.ping().await.ok()).await;
     until("a beat", async || w.beat(&[]).await.ok()).await;
     until("an offer", async || queue.publish(&[job(number)]).await.ok()).await;
     assert_eq!(until("a claim", async || w.try_claim(1, &[]).await.ok()).await[0].id, id);

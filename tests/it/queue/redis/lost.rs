@@ -104,6 +104,7 @@ async fn books_that_survived_a_restart_are_not_believed_and_reports_are() {
     let (queue, w) = at_work(&with_time(&server, Duration::from_secs(2))).await;
     let v = worker(&server.settings(), "v").await;
     server.kill();
+    is_unavailable(w.beat(&[job_id(0)]).await);
     server.start_again().await;
     // Job 2 is still pending there, and might have been finished since: nobody gets it before it is offered anew.
     is_unavailable(v.try_claim(1, &[]).await);
