@@ -12,3 +12,4 @@ mod rows;
 mod runs;
 mod servers;
 mod wishes;
+mod verbs;

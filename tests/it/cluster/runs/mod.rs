@@ -1,13 +1,9 @@
 //! Workflows and Runs as kubectl sees them, with an operator within the test.
 
-<<<<<<< HEAD
-pub mod control;
-=======
 mod approvals;
 mod broken;
 mod control;
 mod restart;
->>>>>>> runs
 mod rig;
 mod story;
 mod wishes;
