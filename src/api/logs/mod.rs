@@ -62,8 +62,8 @@ impl Default for Limits {
     }
 }
 
-/// Waits until every line that was written before it was asked is in the store.
-pub type Settled = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+/// Waits until every line that tasks of this namespace wrote before it was asked is in the store.
+pub type Settled = Arc<dyn Fn(&str) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Where logs are asked for.
 pub struct Desk {
@@ -121,7 +121,8 @@ pub(super) async fn of_run(
     let query = query_of(&ask, run.id, &tasks)?;
     // One page waits in the channel while the next is made.
     let (to, mut from) = mpsc::channel(1);
-    let pour = Pour { params: desk.params.clone(), tasks, query, left: ask.limit, follow: ask.follow, to };
+    let (params, left, follow) = (desk.params.clone(), ask.limit, ask.follow);
+    let pour = Pour { params, namespace: run.namespace, tasks, query, left, follow, to };
     desk.params.tasks.spawn(async move {
         pour.run().await;
         drop(permit);

@@ -80,7 +80,8 @@ async fn a_follower_needs_no_feed() {
 async fn lines_that_are_still_on_their_way_when_the_run_ends_are_waited_for() {
     let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tells, waits) = (asked.clone(), go.clone());
-    let settled: relay::api::logs::Settled = Arc::new(move || {
+    let settled: relay::api::logs::Settled = Arc::new(move |namespace| {
+        assert_eq!(namespace, "data");
         let (tells, waits) = (tells.clone(), waits.clone());
         Box::pin(async move {
             tells.notify_one();

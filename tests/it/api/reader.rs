@@ -114,7 +114,7 @@ impl Bench {
 
 /// Lines are in the store as soon as they are written.
 pub(super) fn at_once() -> Settled {
-    Arc::new(|| Box::pin(async {}))
+    Arc::new(|_| Box::pin(async {}))
 }
 
 /// A line of a task, or of an item of it.

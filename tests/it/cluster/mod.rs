@@ -10,5 +10,6 @@ mod main_job;
 mod node;
 mod pools;
 mod rows;
+mod runs;
 mod servers;
 mod wishes;
