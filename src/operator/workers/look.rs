@@ -102,7 +102,11 @@ async fn gone(kit: &Kit, name: &ObjectName) -> Result<(), Trouble> {
 
 async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject) -> Result<Found, Trouble> {
     let of = Subject { pool, uid: &object.uid };
-    let live = kit.live(name);
+    let live = match kit.live(name) {
+        // It may be there without our labels, and so be told of to nobody.
+        None => acts::find(kit, name).await?,
+        known => known,
+    };
     if let Some(verdict) = live.as_ref().and_then(|live| somebody_elses(live, of)) {
         return Ok(Found::only(verdict, None, Some(later(kit.clock.now(), REFUSED_AGAIN))));
     }

@@ -8,6 +8,7 @@ mod kubectl;
 mod leftovers;
 mod main_job;
 mod node;
+mod pools;
 mod rows;
 mod runs;
 mod servers;
