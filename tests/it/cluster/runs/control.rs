@@ -54,7 +54,10 @@ impl Control {
         command.current_dir(at).arg(format!("--etcd-servers={etcd}")).arg(format!("--secure-port={port}"));
         command.args(["--bind-address=127.0.0.1", "--cert-dir=certs", "--token-auth-file=tokens.csv"]);
         command.args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"]);
-        command.args(["--service-account-issuer=https://localhost", "--disable-admission-plugins=ServiceAccount"]);
+        command.args([
+            "--service-account-issuer=https://localhost",
+            "--disable-admission-plugins=ServiceAccount",
+        ]);
         command.args(["--service-account-key-file=key", "--service-account-signing-key-file=key"]);
         launch(&mut command, &at.join("apiserver.log"));
         let config = format!(

@@ -95,7 +95,8 @@ impl Rig {
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         });
-        let kubeconfig = kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
+        let kubeconfig =
+            kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
         let (store, clock, pools) = (self.store.clone(), self.clock.clone(), self.pools.clone());
         let links = Links {
             jobs: self.queue.clone(),
@@ -209,7 +210,8 @@ impl Rig {
     /// Reasons and notes of the Events about an object, in the order in which they were made.
     #[track_caller]
     pub fn events(&self, name: &str) -> Vec<(String, String)> {
-        let list: Value = serde_json::from_str(&self.run(&["get", "events.events.k8s.io", "-o", "json"])).expect("JSON");
+        let list: Value =
+            serde_json::from_str(&self.run(&["get", "events.events.k8s.io", "-o", "json"])).expect("JSON");
         let mut events = list["items"].as_array().cloned().unwrap_or_default();
         events.retain(|event| event["regarding"]["name"] == name);
         events.sort_by_key(|event| event["eventTime"].as_str().unwrap_or_default().to_owned());
