@@ -1,6 +1,6 @@
 //! Workflows and Runs as kubectl sees them, with an operator within the test.
 
-mod control;
+pub mod control;
 mod rig;
 
 use rig::{Rig, condition};
