@@ -38,9 +38,9 @@ fn an_api_that_others_could_reach_is_refused() {
 #[test]
 fn what_is_wrong_with_an_address_is_told_without_its_password() {
     for (redis, further) in [
-        ("http://user:s3cret@127.0.0.1:9", "--log-format=text"),
+        ("http://user:s3cret@127.0.0.1:9", "--adopt-cluster"),
         ("redis://127.0.0.1:9", "--worker-redis-url=redis:s3cret@host"),
-        ("redis://:s3cret@127.0.0.1:port", "--log-format=json"),
+        ("redis://:s3cret@127.0.0.1:port", "--adopt-cluster"),
     ] {
         let (status, said) = refused(&["--store=memory", "--redis-url", redis, further]);
         assert_eq!(status, Some(1), "{said}");
