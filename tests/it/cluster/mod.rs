@@ -6,6 +6,7 @@ mod faults;
 mod installed;
 mod kubectl;
 mod leftovers;
+mod logs;
 mod main_job;
 mod node;
 mod pools;
