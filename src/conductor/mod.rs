@@ -18,6 +18,7 @@ mod effects;
 mod inbox;
 mod live;
 mod outlook;
+mod submit;
 mod sweep;
 mod take;
 
