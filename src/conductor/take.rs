@@ -11,6 +11,7 @@ use crate::model::{
     ids::RunId,
     job::{JobId, News, Report},
 };
+use crate::queue::Position;
 
 impl Conductor {
     /// Takes an input. Whatever it changes is in the draft, and in memory until the draft fails.
@@ -24,7 +25,7 @@ impl Conductor {
             Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => Answer::None,
             Input::Report(at, report) => {
                 draft.read = draft.read.max(Some(*at));
-                self.report(draft, report);
+                self.report(draft, *at, report);
                 Answer::None
             }
             Input::Tick(run) => {
@@ -70,7 +71,12 @@ impl Conductor {
         }
     }
 
-    fn report(&mut self, draft: &mut Draft, report: &Report) {
+    fn report(&mut self, draft: &mut Draft, at: Position, report: &Report) {
+        if self.queue.origin(at).is_some_and(|pool| !self.runs_in(&report.job, &pool)) {
+            self.counters.foreign += 1;
+            tracing::warn!(job = %report.job, worker.id = %report.worker, "A worker reported on a task that does not run in its pool: dropped");
+            return;
+        }
         let JobId { task_run, attempt } = report.job.clone();
         let (key, worker) = (task_run.key, report.worker.clone());
         let event = match &report.news {
@@ -86,6 +92,16 @@ impl Conductor {
             self.counters.stale += 1;
             tracing::debug!(job = %report.job, worker.id = %report.worker, "A report came too late and is dropped");
         }
+    }
+
+    /// Does its task run in this pool? Of a run that is not live nobody needs to know.
+    fn runs_in(&self, job: &JobId, pool: &str) -> bool {
+        let Some(run) = self.runs.get(&job.task_run.run) else { return true };
+        // Only a task run that is there says which task it is.
+        run.task_run(job.task_run.key).is_none_or(|row| {
+            let own = &run.workflow().at(row.key.task).pool;
+            pool.split_once('/').is_some_and(|(ns, name)| ns == run.row().namespace && name == own)
+        })
     }
 
     fn ask(&mut self, draft: &mut Draft, run: &RunId, event: Event) -> Result<(), DecideError> {

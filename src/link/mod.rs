@@ -5,6 +5,7 @@
 //! caller knows whether its words may be repeated.
 
 mod connection;
+mod entry;
 pub mod keys;
 mod reply;
 mod script;
@@ -12,6 +13,7 @@ mod settings;
 mod wait;
 
 pub use connection::Link;
+pub use entry::EntryId;
 pub use reply::{Reply, text};
 pub use script::Script;
 pub use settings::{BadSettings, RedisSettings, worker_url};

@@ -16,10 +16,13 @@ use relay::api::{
 };
 use relay::cli::operator::Args;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Limits, Outlook, Params};
-use relay::feed::{self, Feed, memory::MemoryFeed};
+use relay::conductor::{Adopt, Compile, Limits, LogPump, Outlook, Params};
+use relay::feed::{self, Feed, memory::MemoryFeed, redis::RedisLogs};
+use relay::link::{RedisSettings, worker_url};
 use relay::model::ids::ShardId;
+use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
 use relay::operator::{self, Operator};
+use relay::queue::Roster;
 use relay::store::Store;
 
 use crate::wiring::{
@@ -97,10 +100,18 @@ impl House {
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         };
+        let pools = operator::Pools::default();
+        let workers = self.workers(client.clone(), queue.clone(), &outlook, pools.clone())?;
         let leading = lead(params, &self.health, &self.clock, &self.stages.conducting);
         let Some(leading) = crew.meanwhile(leading).await? else { return Ok(()) };
         let handle = leading.handle.clone();
         crew.start(Part::Conductor, leading.end());
+        let stop = self.stages.watching.clone();
+        crew.start(Part::Watches, async move {
+            workers.run(stop).await;
+            Ok(())
+        });
+        self.pump_logs(crew, store.clone(), feed.clone())?;
         self.watch(
             crew,
             Operator::new(operator::Params {
@@ -110,12 +121,52 @@ impl House {
                 outlook,
                 clock: self.clock.clone(),
                 compile: self.compile.clone(),
-                pools: operator::Pools::default(),
+                pools,
                 instance: instance(),
                 adopt_cluster: self.args.adopt_cluster,
             }),
         );
         Err(crew.next_end().await)
+    }
+
+    /// Who keeps the Deployments of WorkerPools.
+    fn workers(
+        &self,
+        client: kube::Client,
+        roster: Arc<dyn Roster>,
+        outlook: &Outlook,
+        pools: operator::Pools,
+    ) -> anyhow::Result<Workers> {
+        let secret = self.args.redis_url.clone();
+        let base = self.args.worker_redis_url.clone().unwrap_or_else(|| secret.clone());
+        worker_url(&base, "user", "password").context("--worker-redis-url")?;
+        let url_for = move |user: &str, password: &str| {
+            worker_url(&base, user, password).map_err(|error| error.to_string())
+        };
+        let redis_prefix = RedisSettings::new(&secret)?.prefix().to_owned();
+        Ok(Workers::new(workers::Params {
+            client,
+            roster,
+            demands: outlook.demands(),
+            pools,
+            clock: self.clock.clone(),
+            settings: Settings { image: self.args.image.clone(), redis_prefix },
+            access: Access { secret, url_for: Arc::new(url_for) },
+            instance: instance(),
+        }))
+    }
+
+    /// Carries lines from workers to the store. One process does, the one that leads.
+    fn pump_logs(&self, crew: &mut Crew, store: Arc<dyn Store>, feed: Arc<dyn Feed>) -> anyhow::Result<()> {
+        let stream = Arc::new(RedisLogs::new(&RedisSettings::new(&self.args.redis_url)?)?);
+        let (clock, compile) = (self.clock.clone(), self.compile.clone());
+        let pump = LogPump { stream, store, feed, clock, compile };
+        let stop = self.stages.serving.clone();
+        crew.start(Part::LogPump, async move {
+            pump.run(stop).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Watches the cluster's objects, and tells when all of them have been seen.

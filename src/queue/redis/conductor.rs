@@ -174,6 +174,10 @@ impl Queue for RedisQueue {
         self.read(after, max.max(1)).await
     }
 
+    fn origin(&self, report: Position) -> Option<String> {
+        self.inbox().origin(report).map(str::to_owned)
+    }
+
     async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError> {
         self.inbox().settle(up_to);
         self.moved.notify_waiters();

@@ -6,8 +6,9 @@ use std::{
     sync::Arc,
 };
 
+use crate::link::EntryId;
 use crate::model::job::Report;
-use crate::queue::{Position, redis::entry::EntryId};
+use crate::queue::Position;
 
 /// Reports that were read and are not settled; when there are so many, no more are read.
 const MOST: usize = 10_000;

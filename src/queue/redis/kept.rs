@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::link::EntryId;
 use crate::model::job::{JobId, Report};
-use crate::queue::redis::entry::EntryId;
 
 /// Ends that a worker keeps at most; further ones wait, and so do their slots.
 const MOST: usize = 10_000;

@@ -2,7 +2,6 @@
 
 mod access;
 mod conductor;
-mod entry;
 mod inbox;
 mod kept;
 mod parcel;

@@ -7,11 +7,11 @@ use std::{
 
 use redis::{Cmd, Value, cmd};
 
-use crate::link::{LinkError, Reply, keys};
+use crate::link::{EntryId, LinkError, Reply, keys};
 use crate::model::job::{JobId, PROTOCOL, Report};
 use crate::queue::{
     Census, Lease, Position, QueueError,
-    redis::{conductor::RedisQueue, entry::EntryId, scripts::CENSUS, server::Call},
+    redis::{conductor::RedisQueue, scripts::CENSUS, server::Call},
 };
 
 /// Entries that one read takes from each pool.

@@ -8,10 +8,10 @@ use std::{
 use redis::{Pipeline, Value, cmd};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply, Script, keys};
+use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys};
 use crate::queue::{
     QueueError,
-    redis::{access, entry::EntryId, scripts},
+    redis::{access, scripts},
 };
 
 /// A step is tried so often when Redis lost its books in between.

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use relay::cli::worker::{Args, without_url};
 use relay::clock::Clock;
-use relay::feed::{self, memory::MemoryFeed};
+use relay::feed::{self, redis::RedisFeed};
 use relay::link::RedisSettings;
 use relay::queue::{Pools, redis::RedisJobs};
 use relay::worker::{
@@ -115,7 +115,7 @@ fn worker(args: &Args, url: &str, desk: &Desk, clock: &Clock) -> anyhow::Result<
     let settings = RedisSettings::new(url)?.with_prefix(&args.redis_prefix)?;
     let jobs = Arc::new(RedisJobs::new(&settings, &args.pool, &params.id)?);
     tracing::info!(worker.id = %params.id, pool = %args.pool, slots = args.slots, redis = settings.address(), "The worker starts");
-    let feed = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
+    let feed = Arc::new(RedisFeed::new(&settings, &args.pool, feed::redis::Limits::default())?);
     let links = Links { jobs, feed, executor: Arc::new(executor), clock: clock.clone() };
     Ok(Worker::new(params, links))
 }

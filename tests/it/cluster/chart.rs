@@ -188,7 +188,7 @@ fn crds_come_with_the_chart_stay_behind_it_and_can_be_left_out() {
     for crd in &crds {
         assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
     }
-    let committed =
+    let of_file =
         |name: &str| objects(&crate::support::read(&format!("crds/{name}.yaml"))).remove(0)["spec"].clone();
     assert_eq!(crds[0]["spec"], of_file("run"));
     let gone = objects(&rendered(&["--set", "crds.keep=false"]));

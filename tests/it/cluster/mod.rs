@@ -9,5 +9,6 @@ mod leftovers;
 mod main_job;
 mod node;
 mod rows;
+mod runs;
 mod servers;
 mod wishes;

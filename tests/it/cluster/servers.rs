@@ -110,7 +110,7 @@ fn pod_side_host() -> String {
     after.rsplit_once(':').map_or(after, |(host, _)| host).to_owned()
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("its address").port()
 }
@@ -130,7 +130,7 @@ fn as_postgres(folder: &Path, program: &str) -> Command {
     command
 }
 
-fn launch(command: &mut Command, log: &Path) {
+pub fn launch(command: &mut Command, log: &Path) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
     let errors = log.try_clone().expect("the same log");
     let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();

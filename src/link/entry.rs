@@ -4,14 +4,14 @@ use std::{fmt, str::FromStr};
 
 /// `<milliseconds>-<number>`; the default is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct EntryId {
+pub struct EntryId {
     ms: u64,
     number: u64,
 }
 
 impl EntryId {
     /// The smallest id above this one.
-    pub(super) fn next(self) -> EntryId {
+    pub fn next(self) -> EntryId {
         match self.number.checked_add(1) {
             Some(number) => EntryId { number, ..self },
             None => EntryId { ms: self.ms.saturating_add(1), number: 0 },
