@@ -13,5 +13,5 @@ mod pools;
 mod rows;
 mod runs;
 mod servers;
-mod wishes;
 mod verbs;
+mod wishes;
