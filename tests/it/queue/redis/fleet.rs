@@ -81,7 +81,9 @@ impl Fleet {
         });
         let (stop, shutdown, mut parts) = (CancellationToken::new(), Shutdown::default(), JoinSet::new());
         let stopping = stop.clone();
-        parts.spawn(async move { drop(conductor.run(stopping).await.expect("in order")) });
+        parts.spawn(async move {
+            conductor.run(stopping).await.expect("in order");
+        });
         let gate = Arc::new(Gate { ran: Mutex::default(), permits: Semaphore::new(0) });
         for name in ["w", "v"] {
             let jobs = Arc::new(RedisJobs::new(settings, POOL, name).expect("a worker"));
