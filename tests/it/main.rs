@@ -20,4 +20,5 @@ mod run;
 mod sim;
 mod store;
 mod support;
+mod wiring;
 mod worker;

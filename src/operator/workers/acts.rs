@@ -59,6 +59,13 @@ pub(super) async fn admit(
     admitted
 }
 
+/// The Deployment of a pool's name, whoever made it.
+pub(super) async fn find(kit: &Kit, name: &ObjectName) -> Result<Option<Live>, ApiError> {
+    let api: Api<Deployment> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
+    let found = within(api.get_opt(&desired::deployment_name(&name.name))).await?;
+    Ok(found.as_ref().map(Live::of))
+}
+
 /// The Deployment of a pool; gives it as it is then.
 pub(super) async fn deployment(
     kit: &Kit,
