@@ -19,4 +19,5 @@ mod run;
 mod sim;
 mod store;
 mod support;
+mod wiring;
 mod worker;

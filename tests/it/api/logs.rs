@@ -6,7 +6,7 @@ use relay::api::logs::Limits;
 use tokio::{io::AsyncReadExt as _, sync::Notify};
 use tokio_util::task::TaskTracker;
 
-use super::reader::{Bench, Cut, Reader, at_once, line, short};
+use super::reader::{Bench, Cut, Reader, Straight, at_once, job_of, line, short};
 use super::{Served, soon};
 
 const PATH: &str = "/api/v1/namespaces/data/runs/nightly/logs";
@@ -98,6 +98,17 @@ async fn lines_that_are_still_on_their_way_when_the_run_ends_are_waited_for() {
 }
 
 #[tokio::test]
+async fn a_follower_waits_a_little_for_a_run_that_is_not_there_yet() {
+    let bench = Bench::simple().await;
+    let mut reader = Reader::new(Box::new(Straight(bench.served.address)), "later", None, true);
+    // It was told nothing yet, for nothing is there.
+    tokio::task::yield_now().await;
+    bench.begins("later-id", "later").await;
+    bench.lines(vec![relay::model::log::LogLine { job: job_of("later-id"), ..line(0, None, 1) }]).await;
+    assert_eq!(reader.line().await, "[t0#1] line 1");
+}
+
+#[tokio::test]
 async fn a_follower_goes_on_where_its_connection_broke() {
     let bench = Bench::simple().await;
     bench.lines(vec![line(0, None, 1)]).await;
@@ -121,7 +132,7 @@ async fn what_is_not_there_is_said_with_the_way_to_find_it() {
     let bench = Bench::simple().await;
     let refused = async |run: &str, task: Option<&str>| {
         let door = Cut { address: bench.served.address, scissors: Arc::default(), pipes: TaskTracker::new() };
-        let reader = Reader::new(Box::new(door), run, task, true);
+        let reader = Reader::new(Box::new(door), run, task, false);
         format!("{:#}", reader.rest().await.expect_err("refused"))
     };
     assert_eq!(

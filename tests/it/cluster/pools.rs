@@ -108,7 +108,9 @@ fn why_workers_do_not_start_is_said_on_the_pool_until_it_is_mended() {
     own.apply(&pool("busybox:1.36", template));
     let mended = own.until("workerpool", "pool", LATER, says("WorkersReady"));
     assert!(!is_true(&mended, "Stalled"));
-    own.until("workerpool", "pool", SOON, |_| own.events("pool").iter().any(|(reason, _)| reason == "Mended"));
+    own.until("workerpool", "pool", SOON, |_| {
+        own.events("pool").iter().any(|(reason, _)| reason == "Mended")
+    });
 }
 
 #[test]
