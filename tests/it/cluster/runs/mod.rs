@@ -2,7 +2,7 @@
 
 mod approvals;
 mod broken;
-mod control;
+pub(super) mod control;
 mod restart;
 mod rig;
 mod story;
