@@ -14,8 +14,12 @@ pub mod engine;
 #[cfg(feature = "full")]
 pub mod feed;
 #[cfg(feature = "full")]
+pub mod link;
+#[cfg(feature = "full")]
 pub mod local;
 pub mod model;
+#[cfg(feature = "full")]
+pub mod operator;
 #[cfg(feature = "full")]
 pub mod queue;
 #[cfg(feature = "full")]

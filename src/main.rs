@@ -28,6 +28,9 @@ const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
     let relay = cli::Relay::parse();
+    if let Some(done) = at_once(&relay.verb) {
+        return done;
+    }
     wiring::begin_logging(&relay.verb);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -41,9 +44,35 @@ fn main() -> ExitCode {
             cli::Verb::Run(args) => run(*args).await,
             cli::Verb::Logs(args) => cli::logs::show(*args).await,
             cli::Verb::Operator(args) => run_operator(*args).await,
+            cli::Verb::Crds(args) => cli::crds::show(&args),
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
+            cli::Verb::Worker(args) => told(wiring::worker::run(&args).await),
+            cli::Verb::Install(_) | cli::Verb::Probe(_) => ExitCode::SUCCESS,
         }
     })
+}
+
+/// What needs no threads and no logs: a probe is asked every other second.
+fn at_once(verb: &cli::Verb) -> Option<ExitCode> {
+    match verb {
+        cli::Verb::Probe(args) if args.file.exists() => Some(ExitCode::SUCCESS),
+        cli::Verb::Probe(_) => Some(ExitCode::FAILURE),
+        cli::Verb::Install(args) => Some(told(wiring::worker::install(&args.dir))),
+        cli::Verb::Worker(args) if !args.redis_url_on_stdin => {
+            Some(told(Err(wiring::worker::hide_credentials(args))))
+        }
+        _ => None,
+    }
+}
+
+fn told(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run_migrate(verb: cli::migrate::Verb) -> ExitCode {

@@ -1,10 +1,12 @@
 //! What people type and what they read. One file a verb.
 
 pub mod connections;
+pub mod crds;
 pub mod logs;
 pub mod migrate;
 pub mod operator;
 pub mod run;
+pub mod worker;
 
 /// Workflows as Kubernetes objects, on warm workers, with every state change in Postgres.
 #[derive(clap::Parser, Debug)]
@@ -21,7 +23,11 @@ pub enum Verb {
     Run(Box<run::Args>),
     Logs(Box<logs::Args>),
     Operator(Box<operator::Args>),
+    Crds(crds::Args),
     /// Bring a database to the schema that this relay needs, or back
     #[command(subcommand)]
     Migrate(migrate::Verb),
+    Worker(Box<worker::Args>),
+    Install(worker::Install),
+    Probe(worker::Probe),
 }

@@ -18,7 +18,13 @@ and no process without privileges can look into the worker.
 Exit status: 0 after it drained or was killed, 1 when it could not go on, 2 for wrong arguments.")]
 pub struct Args {
     /// Where the jobs are: redis://user:password@host:6379, or rediss:// for TLS
-    #[arg(long, value_name = "URL", env = "RELAY_REDIS_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RELAY_REDIS_URL",
+        hide_env_values = true,
+        required_unless_present = "redis_url_on_stdin"
+    )]
     pub redis_url: Option<String>,
     /// Read the URL from standard input
     #[arg(long, hide = true, conflicts_with = "redis_url")]

@@ -226,6 +226,9 @@ impl Conductor {
                     let view = self.runs.get(&id).map(|run| Box::new(self.outline(run)));
                     drop(reply.send(view));
                 }
+                (Input::Message(Message::WhyAside(id, reply)), _) => {
+                    drop(reply.send(self.aside.get(&id).cloned()));
+                }
                 (Input::Message(Message::Live(reply)), _) => drop(reply.send(self.all_live())),
                 _ => {}
             }

@@ -29,9 +29,9 @@ pub(super) enum Input {
     Tick(RunId),
     /// The next chunk of a forEach.
     Expand(RunId, TaskKey),
-    /// The queue took a job back.
+    /// A job was taken back, and nobody has seen it.
     Removed(JobId),
-    /// The queue was to take a job back, and does not have it.
+    /// A job was taken back, or was to be, and a worker may have seen it.
     Forgotten(JobId),
     /// A job that nobody holds, or whose worker is gone.
     Lost(JobId),
@@ -55,7 +55,7 @@ impl Input {
             Input::Message(Message::Steer { run, .. }) => Some(run),
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
-            Input::Message(Message::View(..) | Message::Live(_)) => None,
+            Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => None,
             Input::Report(_, report) => Some(&report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
             Input::Removed(job) | Input::Forgotten(job) | Input::Lost(job) => Some(&job.task_run.run),

@@ -21,6 +21,9 @@ const TAKE_BACK_MAX: usize = 100;
 pub(super) struct Outbox {
     publish: BTreeSet<(RunId, TaskKey)>,
     remove: BTreeSet<JobId>,
+    /// QUEUED task runs whose job went out once, from here: if the queue gives it back, nobody has seen it. Another may
+    /// have been claimed before the queue lost its books and got it again.
+    once: BTreeSet<(RunId, TaskKey)>,
     /// Reports up to here are committed or refused.
     pub(super) read: Position,
     settled: Position,
@@ -54,6 +57,9 @@ impl Outbox {
         // A forEach's group is RUNNING as long as its items are; they do the work.
         let group = key.item.is_none() && run.workflow().at(key.task).for_each.is_some();
         let entry = (run.row().id.clone(), key);
+        if status != TaskStatus::Queued {
+            self.once.remove(&entry);
+        }
         for (set, of) in [(&mut self.queued, TaskStatus::Queued), (&mut self.running, TaskStatus::Running)] {
             if status == of && !group {
                 set.entry(pool.clone()).or_default().insert(entry.clone());
@@ -89,8 +95,10 @@ impl Outbox {
             }
             set.retain(|_, members| !members.is_empty());
         }
-        for place in of_run(&self.publish) {
-            self.publish.remove(&place);
+        for set in [&mut self.publish, &mut self.once] {
+            for place in of_run(set) {
+                set.remove(&place);
+            }
         }
         let first = JobId { task_run: TaskRunId { run: run.clone(), key: first }, attempt: 0 };
         let jobs = self.remove.range(first..).take_while(|job| job.task_run.run == *run);
@@ -105,7 +113,14 @@ impl Conductor {
     /// Notes what a committed plan asks for.
     pub(super) fn note_effect(&mut self, id: &RunId, effect: Effect) {
         match effect {
-            Effect::Publish(key) => drop(self.outbox.publish.insert((id.clone(), key))),
+            Effect::Publish(key) => {
+                self.outbox.publish.insert((id.clone(), key));
+                self.outbox.once.insert((id.clone(), key));
+            }
+            Effect::Republish(key) => {
+                self.outbox.publish.insert((id.clone(), key));
+                self.outbox.once.remove(&(id.clone(), key));
+            }
             // Whether a worker stops it follows from the run, when its turn comes.
             Effect::Remove { key, attempt, .. } => {
                 let job = JobId { task_run: TaskRunId { run: id.clone(), key }, attempt };
@@ -157,8 +172,10 @@ impl Conductor {
         let Some(run) = self.runs.get(&job.task_run.run) else { return Ok(()) };
         let current = run.task_run(key).is_some_and(|row| row.attempt == job.attempt);
         let Some(kill) = run.unwanted(key).filter(|_| current) else { return Ok(()) };
+        let unseen = self.outbox.once.contains(&(job.task_run.run.clone(), key));
         match self.queue.remove(&job).await? {
-            Removal::Removed => self.todo.push(Input::Removed(job)),
+            Removal::Removed if unseen => self.todo.push(Input::Removed(job)),
+            Removal::Removed => self.todo.push(Input::Forgotten(job)),
             Removal::Claimed if kill => self.queue.cancel(&job).await?,
             Removal::Claimed => {}
             // It was never published, or the queue lost its books, and then a worker may have it.

@@ -90,6 +90,7 @@ pub struct LiveRun {
 
 pub(super) enum Message {
     View(RunId, oneshot::Sender<Option<Box<RunView>>>),
+    WhyAside(RunId, oneshot::Sender<Option<String>>),
     Live(oneshot::Sender<Vec<LiveRun>>),
     Submit(Box<Submission>, oneshot::Sender<Result<(), SubmitError>>),
     /// A user's cancel, pause or resume.
@@ -147,6 +148,13 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.sender.send(Message::View(run, reply)).await.ok()?;
         answer.await.ok().flatten().map(|view| *view)
+    }
+
+    /// Why a run was set aside; none when it was not, as far as this process knows.
+    pub async fn why_aside(&self, run: RunId) -> Option<String> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Message::WhyAside(run, reply)).await.ok()?;
+        answer.await.ok().flatten()
     }
 
     /// All live runs; none when the conductor has stopped.

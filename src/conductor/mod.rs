@@ -17,6 +17,7 @@ mod dispatch;
 mod effects;
 mod inbox;
 mod live;
+mod logs;
 mod outlook;
 mod sweep;
 mod take;
@@ -36,7 +37,9 @@ use crate::model::{
 use crate::queue::{Queue, QueueError};
 use crate::store::{Revision, Store, StoreError};
 
+pub use crate::engine::outline;
 pub use inbox::{DecideError, Handle, LiveRun, Submission, SubmitError, Verdict};
+pub use logs::{LogPump, Pumped};
 pub use outlook::{Demand, Demands, Mark, Outlook};
 
 /// Bounds of a conductor.
@@ -141,6 +144,8 @@ pub struct Counters {
     pub commits: u64,
     /// Reports of attempts that were over: dropped.
     pub stale: u64,
+    /// Reports on tasks of another pool than the worker's: dropped.
+    pub foreign: u64,
     /// Commits whose outcome had to be asked for.
     pub unknown: u64,
     /// Runs set aside.

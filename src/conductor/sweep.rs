@@ -180,7 +180,7 @@ impl Conductor {
         let queued = row.is_some_and(|row| row.status == TaskStatus::Queued);
         match suspect {
             Suspect::Missing(job) if live && queued => {
-                self.note_effect(&job.task_run.run, Effect::Publish(job.task_run.key));
+                self.note_effect(&job.task_run.run, Effect::Republish(job.task_run.key));
             }
             Suspect::Missing(job) | Suspect::Silent(job) if live => {
                 tracing::warn!(job = %job, "The worker of a job is gone");

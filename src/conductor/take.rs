@@ -12,6 +12,7 @@ use crate::model::{
     job::{JobId, News, Report},
     run::RunRow,
 };
+use crate::queue::Position;
 use crate::store::StoreError;
 
 impl Conductor {
@@ -25,10 +26,10 @@ impl Conductor {
                 Answer::Decide(self.ask(draft, run, event.clone()))
             }
             Input::Message(Message::Decide(verdict, _)) => Answer::Decide(self.decide(draft, verdict)),
-            Input::Message(Message::View(..) | Message::Live(_)) => Answer::None,
+            Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => Answer::None,
             Input::Report(at, report) => {
                 draft.read = draft.read.max(Some(*at));
-                self.report(draft, report);
+                self.report(draft, *at, report);
                 Answer::None
             }
             Input::Tick(run) => {
@@ -74,7 +75,12 @@ impl Conductor {
         }
     }
 
-    fn report(&mut self, draft: &mut Draft, report: &Report) {
+    fn report(&mut self, draft: &mut Draft, at: Position, report: &Report) {
+        if self.queue.origin(at).is_some_and(|pool| !self.runs_in(&report.job, &pool)) {
+            self.counters.foreign += 1;
+            tracing::warn!(job = %report.job, worker.id = %report.worker, "A worker reported on a task that does not run in its pool: dropped");
+            return;
+        }
         let JobId { task_run, attempt } = report.job.clone();
         let (key, worker) = (task_run.key, report.worker.clone());
         let event = match &report.news {
@@ -90,6 +96,16 @@ impl Conductor {
             self.counters.stale += 1;
             tracing::debug!(job = %report.job, worker.id = %report.worker, "A report came too late and is dropped");
         }
+    }
+
+    /// Does its task run in this pool? Of a run that is not live nobody needs to know.
+    fn runs_in(&self, job: &JobId, pool: &str) -> bool {
+        let Some(run) = self.runs.get(&job.task_run.run) else { return true };
+        // Only a task run that is there says which task it is.
+        run.task_run(job.task_run.key).is_none_or(|row| {
+            let own = &run.workflow().at(row.key.task).pool;
+            pool.split_once('/').is_some_and(|(ns, name)| ns == run.row().namespace && name == own)
+        })
     }
 
     fn ask(&mut self, draft: &mut Draft, run: &RunId, event: Event) -> Result<(), DecideError> {

@@ -184,8 +184,8 @@ impl Remarks {
                 column,
                 excerpt: lines.get(line as usize - 1).and_then(|l| excerpt(l, Pos { line, column })),
                 path: remark.path,
-                reason: remark.reason,
-                fix: remark.fix,
+                reason: one_line(remark.reason),
+                fix: remark.fix.map(one_line),
             }
         });
         Some(Findings { list: list.collect(), more })
@@ -220,6 +220,11 @@ fn excerpt(line: &str, at: Pos) -> Option<String> {
     let margin = " ".repeat(number.len());
     let spaces = " ".repeat((column - from).min(shown.chars().count()));
     Some(format!("  {number} | {}\n  {margin} | {spaces}^", shown.trim_end()))
+}
+
+/// What a finding says stands in one line of a terminal or an Event, whatever a user's text in it holds.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
 /// A user's text in quotes: control characters made visible, cut when long.

@@ -7,6 +7,8 @@ use crate::crd::status::{Condition, RunStatus, WorkerPoolStatus, WorkflowStatus}
 
 /// Bytes of a Run's status as JSON; 64 KiB with what stands around it.
 pub const STATUS_BYTES_MAX: usize = 60 << 10;
+/// Fields of an object with any fields.
+pub(super) const FREE_FIELDS: usize = 256;
 /// Bytes of the outputs that a status repeats, as JSON.
 const OUTPUTS_BYTES: usize = 16 << 10;
 /// Conditions of an object.
@@ -34,7 +36,7 @@ pub(super) const COMMAND: usize = 512;
 /// Characters of a note.
 pub(super) const NOTE: usize = 256;
 
-/// How much is said: characters of a sentence, elements of a list. The last fits, whatever the text.
+/// How much is said: characters of a sentence, elements of a list. Without outputs the last fits, whatever the text.
 const STEPS: [(usize, usize); 5] = [(1024, 20), (512, 20), (256, 20), (128, 10), (64, 5)];
 
 /// A text cut to so many characters, with a mark where it was cut.
@@ -73,19 +75,21 @@ impl Fitted for WorkerPoolStatus {
 
 impl Fitted for RunStatus {
     fn fitted(mut self) -> Self {
-        if let Some(bytes) = self.outputs.as_ref().map(size)
-            && (bytes > OUTPUTS_BYTES || self.outputs.as_ref().is_some_and(|outputs| outputs.len() > 256))
-        {
+        let bytes = self.outputs.as_ref().map_or(0, size);
+        if bytes > OUTPUTS_BYTES || self.outputs.as_ref().is_some_and(|all| all.len() > FREE_FIELDS) {
             self.outputs = None;
-            self.outputs_note =
-                Some(format!("the outputs have {bytes} bytes, and {OUTPUTS_BYTES} are shown at most"));
+            let shown = format!("{OUTPUTS_BYTES} bytes and {FREE_FIELDS} fields are shown at most");
+            self.outputs_note = Some(format!("the outputs have {bytes} bytes; {shown}"));
         }
         for (text, listed) in STEPS {
             self = within(self, text, listed);
             if size(&self) <= STATUS_BYTES_MAX {
-                break;
+                return self;
             }
         }
+        // Signs that take six bytes each in JSON, in every place: the outputs are what is left to spare.
+        self.outputs = None;
+        self.outputs_note = Some(format!("the outputs have {bytes} bytes; there is no room for them"));
         self
     }
 }

@@ -64,6 +64,8 @@ pub(super) fn relays_word(key: &str, holder: &str) -> Option<&'static str> {
         "args" | "entrypoint" if in_task => "command is the whole argv: put the arguments there",
         "run" | "source" | "bash" | "sh" if in_task => "use script",
         "image" if in_task => "tasks run on warm workers: the image is that of the WorkerPool",
+        // Many readers of YAML, kubectl's among them, take a bare `on` for true.
+        "on" | "true" | "retryOn" if holder.ends_with("/retry") => "use onlyOn",
         "parameters" | "inputs" | "arguments" if in_task => "use env: [{name: X, value: $(params.x)}]",
         "parameters" | "arguments" | "inputs" => "use params",
         "onExit" | "exitHandler" | "teardown" => "use finally",

@@ -6,6 +6,7 @@
 
 mod check;
 mod convert;
+pub mod definition;
 mod documents;
 mod duration;
 mod file;
@@ -21,11 +22,13 @@ mod params;
 mod places;
 pub mod pool;
 mod revision;
+mod rules;
 pub mod run;
 mod scalar;
 pub mod schema;
 pub mod shapes;
 pub mod status;
+mod structural;
 pub mod tree;
 mod words;
 pub mod workflow;
@@ -36,4 +39,4 @@ pub use finding::{Finding, Findings};
 pub use load::{Manifests, PoolManifest, RunManifest, RunName, WorkflowManifest, compile, load};
 pub use object::{PoolObject, RunObject, params_of, pool_of, run_of, workflow_of};
 pub use params::{Overrides, resolve};
-pub use revision::revision;
+pub use revision::{UNHASHED, revision};

@@ -14,7 +14,7 @@ pub const MAX_REPLICAS: u32 = 10;
 /// How long workers are kept without need, where a pool does not say.
 pub const SCALE_DOWN_DELAY: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// A Deployment of warm workers that run tasks and scale from zero.
+/// What the workers are made of, and how many there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkerPoolSpec {

@@ -11,7 +11,7 @@ use crate::model::revision::{Revision, TaskRecord};
 use crate::model::task::Task;
 
 /// Fields of a spec that change nothing about how a run goes.
-const UNHASHED: [&str; 6] =
+pub const UNHASHED: [&str; 6] =
     ["suspend", "schedules", "concurrency", "ttlSecondsAfterFinished", "historyLimits", "description"];
 
 /// The revision of a Workflow: its spec as written, and its DAG as rows.

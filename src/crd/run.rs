@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::crd::limits::NAME;
 use crate::crd::shapes::free_params;
 
-/// One execution of a Workflow with values for its params.
+/// What to run, and what should become of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunSpec {

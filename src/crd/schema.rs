@@ -10,9 +10,14 @@ use crate::crd::limits::{DNS_LABEL, POOL_NAME};
 use crate::crd::pool::WorkerPoolSpec;
 use crate::crd::run::RunSpec;
 use crate::crd::shapes::{Metadata, SERVER_METADATA};
+use crate::crd::status::{RunStatus, WorkerPoolStatus, WorkflowStatus};
 use crate::crd::workflow::WorkflowSpec;
 
+/// The API group.
+pub const GROUP: &str = "relay.works";
 /// The only version there is.
+pub const VERSION: &str = "v1alpha1";
+/// The two, as manifests name them.
 pub const API_VERSION: &str = "relay.works/v1alpha1";
 
 /// The description of fields that no user writes: let through, never suggested.
@@ -42,6 +47,33 @@ impl Kind {
         }
     }
 
+    /// What it is, for `kubectl explain` and editors.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Workflow => {
+                "A Workflow is a DAG of tasks with its params and limits. It starts nothing by itself: a Run does. Every \
+                 change of its spec that changes what a Run does makes a new revision; a Run keeps the one it started with."
+            }
+            Self::Run => {
+                "A Run is one execution of a Workflow, with values for its params. Its status is a summary; who approves \
+                 a task sets the annotation approval.relay.works/<task> on it."
+            }
+            Self::WorkerPool => {
+                "A WorkerPool is a Deployment of warm workers that run tasks. It scales from zero by the tasks that wait \
+                 for it, and is called relay-<name>."
+            }
+        }
+    }
+
+    /// As the API server calls many of it, in URLs and RBAC.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Workflow => "workflows",
+            Self::Run => "runs",
+            Self::WorkerPool => "workerpools",
+        }
+    }
+
     /// The schema of a whole document of this kind (JSON Schema 2020-12, no references, no defaults).
     pub fn schema(self) -> &'static Value {
         static SCHEMAS: LazyLock<[Value; 3]> = LazyLock::new(|| Kind::ALL.map(document));
@@ -54,12 +86,26 @@ pub fn printed(kind: Kind) -> String {
     format!("{:#}\n", kind.schema())
 }
 
-fn document(kind: Kind) -> Value {
-    let spec = match kind {
+/// The schema of a kind's spec: strict, every bound in it.
+pub(super) fn spec_of(kind: Kind) -> Value {
+    match kind {
         Kind::Workflow => generated::<WorkflowSpec>(),
         Kind::Run => generated::<RunSpec>(),
         Kind::WorkerPool => generated::<WorkerPoolSpec>(),
-    };
+    }
+}
+
+/// The schema of what Relay writes under a kind's status.
+pub(super) fn status_of(kind: Kind) -> Value {
+    match kind {
+        Kind::Workflow => generated::<WorkflowStatus>(),
+        Kind::Run => generated::<RunStatus>(),
+        Kind::WorkerPool => generated::<WorkerPoolStatus>(),
+    }
+}
+
+fn document(kind: Kind) -> Value {
+    let spec = spec_of(kind);
     let mut metadata = generated::<Metadata>();
     if let Some(fields) = metadata["properties"].as_object_mut() {
         for name in SERVER_METADATA {
@@ -78,7 +124,7 @@ fn document(kind: Kind) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": kind.name(),
-        "description": spec["description"],
+        "description": kind.about(),
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": false,
@@ -107,7 +153,13 @@ fn plain(schema: &mut Schema) {
     transform::transform_subschemas(&mut plain, schema);
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("default");
-    object.remove("format");
+    // A time is one for the API server too.
+    if object.get("format").is_some_and(|format| format != "date-time") {
+        object.remove("format");
+    }
+    if let Some(Value::String(text)) = object.get_mut("description") {
+        *text = text.replace('\n', " ");
+    }
     if let Some(Value::Array(types)) = object.get_mut("type") {
         types.retain(|kind| kind != "null");
         if let [only] = types.as_slice() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::crd::fitted::FREE_FIELDS;
 use crate::crd::limits::{DNS_LABEL, DURATION, NAME, NAME_START, PARAMS};
 
 /// A duration as Go writes it: `1h30m`, `10s`, `500ms`.
@@ -90,7 +91,7 @@ pub type FreeObject = serde_json::Map<String, serde_json::Value>;
 
 /// The schema of a [`FreeObject`].
 pub(super) fn free_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "maxProperties": 256, "x-kubernetes-preserve-unknown-fields": true})
+    json_schema!({"type": "object", "maxProperties": FREE_FIELDS, "x-kubernetes-preserve-unknown-fields": true})
 }
 
 /// Values of params by name: as many as a Workflow may declare.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 pub struct Pos {
     /// Line, from 1.
     pub line: u32,
-    /// Column in characters, from 1.
+    /// Column in characters, from 1; 0 of what never was a file, whose lines only order it.
     pub column: u32,
 }
 
@@ -114,14 +114,14 @@ impl Node {
         Self { value, at, text_at: TextAt::Start, lost: Vec::new() }
     }
 
-    /// A tree of JSON that never was a file: a place is only good for the order of findings.
+    /// A tree of JSON that never was a file: a place, of column 0, only orders findings.
     pub(super) fn from_json(json: &Json) -> Self {
         Self::counted(json, &mut 0)
     }
 
     fn counted(json: &Json, count: &mut u32) -> Self {
         *count = count.saturating_add(1);
-        let at = Pos { line: *count, column: 1 };
+        let at = Pos { line: *count, column: 0 };
         let value = match json {
             Json::Null => Value::Null,
             Json::Bool(b) => Value::Bool(*b),
@@ -255,6 +255,14 @@ impl<'a> Cursor<'a> {
         match item {
             Some(item) => Self { node: Some(&item.node), at: item.node.at, key_at: item.node.at, path },
             None => Self { node: None, at: self.at, key_at: self.at, path },
+        }
+    }
+
+    /// Where this is, in words: its line, or its path in what never was a file.
+    pub(super) fn told(&self) -> String {
+        match self.at {
+            Pos { column: 0, .. } => self.path.clone(),
+            Pos { line, .. } => format!("in line {line}"),
         }
     }
 

@@ -7,43 +7,43 @@ use crate::crd::limits::{COMMAND, DNS_LABEL, ENV_NAME, IDENTIFIER, PARAMS, POOL_
 use crate::crd::shapes::{Duration, any_value};
 use crate::model::workflow::limits::TASKS;
 
-/// A DAG of tasks with its params and limits.
+/// The tasks, what a Run gives them, and their limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkflowSpec {
-    /// What this workflow is for, for people.
+    /// What this workflow is for, for people. It changes nothing about its Runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub description: Option<String>,
-    /// Values that a Run gives.
+    /// Values that a Run gives. Expressions call them params.<name>.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = PARAMS))]
     pub params: Vec<ParamSpec>,
-    /// The WorkerPool where tasks run unless they say otherwise; "default" when absent.
+    /// The WorkerPool where tasks run unless they say otherwise, in the same namespace; default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = POOL_NAME), regex(pattern = DNS_LABEL))]
     pub pool: Option<String>,
-    /// What tasks have unless they say otherwise.
+    /// What tasks have unless they say otherwise themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defaults: Option<TaskDefaults>,
-    /// Bounds of the whole run.
+    /// Bounds in time of a whole Run; none when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
-    /// Results of a run, computed at its end.
+    /// Results of a Run, computed when it has succeeded and shown in its status.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub outputs: Vec<OutputExpr>,
-    /// Start nothing new once a task failed.
+    /// Whether a failure stops new starts; false when absent, and independent branches go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_fast: Option<bool>,
-    /// Tasks that may run at once in one run.
+    /// How many tasks may run at once in one Run; any number when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub max_parallel: Option<u32>,
-    /// The tasks, in any order.
+    /// The tasks, in any order. At most 2000, those of finally among them.
     #[schemars(length(min = 1, max = TASKS))]
     pub tasks: Vec<TaskSpec>,
-    /// Tasks that run when all others are final, whatever their result.
+    /// Tasks that run when all others have ended, whatever their result. They may depend on one another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = TASKS))]
     pub finally: Vec<TaskSpec>,
@@ -53,13 +53,13 @@ pub struct WorkflowSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParamSpec {
-    /// Its name in expressions: `params.<name>`.
+    /// Its name: params.<name> in expressions.
     #[schemars(regex(pattern = IDENTIFIER))]
     pub name: String,
-    /// Its type; "string" when absent.
+    /// Its type; string when absent.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<ValueType>,
-    /// The value when a Run gives none; without it a Run must.
+    /// The value when a Run gives none. Without it a Run must give one.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -67,11 +67,11 @@ pub struct ParamSpec {
     )]
     #[schemars(schema_with = "any_value")]
     pub default: Option<serde_json::Value>,
-    /// A regular expression that a string must match somewhere (anchor it with ^ and $).
+    /// A regular expression that a string must match somewhere; anchor it with ^ and $ to match the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub pattern: Option<String>,
-    /// The values allowed.
+    /// The values that are allowed; every one of its type when absent.
     #[serde(rename = "enum", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::crd::shapes::any_values")]
     pub allowed: Option<Vec<serde_json::Value>>,
@@ -97,10 +97,10 @@ pub enum ValueType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TaskDefaults {
-    /// Bound of one attempt.
+    /// How long one attempt may take, as 30s, 10m or 1h30m; no bound when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// When a failed attempt is made again.
+    /// When a failed attempt is made again; never when absent. The retry of a task replaces this as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
 }
@@ -109,10 +109,11 @@ pub struct TaskDefaults {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Timeouts {
-    /// After this every open task outside `finally` is cancelled and the run fails.
+    /// How long a Run may take, as 30s, 10m or 1h30m. After it every open task outside finally is cancelled and the
+    /// Run fails; no bound when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Duration>,
-    /// The bound of all `finally` tasks together.
+    /// How long all finally tasks together may take, as 30s, 10m or 1h30m; no bound when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finally: Option<Duration>,
 }
@@ -121,10 +122,10 @@ pub struct Timeouts {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutputExpr {
-    /// Its name.
+    /// Its name in the Run's status.
     #[schemars(regex(pattern = IDENTIFIER))]
     pub name: String,
-    /// A CEL expression: `tasks.extract.outputs.rows`.
+    /// A CEL expression: tasks.extract.outputs.rows for an output of the task extract.
     #[schemars(length(min = 1, max = 4096))]
     pub value: String,
 }
@@ -133,49 +134,51 @@ pub struct OutputExpr {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TaskSpec {
-    /// Its name, unique over tasks and finally.
+    /// Its name, unique over tasks and finally. In expressions a task called load-data is tasks.load_data.
     #[schemars(regex(pattern = TASK_NAME))]
     pub name: String,
-    /// Names of the tasks that come before it.
+    /// Names of the tasks that come before it. It starts when all of them have succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = TASKS), inner(regex(pattern = TASK_NAME)))]
     pub depends_on: Vec<String>,
-    /// A CEL expression; the task is skipped when it is false.
+    /// A CEL expression; the task is skipped when it is false. It is evaluated once, when the tasks before it have ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub when: Option<String>,
-    /// Run it once per element of a list.
+    /// Run the task once per element of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_each: Option<ForEachSpec>,
-    /// Environment of the process; values may hold $( CEL ).
+    /// Variables in the environment of the process.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub env: Vec<EnvVar>,
-    /// The whole argv: no shell, no entry point. Arguments may hold $( CEL ).
+    /// The program and its arguments, which may hold $( CEL ). There is no shell, and the image's entry point is not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), inner(length(max = COMMAND)))]
     pub command: Option<Vec<String>>,
-    /// A script for /bin/sh -e, or for what its shebang names. Never interpolated: pass values by env.
+    /// A script for /bin/sh -e, or for the program that its first line names with #!. Nothing in it is replaced: pass
+    /// values by env.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = COMMAND))]
     pub script: Option<String>,
-    /// Ask a person first.
+    /// Ask people before the task starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalSpec>,
-    /// When a failed attempt is made again.
+    /// When a failed attempt is made again; as the defaults say when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
-    /// Bound of one attempt.
+    /// How long one attempt may take, as 30s, 10m or 1h30m; as the defaults say when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// The outputs it must give, checked after it ran.
+    /// The outputs that the task must give, checked after it ran. Others may be given too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub outputs: Vec<OutputSpec>,
-    /// Whether a failure fails what comes after it and the run; "Fail" when absent.
+    /// Whether a failure of the task fails what comes after it and the Run; Fail when absent. With Continue it counts as
+    /// a success for both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_error: Option<OnError>,
-    /// The WorkerPool where it runs.
+    /// The WorkerPool where the task runs; the Workflow's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = POOL_NAME), regex(pattern = DNS_LABEL))]
     pub pool: Option<String>,
@@ -185,18 +188,18 @@ pub struct TaskSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ForEachSpec {
-    /// A CEL expression that gives the list.
+    /// A CEL expression that gives the list: params.regions for one that a Run gives.
     #[schemars(length(min = 1, max = 4096))]
     pub from: String,
-    /// The element's name in expressions; "item" when absent.
+    /// The element's name in expressions; item when absent. Its place, from 0, is called index.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = IDENTIFIER))]
     pub variable: Option<String>,
-    /// Items that may run at once.
+    /// How many items may run at once; any number when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub max_parallel: Option<u32>,
-    /// Start no further items once one failed.
+    /// Whether a failed item stops the start of further ones; false when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_fast: Option<bool>,
 }
@@ -205,10 +208,10 @@ pub struct ForEachSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EnvVar {
-    /// Its name.
+    /// Its name. Names that begin with RELAY_ are the worker's.
     #[schemars(length(max = 256), regex(pattern = ENV_NAME))]
     pub name: String,
-    /// Its value; may hold $( CEL ).
+    /// Its value, which may hold $( CEL ).
     #[schemars(length(max = COMMAND))]
     pub value: String,
 }
@@ -217,18 +220,18 @@ pub struct EnvVar {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApprovalSpec {
-    /// How many people must approve; 1 when absent.
+    /// How many different people must approve; 1 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 20))]
     pub required: Option<u32>,
-    /// What they are asked; may hold $( CEL ).
+    /// What people are asked, which may hold $( CEL ).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub message: Option<String>,
-    /// How long to wait; without it, until the run's own bound.
+    /// How long to wait for them, as 30m or 24h; until the Run's own bound when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// What happens when nobody decided in time; "Fail" when absent.
+    /// What happens when nobody decided in time; Fail when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_timeout: Option<OnTimeout>,
 }
@@ -251,27 +254,29 @@ pub enum OnError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetrySpec {
-    /// Attempts after the first: 2 means three tries.
+    /// How many attempts are made after the first: with 2 there are at most three. The loss of a worker does not count.
     #[schemars(range(min = 0, max = 100))]
     pub limit: u32,
-    /// The wait before the first retry.
+    /// The wait before the second attempt, as 500ms or 10s; none when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<Duration>,
-    /// By how much each wait is longer than the one before.
+    /// By what factor each wait is longer than the one before; 1 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub factor: Option<f64>,
-    /// The longest wait.
+    /// The longest wait, as 1m; 24h when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
-    /// Spread the waits, so that many failures do not come back at once.
+    /// Whether waits are cut by chance to half their length at most, so that many failures do not come back at once; true
+    /// when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<bool>,
-    /// The kinds of failure retried; all when absent.
+    /// The kinds of failure that are retried: Error (the process could not be run), Timeout and ExitCode; all when
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3))]
-    pub on: Option<Vec<RetryOn>>,
-    /// The exit codes retried, of failures of kind ExitCode; all when absent.
+    pub only_on: Option<Vec<RetryOn>>,
+    /// The exit codes that are retried, of failures of kind ExitCode; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), inner(range(min = 1, max = 255)))]
     pub exit_codes: Option<Vec<u32>>,
@@ -289,10 +294,10 @@ pub enum RetryOn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutputSpec {
-    /// Its key.
+    /// Its key in the outputs of the task.
     #[schemars(regex(pattern = IDENTIFIER))]
     pub name: String,
-    /// Its type; "string" when absent.
+    /// Its type; string when absent.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<ValueType>,
 }

@@ -89,14 +89,15 @@ pub enum Event {
         /// Which attempt.
         attempt: u32,
     },
-    /// The queue took the job back, and no worker had seen it.
+    /// The job was taken back from the queue, and no worker had seen it.
     Removed {
         /// Of which task run.
         key: TaskKey,
         /// Which attempt.
         attempt: u32,
     },
-    /// The job was to be taken back and is not in the queue's books: a worker may have seen it.
+    /// The job is taken back, and a worker may have seen it: the queue does not have it, or it was published twice and
+    /// may have been claimed in between.
     Forgotten {
         /// Of which task run.
         key: TaskKey,
@@ -140,8 +141,10 @@ pub enum Effect {
     Offer(TaskKey),
     /// It may no longer be dispatched.
     Withdraw(TaskKey),
-    /// A QUEUED task run's job belongs in the queue.
+    /// A QUEUED task run's job is new, and belongs in the queue.
     Publish(TaskKey),
+    /// A QUEUED task run's job belongs in the queue, and may have been there before.
+    Republish(TaskKey),
     /// Take the job of an attempt back.
     Remove {
         /// Of which task run.

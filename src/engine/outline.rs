@@ -16,7 +16,7 @@ impl Run {
     /// What there is to say about it. `position`: that of its shard now.
     pub fn outline(&self, position: i64) -> RunView {
         let approvals = |row: &TaskRow| self.approvals(row.key).to_vec();
-        let mut view = empty(self.row(), position);
+        let mut view = RunView::bare(self.row().clone(), position);
         self.task_runs().for_each(|row| add(&mut view, self.workflow(), row, &approvals));
         view
     }
@@ -38,22 +38,9 @@ pub fn outline(
         }
     }
     let words = |row: &TaskRow| approvals.iter().filter(|a| a.key == row.key).cloned().collect();
-    let mut view = empty(row, position);
+    let mut view = RunView::bare(row.clone(), position);
     newest.values().for_each(|row| add(&mut view, workflow, row, &words));
     view
-}
-
-fn empty(row: &RunRow, position: i64) -> RunView {
-    RunView {
-        row: row.clone(),
-        position,
-        tasks: BTreeMap::new(),
-        askings: Vec::new(),
-        more_askings: 0,
-        failures: Vec::new(),
-        more_failures: 0,
-        aside: None,
-    }
 }
 
 fn add(view: &mut RunView, workflow: &Workflow, row: &TaskRow, words: &dyn Fn(&TaskRow) -> Vec<ApprovalRow>) {
@@ -83,6 +70,13 @@ fn add(view: &mut RunView, workflow: &Workflow, row: &TaskRow, words: &dyn Fn(&T
             error: row.error.clone(),
             exit_code: row.exit_code,
         }),
+        // A forEach has no job of its own.
+        TaskStatus::Ready | TaskStatus::Queued if task.for_each.is_none() || row.key.item.is_some() => {
+            let known = view.waits_for.contains(&task.pool);
+            if !known && view.waits_for.len() < VIEW_LIST_MAX {
+                view.waits_for.insert(task.pool.clone());
+            }
+        }
         _ => {}
     }
 }

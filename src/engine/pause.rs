@@ -45,7 +45,7 @@ impl Run {
         // What was not taken back yet belongs in the queue again.
         for key in self.queued() {
             if self.stopped(key).is_none() {
-                self.sheet.effect(Effect::Publish(key));
+                self.sheet.effect(Effect::Republish(key));
             }
         }
     }

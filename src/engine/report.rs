@@ -135,8 +135,8 @@ impl Run {
         Ok(())
     }
 
-    /// The queue does not have the job that it was to give back. A worker may run it: its number is not used again.
-    /// That is the queue's loss: it does not count against the workers that a task may lose.
+    /// The job is taken back, and a worker may have seen it, or may run it even now: its number is not used again. No
+    /// worker is known to be lost, so it does not count as such.
     pub(super) fn forgotten(&mut self, key: TaskKey, attempt: u32) -> Result<(), Refused> {
         if self.current(key, attempt)? == TaskStatus::Running {
             return self.lost(key, attempt);

@@ -150,7 +150,7 @@ impl Run {
         self.occupy(key);
         let queued = self.row_of(key).is_some_and(|r| r.status == TaskStatus::Queued);
         if queued && self.unwanted(key).is_none() {
-            self.sheet.effect(Effect::Publish(key));
+            self.sheet.effect(Effect::Republish(key));
         }
     }
 

@@ -6,6 +6,7 @@
 //! where the reader is the terminal). The conductor never waits for a reader of either kind.
 
 pub mod memory;
+pub mod redis;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -170,4 +171,51 @@ pub trait Subscription: Send {
     /// What came since, oldest first, at most `max` items (but at least one); waits until there is one. None at all:
     /// the feed is closed. Dropping the future loses nothing.
     async fn next(&mut self, max: usize) -> Vec<Item>;
+}
+
+/// What can go wrong with a stream of lines.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// Not reachable; it may or may not have been done. Every verb may be said again.
+    #[error("the log stream cannot be reached: {0}")]
+    Unavailable(String),
+}
+
+impl FeedError {
+    /// A closed list of words, for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            FeedError::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+/// Lines of one pool's tasks, as its workers wrote them: only the pool is certain, for its workers cannot write elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPiece {
+    /// `<namespace>/<pool>`.
+    pub pool: String,
+    /// In the order in which they came.
+    pub lines: Vec<LogLine>,
+    /// Where in the pool's stream they end, in the stream's own words.
+    pub end: String,
+    /// What they take there, in bytes.
+    pub bytes: u64,
+}
+
+/// Lines that wait to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogBatch {
+    /// At most one a pool.
+    pub pieces: Vec<LogPiece>,
+}
+
+/// Lines on their way from workers to the store: they wait here until they are stored.
+#[async_trait]
+pub trait LogStream: Send + Sync {
+    /// The oldest lines that wait, about `max` of them; waits until there are some. They come again until `trim`.
+    async fn read(&self, max: usize) -> Result<LogBatch, FeedError>;
+
+    /// These lines are stored: forgets them.
+    async fn trim(&self, batch: &LogBatch) -> Result<(), FeedError>;
 }

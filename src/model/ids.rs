@@ -16,7 +16,7 @@ pub struct BadId {
     pub why: &'static str,
 }
 
-fn bad(what: &'static str, text: &str, why: &'static str) -> BadId {
+pub(super) fn bad(what: &'static str, text: &str, why: &'static str) -> BadId {
     BadId { text: text.chars().take(80).collect(), what, why }
 }
 
@@ -32,6 +32,13 @@ impl RunId {
     /// The id itself.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Is it the UID of a Kubernetes object? Those are random uuids (version 4); ids that Relay makes are of version 7.
+    pub fn is_of_an_object(&self) -> bool {
+        let parts: Vec<&str> = self.0.split('-').collect();
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        lengths == [8, 4, 4, 4, 12] && parts.get(2).is_some_and(|part| part.starts_with('4'))
     }
 }
 

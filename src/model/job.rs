@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{ids::TaskRunId, task::FailureKind, task::OutputDecl};
+use crate::model::{
+    ids::{BadId, TaskRunId, bad},
+    task::{FailureKind, OutputDecl},
+};
 
 /// The version of these messages; a conductor serves workers one version older or newer.
 pub const PROTOCOL: u16 = 1;
@@ -23,6 +26,17 @@ pub struct JobId {
 impl std::fmt::Display for JobId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}#{}", self.task_run, self.attempt)
+    }
+}
+
+impl std::str::FromStr for JobId {
+    type Err = BadId;
+    fn from_str(text: &str) -> Result<JobId, BadId> {
+        let wrong = |why| bad("job id", text, why);
+        let (task_run, attempt) =
+            text.rsplit_once('#').ok_or_else(|| wrong("it must read <task run>#<attempt>"))?;
+        let attempt = attempt.parse().map_err(|_| wrong("its attempt must be a number"))?;
+        Ok(JobId { task_run: task_run.parse()?, attempt })
     }
 }
 
@@ -116,7 +130,7 @@ pub enum Outcome {
     },
     /// Anything else but a cancel.
     Failed {
-        /// For `retry.on`.
+        /// For `retry.onlyOn`.
         kind: FailureKind,
         /// Were its outputs at fault?
         output_invalid: bool,

@@ -32,7 +32,7 @@ words! {
 }
 
 words! {
-    /// The kinds of failure that `retry.on` chooses from.
+    /// The kinds of failure that `retry.onlyOn` chooses from.
     FailureKind {
         /// The process could not be run, or its outputs not be read.
         Error = "Error",

@@ -1,6 +1,6 @@
 //! What there is to say about a run at a moment: small, whatever its size; what a Run's status and its events follow from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -62,6 +62,25 @@ pub struct RunView {
     pub failures: Vec<Failure>,
     /// How many more there are.
     pub more_failures: u32,
+    /// Pools for which READY and QUEUED tasks wait, by their names in the run's namespace; at most [`VIEW_LIST_MAX`].
+    pub waits_for: BTreeSet<String>,
     /// Why it was set aside: it cannot go on until a person mends what is said here.
     pub aside: Option<String>,
+}
+
+impl RunView {
+    /// What its row alone tells.
+    pub fn bare(row: RunRow, position: i64) -> RunView {
+        RunView {
+            row,
+            position,
+            tasks: BTreeMap::new(),
+            askings: Vec::new(),
+            more_askings: 0,
+            failures: Vec::new(),
+            more_failures: 0,
+            waits_for: BTreeSet::new(),
+            aside: None,
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! `Jobs` the worker's. One conformance suite runs over every implementation (tests/it/conformance).
 
 pub mod memory;
+pub mod redis;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -94,6 +95,12 @@ pub trait Queue: Send + Sync {
     /// Reports after a position, oldest first, at most `max` (but at least one); waits until there is one. Reports
     /// stay until settled, so that a new conductor reads them again from the start. One may come twice.
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError>;
+
+    /// The pool (`<namespace>/<pool>`) whose workers alone can have told this report, if it is not settled yet; none where
+    /// every worker can tell every report. A report of another pool's task is no report.
+    fn origin(&self, _report: Position) -> Option<String> {
+        None
+    }
 
     /// What these reports told is committed, or was refused for good: forget the reports up to a position, and
     /// forget these jobs wherever they are, pending or leased. A worker that still runs one is called.

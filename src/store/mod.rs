@@ -1,8 +1,8 @@
 //! The truth: what is committed here happened, and nothing else did.
 //!
 //! One trait in the domain's words, two stores behind it (`postgres`, `memory`), one conformance suite over both
-//! (tests/it/conformance). Every write is fenced twice: by the shard's epoch and position, and by the status and
-//! attempt that each row is expected to have.
+//! (tests/it/conformance). A batch is fenced twice: by the shard's epoch and position, and by the status and attempt
+//! that each row is expected to have. A head is fenced by the epoch; a line of a log by nothing, for it decides nothing.
 
 pub use crate::model::revision::{Revision, TaskRecord};
 

@@ -5,10 +5,12 @@ use std::io::{self, IsTerminal as _};
 use relay::cli::{Verb, operator::LogFormat};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Begins to log, to standard error. The operator tells what it does and as JSON; the other verbs speak to a person.
+/// Begins to log, to standard error. The operator tells what it does, as JSON, and so does a
+/// worker; the other verbs speak to a person.
 pub fn begin(verb: &Verb) {
     let (level, json) = match verb {
         Verb::Operator(args) => ("info", args.log_format == LogFormat::Json),
+        Verb::Worker(_) => ("info", true),
         _ => ("warn", false),
     };
     // sqlx says each statement and kube each request at lower levels than their own words deserve.

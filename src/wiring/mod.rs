@@ -1,4 +1,4 @@
-//! How the parts of `relay operator` are put together, started, and ended in order.
+//! How the parts of `relay operator` and `relay worker` are put together, started, and ended in order.
 
 mod crew;
 mod lead;
@@ -6,6 +6,7 @@ mod logging;
 mod operator;
 mod patience;
 pub mod stores;
+pub mod worker;
 
 pub use logging::begin as begin_logging;
 pub use operator::operator;

@@ -1,25 +1,28 @@
 //! `relay operator`: what a cluster's one leader, and those who stand by to follow it, are made of.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::Router;
-use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use relay::api::{
     self,
     health::{self, Check, Health, Ping},
-    logs::Settled,
     probes,
     serve::{Bounds, serve},
 };
 use relay::cli::operator::Args;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Limits, Outlook, Params};
-use relay::feed::{self, Feed, memory::MemoryFeed};
+use relay::conductor::{Adopt, Compile, Limits, LogPump, Outlook, Params};
+use relay::feed::{self, Feed, memory::MemoryFeed, redis::RedisLogs};
+use relay::link::{RedisSettings, worker_url};
 use relay::model::ids::ShardId;
+use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
+use relay::operator::{self, Operator};
+use relay::queue::Roster;
 use relay::store::Store;
 
 use crate::wiring::{
@@ -68,13 +71,23 @@ impl House {
         self.open_probes(crew).await?;
         // Taken early: an address that is in use is told before anything is written.
         let door = bind("--api-listen", self.args.api_listen).await?;
+        let client = operator::api::connect().await.context("no cluster is configured")?;
         let store = crew.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
         self.look_after(crew, Check::Database, ping_of(store.clone()));
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
         self.open_api(crew, door, store.clone(), feed.clone());
-        let queue: Arc<dyn relay::queue::Queue> = Arc::new(relay::queue::memory::MemoryQueue::default());
+        let queue = crew.meanwhile(stores::queue(&self.args, &self.clock, &self.health)).await?;
+        let asked = queue.clone();
+        self.look_after(
+            crew,
+            Check::Redis,
+            Arc::new(move || {
+                let queue = asked.clone();
+                Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
+            }),
+        );
         let outlook = Arc::new(Outlook::default());
-        let holder = holder();
+        let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
         let params = || Params {
             store: store.clone(),
             queue: queue.clone(),
@@ -87,12 +100,86 @@ impl House {
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         };
+        let pools = operator::Pools::default();
+        let workers = self.workers(client.clone(), queue.clone(), &outlook, pools.clone())?;
         let leading = lead(params, &self.health, &self.clock, &self.stages.conducting);
         let Some(leading) = crew.meanwhile(leading).await? else { return Ok(()) };
         let handle = leading.handle.clone();
         crew.start(Part::Conductor, leading.end());
-        drop(handle);
+        let stop = self.stages.watching.clone();
+        crew.start(Part::Watches, async move {
+            workers.run(stop).await;
+            Ok(())
+        });
+        self.pump_logs(crew, store.clone(), feed.clone())?;
+        self.watch(
+            crew,
+            Operator::new(operator::Params {
+                client,
+                store,
+                handle,
+                outlook,
+                clock: self.clock.clone(),
+                compile: self.compile.clone(),
+                pools,
+                instance: instance(),
+                adopt_cluster: self.args.adopt_cluster,
+            }),
+        );
         Err(crew.next_end().await)
+    }
+
+    /// Who keeps the Deployments of WorkerPools.
+    fn workers(
+        &self,
+        client: kube::Client,
+        roster: Arc<dyn Roster>,
+        outlook: &Outlook,
+        pools: operator::Pools,
+    ) -> anyhow::Result<Workers> {
+        let secret = self.args.redis_url.clone();
+        let base = self.args.worker_redis_url.clone().unwrap_or_else(|| secret.clone());
+        worker_url(&base, "user", "password").context("--worker-redis-url")?;
+        let url_for = move |user: &str, password: &str| {
+            worker_url(&base, user, password).map_err(|error| error.to_string())
+        };
+        let redis_prefix = RedisSettings::new(&secret)?.prefix().to_owned();
+        Ok(Workers::new(workers::Params {
+            client,
+            roster,
+            demands: outlook.demands(),
+            pools,
+            clock: self.clock.clone(),
+            settings: Settings { image: self.args.image.clone(), redis_prefix },
+            access: Access { secret, url_for: Arc::new(url_for) },
+            instance: instance(),
+        }))
+    }
+
+    /// Carries lines from workers to the store. One process does, the one that leads.
+    fn pump_logs(&self, crew: &mut Crew, store: Arc<dyn Store>, feed: Arc<dyn Feed>) -> anyhow::Result<()> {
+        let stream = Arc::new(RedisLogs::new(&RedisSettings::new(&self.args.redis_url)?)?);
+        let (clock, compile) = (self.clock.clone(), self.compile.clone());
+        let pump = LogPump { stream, store, feed, clock, compile };
+        let stop = self.stages.serving.clone();
+        crew.start(Part::LogPump, async move {
+            pump.run(stop).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Watches the cluster's objects, and tells when all of them have been seen.
+    fn watch(&self, crew: &mut Crew, operator: Operator) {
+        let (health, stop) = (self.health.clone(), self.stages.watching.clone());
+        health.bad(Check::Kubernetes, "the watches have begun and have not seen everything yet");
+        crew.start(Part::Watches, async move {
+            let ready = operator.ready();
+            tokio::select! {
+                worked = operator.run(stop) => Ok(worked?),
+                never = tell_when_ready(ready, &health) => match never {},
+            }
+        });
     }
 
     /// Probes are answered first: a process that waits for its database lives.
@@ -149,11 +236,18 @@ fn ping_of(store: Arc<dyn Store>) -> Ping {
     })
 }
 
-/// Who leads: the pod's name for people, and what makes it unique to this process.
-fn holder() -> String {
+async fn tell_when_ready(mut ready: watch::Receiver<bool>, health: &Health) -> Infallible {
+    if ready.wait_for(|ready| *ready).await.is_ok() {
+        tracing::info!("Every Workflow and Run of the cluster has been seen");
+        health.good(Check::Kubernetes, "every object has been seen, and changes are heard");
+    }
+    std::future::pending().await
+}
+
+/// The name of this pod, or of this machine.
+fn instance() -> String {
     let name = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
-    let name: String = name.unwrap_or_else(|_| "operator".to_owned()).chars().take(100).collect();
-    format!("{name}-{}", uuid::Uuid::now_v7().simple())
+    name.unwrap_or_else(|_| "operator".to_owned()).chars().take(100).collect()
 }
 
 /// SIGTERM and SIGINT.

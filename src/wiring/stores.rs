@@ -1,4 +1,4 @@
-//! The store of an operator, waited for as long as it takes.
+//! The store and the queue of an operator, waited for as long as it takes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use relay::api::health::{Check, Health};
 use relay::cli::{connections::Connections, operator::Args};
 use relay::clock::Clock;
+use relay::link::RedisSettings;
+use relay::queue::{self, redis::RedisQueue};
 use relay::store::memory::MemoryStore;
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
 use relay::store::{Store, StoreError};
@@ -44,6 +46,21 @@ pub fn pool_settings(url: &str, pool: &Connections) -> PoolSettings {
         idle_timeout: Duration::from_secs(pool.idle_timeout),
         max_lifetime: Duration::from_secs(pool.max_lifetime),
         ..PoolSettings::new(url)
+    }
+}
+
+/// The queue in Redis, once Redis answers.
+pub async fn queue(args: &Args, clock: &Clock, health: &Health) -> anyhow::Result<Arc<RedisQueue>> {
+    let settings = RedisSettings::new(&args.redis_url)?;
+    let queue = RedisQueue::new(&settings, queue::redis::Limits::default())?;
+    let mut patience = Patience::new(clock);
+    loop {
+        let Err(error) = queue.ping().await else { return Ok(Arc::new(queue)) };
+        health.bad(Check::Redis, &error.to_string());
+        if patience.speaks() {
+            tracing::warn!(error.label = error.label(), "Waiting for Redis: {error}");
+        }
+        patience.wait().await;
     }
 }
 

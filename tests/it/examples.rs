@@ -15,8 +15,9 @@ fn run(name: &str, arguments: &[&str]) -> Told {
 }
 
 /// Those with a test below: each of the folder.
-const TESTED: [&str; 15] = [
+const TESTED: [&str; 16] = [
     "approval",
+    "cluster",
     "diamond",
     "fail-fast",
     "failing",
@@ -305,10 +306,18 @@ fn a_run_has_results() {
 fn two_runs_of_a_file_go_on_at_once() {
     let told = run("runs", &[]);
     let of_both: Vec<&String> = told.lines.iter().filter(|l| l.starts_with("run ")).collect();
-    assert_eq!(of_both, ["run greet-world of greeting", "run greet-crew-* of greeting"]);
+    assert_eq!(of_both, ["run greet-world of greeting", "run greet-crew of greeting"]);
     assert_eq!(told.task("greet-world/greet"), ["RUNNING", "| Hello, world!", "SUCCESS"]);
-    assert_eq!(told.task("greet-crew-*/greet"), ["RUNNING", "| Ahoy, crew!", "SUCCESS"]);
+    assert_eq!(told.task("greet-crew/greet"), ["RUNNING", "| Ahoy, crew!", "SUCCESS"]);
     told.in_order(&["greet-world SUCCESS", "greet-world: SUCCESS"]);
-    told.in_order(&["greet-crew-* SUCCESS", "greet-crew-*: SUCCESS"]);
+    told.in_order(&["greet-crew SUCCESS", "greet-crew: SUCCESS"]);
     assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn the_manifests_of_a_cluster_run_on_a_laptop_too() {
+    let told = run("cluster", &["--approve"]);
+    let publish = told.task("publish");
+    assert_eq!(publish[publish.len() - 3..], ["RUNNING", "| published app-1.4.2.tar", "SUCCESS"]);
+    assert_eq!((told.lines.last().map(String::as_str), told.code), (Some("release-1: SUCCESS"), Some(0)));
 }

@@ -1,6 +1,6 @@
 //! The feed in memory: who waits, who misses what, and when it ends.
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{task::Poll, time::Duration};
 
 use futures::poll;
 use relay::feed::{

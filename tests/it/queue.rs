@@ -1,6 +1,6 @@
 //! The queue in memory: its bounds. (What every queue must do is in `conformance`.)
 
-use relay::model::job::News;
+use relay::model::job::{Job, News};
 use relay::queue::{
     Claim, Jobs, Pools, Position, Queue, QueueError,
     memory::{Limits, MemoryQueue},
@@ -31,4 +31,16 @@ async fn every_book_has_a_bound_and_room_again_later() {
 
     queue.beat("w", &[], second(0)).await.expect("there is room");
     is_full(queue.beat("v", &[], second(0)).await);
+}
+
+#[tokio::test]
+async fn a_worker_of_every_pool_takes_by_rank() {
+    let queue = MemoryQueue::default();
+    let of = |pool: &str, n| Job { pool: pool.to_owned(), ..job(n) };
+    let jobs = [of("b/x", 3), of("a/y", 2), of("c/z", 1), of("a/y", 4)];
+    queue.publish(&jobs).await.expect("published");
+    let claim = Claim { worker: "w".to_owned(), pools: Pools::Every, slots: 9, holding: Vec::new() };
+    let taken = queue.claim(&claim).await.expect("a claim");
+    let numbers: Vec<u32> = taken.iter().map(|job| job.id.task_run.key.task).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
 }

@@ -4,14 +4,15 @@ use crate::source::{Finding, Source, is_word, line_of, words};
 
 /// A room and the rooms that it may name besides itself. Two refusals carry the design: the worker never sees the
 /// store, so that there is one writer; the api never sees the queue.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("engine", &["model"]),
     ("clock", &["model"]),
     ("telemetry", &[]),
     ("store", &["model"]),
-    ("queue", &["model"]),
-    ("feed", &["model"]),
+    ("link", &[]),
+    ("queue", &["model", "link"]),
+    ("feed", &["model", "link"]),
     ("crd", &["model"]),
     ("conductor", &["model", "engine", "store", "queue", "feed", "clock", "telemetry"]),
     ("operator", &["crd", "model", "conductor", "store", "queue", "clock", "telemetry"]),

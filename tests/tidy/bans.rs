@@ -22,7 +22,7 @@ struct Ban {
 }
 
 const SQL: &[&str] = &["src/store/postgres", "src/queue/postgres", "src/main.rs"];
-const REDIS: &[&str] = &["src/queue/redis", "src/feed/redis", "src/main.rs"];
+const REDIS: &[&str] = &["src/link/", "src/queue/redis", "src/feed/redis", "src/main.rs"];
 const SPEAKING: &[&str] = &["src/cli/", "src/local/", "src/main.rs"];
 
 const BANS: [Ban; 11] = [
@@ -51,7 +51,7 @@ const BANS: [Ban; 11] = [
     Ban {
         words: &["redis::cmd", "redis::aio"],
         scope: Scope::Src(REDIS),
-        fix: "Redis lives in queue/redis and feed/redis",
+        fix: "Redis lives in link, queue/redis and feed/redis",
     },
     Ban {
         words: &["tokio::spawn", "task::spawn"],

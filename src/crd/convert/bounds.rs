@@ -51,10 +51,10 @@ pub(super) fn retry(spec: &spec::RetrySpec, at: &Cursor<'_>, remarks: &mut Remar
             format!("{} is shorter than delay, {}", duration::written(most), duration::written(delay));
         remarks.at(&at.field("maxDelay"), reason, Some("make maxDelay the longer one".to_string()));
     }
-    let on: Vec<FailureKind> = spec.on.iter().flatten().map(|kind| failure_kind(*kind)).collect();
+    let on: Vec<FailureKind> = spec.only_on.iter().flatten().map(|kind| failure_kind(*kind)).collect();
     if spec.exit_codes.is_some() && !on.is_empty() && !on.contains(&FailureKind::ExitCode) {
-        let reason = "exitCodes has no effect: on does not name ExitCode";
-        remarks.at(&at.field("exitCodes"), reason, Some("add ExitCode to on".to_string()));
+        let reason = "exitCodes has no effect: onlyOn does not name ExitCode";
+        remarks.at(&at.field("exitCodes"), reason, Some("add ExitCode to onlyOn".to_string()));
     }
     let standard = Retry::default();
     Retry {

@@ -68,12 +68,12 @@ fn names<'a>(source: &Source<'a>, remarks: &mut Remarks) -> BTreeMap<&'a str, us
         }
         if let Some(&first) = by_cel.get(&cel) {
             let other = &source.tasks[first];
-            let line = other.at.field("name").at.line;
+            let there = other.at.field("name").told();
             let reason = if other.spec.name == name {
-                format!("a second task called {}, the first is in line {line}", quoted(name))
+                format!("a second task called {}, the first is {there}", quoted(name))
             } else {
                 format!(
-                    "in expressions {} and {} (line {line}) are the same name",
+                    "in expressions {} and {} ({there}) are the same name",
                     quoted(name),
                     quoted(&other.spec.name)
                 )

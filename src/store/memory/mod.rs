@@ -23,7 +23,7 @@ use crate::model::{
 use crate::store::{
     Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER,
     fit::{another_clusters, fit_cluster, fit_head, fit_lines, fit_revision, page, same_shard},
-    prepare::prepare,
+    prepare::{prepare, text},
 };
 use commit::place;
 
@@ -147,12 +147,12 @@ impl Store for MemoryStore {
         same_shard(namespace, fence)?;
         let mut inner = self.inner();
         inner.check_epoch(fence)?;
-        inner.heads.remove(&(namespace.to_owned(), name.to_owned()));
+        inner.heads.remove(&named(namespace, name));
         Ok(())
     }
 
     async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
-        Ok(self.inner().heads.get(&(namespace.to_owned(), name.to_owned())).cloned())
+        Ok(self.inner().heads.get(&named(namespace, name)).cloned())
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -184,10 +184,11 @@ impl Store for MemoryStore {
     }
 
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        let (namespace, name) = named(namespace, name);
         let inner = self.inner();
         let rows = inner.runs.values().map(|kept| &kept.run);
-        let named = rows.filter(|run| run.namespace == namespace && run.name == name);
-        let in_order: BTreeSet<_> = named.map(|run| (run.created_at, run.id.clone())).collect();
+        let found = rows.filter(|run| run.namespace == namespace && run.name == name);
+        let in_order: BTreeSet<_> = found.map(|run| (run.created_at, run.id.clone())).collect();
         Ok(in_order.into_iter().rev().take(limit as usize).map(|(_, id)| id).collect())
     }
 
@@ -229,6 +230,11 @@ impl Store for MemoryStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// Names as they are kept.
+fn named(namespace: &str, name: &str) -> (String, String) {
+    (text(namespace).into_owned(), text(name).into_owned())
 }
 
 fn deposed(fence: &Fence) -> StoreError {

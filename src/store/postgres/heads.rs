@@ -10,6 +10,7 @@ use crate::store::{
     StoreError,
     fit::{fit_head, same_shard},
     postgres::{PostgresStore, errors::Failed, lead, load::corrupt, within},
+    prepare::text,
 };
 
 /// A head that is there as it is given costs a look. To change one, the shard's row is held against a new leader until
@@ -65,8 +66,11 @@ pub(super) async fn remove(
     fence: &Fence,
 ) -> Result<(), StoreError> {
     same_shard(namespace, fence)?;
-    let work =
-        sqlx::query_scalar(DROP).bind(lead::id(fence.shard)).bind(fence.epoch).bind(namespace).bind(name);
+    let work = sqlx::query_scalar(DROP)
+        .bind(lead::id(fence.shard))
+        .bind(fence.epoch)
+        .bind(text(namespace))
+        .bind(text(name));
     fenced(store, work, fence).await
 }
 
@@ -91,7 +95,8 @@ pub(super) async fn head(
 ) -> Result<Option<Head>, StoreError> {
     let mut line = store.line().await?;
     let bound = line.bound;
-    let work = sqlx::query_as::<_, Row>(HEAD).bind(namespace).bind(name).fetch_optional(line.sql());
+    let work =
+        sqlx::query_as::<_, Row>(HEAD).bind(text(namespace)).bind(text(name)).fetch_optional(line.sql());
     let found = within(bound, work).await.map_err(Failed::before)?;
     line.done();
     let Some((revision, why, Json(labels), Json(unhashed))) = found else { return Ok(None) };
@@ -99,5 +104,6 @@ pub(super) async fn head(
         (Some(id), _) => Ok(WorkflowId::parse(&id).map_err(|e| corrupt("workflow_heads", e))?),
         (None, why) => Err(why.unwrap_or_default()),
     };
-    Ok(Some(Head { namespace: namespace.to_owned(), name: name.to_owned(), revision, labels, unhashed }))
+    let (namespace, name) = (text(namespace).into_owned(), text(name).into_owned());
+    Ok(Some(Head { namespace, name, revision, labels, unhashed }))
 }

@@ -34,26 +34,18 @@ const LEAD: &str = "
     from held
     order by id";
 
+/// Each row is looked up by its key, in the order of the fences, which is that of the shards: no lock is waited for in a
+/// circle. It is all that an idle leader writes.
 const RENEW: &str = "
-    with fence as (
-        select * from unnest($1::smallint[], $2::bigint[]) as f(id, epoch)
-    ), locked as materialized (
-        select id, epoch from shards where id = any($1) order by id for no key update
-    )
     update shards s set renewed_at = clock_timestamp()
-    from fence f join locked l on l.id = f.id and l.epoch = f.epoch
-    where s.id = f.id
+    from unnest($1::smallint[], $2::bigint[]) as f(id, epoch)
+    where s.id = f.id and s.epoch = f.epoch
     returning s.id";
 
 const RELEASE: &str = "
-    with fence as (
-        select * from unnest($1::smallint[], $2::bigint[]) as f(id, epoch)
-    ), locked as materialized (
-        select id, epoch from shards where id = any($1) order by id for no key update
-    )
     update shards s set epoch = s.epoch + 1, holder = null
-    from fence f join locked l on l.id = f.id and l.epoch = f.epoch
-    where s.id = f.id
+    from unnest($1::smallint[], $2::bigint[]) as f(id, epoch)
+    where s.id = f.id and s.epoch = f.epoch
     returning s.id";
 
 const POSITION: &str = "select epoch, seq from shards where id = $1";
@@ -117,6 +109,8 @@ async fn touch(
     if fences.is_empty() {
         return Ok(Vec::new());
     }
+    let mut fences = fences.to_vec();
+    fences.sort_by_key(|fence| fence.shard);
     let mut line = store.line().await?;
     let bound = line.bound;
     let ids: Vec<i16> = fences.iter().map(|fence| id(fence.shard)).collect();

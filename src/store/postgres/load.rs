@@ -15,6 +15,7 @@ use crate::model::{
 use crate::store::{
     RunRecord, StoreError,
     postgres::{PostgresStore, errors::Failed, lead, within},
+    prepare::text,
 };
 
 const LIVE: &str = "
@@ -52,7 +53,7 @@ pub(super) async fn find_runs(
 ) -> Result<Vec<RunId>, StoreError> {
     let mut line = store.line().await?;
     let bound = line.bound;
-    let named = sqlx::query_scalar::<_, String>(NAMED).bind(namespace).bind(name);
+    let named = sqlx::query_scalar::<_, String>(NAMED).bind(text(namespace)).bind(text(name));
     let ids =
         within(bound, named.bind(i64::from(limit)).fetch_all(line.sql())).await.map_err(Failed::before)?;
     line.done();

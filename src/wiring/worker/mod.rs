@@ -6,7 +6,7 @@
 //! does not keep out: root with CAP_SYS_PTRACE in the same pod, and whoever may read the Secret.
 
 mod desk;
-pub mod pod;
+mod install;
 
 use std::{
     fs,
@@ -22,10 +22,13 @@ use anyhow::{Context as _, anyhow};
 use rustix::process::DumpableBehavior;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use relay::cli::worker::{Args, without_url};
 use relay::clock::Clock;
-use relay::queue::Pools;
+use relay::feed::{self, redis::RedisFeed};
+use relay::link::RedisSettings;
+use relay::queue::{Pools, redis::RedisJobs};
 use relay::worker::{
     self, Links, Shutdown, Worker,
     process::{self, Processes},
@@ -33,6 +36,7 @@ use relay::worker::{
 };
 
 use desk::Desk;
+pub use install::install;
 
 /// The variable with the credentials.
 const URL: &str = "RELAY_REDIS_URL";
@@ -45,7 +49,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Starts this program in its own place, with the URL in a pipe. Returns only when that failed.
 pub fn hide_credentials(args: &Args) -> anyhow::Error {
     let hidden = || -> anyhow::Result<io::Error> {
-        let url = args.redis_url.as_deref().ok_or_else(|| anyhow!("--redis-url or {URL} is needed"))?;
+        let url = args.redis_url.as_deref().unwrap_or_default();
         if url.len() > URL_BYTES {
             return Err(anyhow!("the Redis URL is longer than {URL_BYTES} bytes"));
         }
@@ -86,7 +90,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             Err(error) => Err(error).context("what tasks leave behind cannot be cleared away"),
             Ok(never) => match never {},
         },
-        () = show_ready(ready, args.ready_file.as_deref(), &clock) => Ok(()),
+        () = show_ready(ready, shutdown.drain.clone(), args.ready_file.as_deref(), &clock) => Ok(()),
         failed = listen(&mut signals, &shutdown) => failed,
     };
     if let Some(file) = &args.ready_file {
@@ -108,10 +112,10 @@ fn worker(args: &Args, url: &str, desk: &Desk, clock: &Clock) -> anyhow::Result<
     let limits = worker::Limits { drain: args.drain(), ..worker::Limits::default() };
     let params =
         worker::Params { id, pools: Pools::One(args.pool.clone()), slots: usize::from(args.slots), limits };
-    tracing::info!(worker.id = %params.id, pool = %args.pool, slots = args.slots, "The worker starts");
-    let _ = url;
-    let jobs = Arc::new(relay::queue::memory::MemoryQueue::default());
-    let feed = Arc::new(relay::feed::memory::MemoryFeed::default());
+    let settings = RedisSettings::new(url)?.with_prefix(&args.redis_prefix)?;
+    let jobs = Arc::new(RedisJobs::new(&settings, &args.pool, &params.id)?);
+    tracing::info!(worker.id = %params.id, pool = %args.pool, slots = args.slots, redis = settings.address(), "The worker starts");
+    let feed = Arc::new(RedisFeed::new(&settings, &args.pool, feed::redis::Limits::default())?);
     let links = Links { jobs, feed, executor: Arc::new(executor), clock: clock.clone() };
     Ok(Worker::new(params, links))
 }
@@ -130,17 +134,27 @@ async fn listen(signals: &mut [io::Result<Signal>; 2], shutdown: &Shutdown) -> a
     std::future::pending().await
 }
 
-/// Keeps the file there while the worker is ready; for ever.
-async fn show_ready(mut ready: watch::Receiver<bool>, file: Option<&Path>, clock: &Clock) {
+/// Keeps the file there while the worker is ready and does not drain; for ever.
+async fn show_ready(
+    mut ready: watch::Receiver<bool>,
+    drain: CancellationToken,
+    file: Option<&Path>,
+    clock: &Clock,
+) {
     while let Some(file) = file {
-        let shown = if *ready.borrow_and_update() { fs::write(file, b"") } else { remove(file) };
-        match shown {
-            Err(error) => {
-                tracing::warn!(path = %file.display(), "The file for readiness cannot be changed: {error}; trying again");
-                clock.sleep(AGAIN).await;
-            }
-            Ok(()) if ready.changed().await.is_err() => break,
-            Ok(()) => {}
+        let drains = drain.is_cancelled();
+        let shown = if *ready.borrow_and_update() && !drains { fs::write(file, b"") } else { remove(file) };
+        if let Err(error) = shown {
+            tracing::warn!(path = %file.display(), "The file for readiness cannot be changed: {error}; trying again");
+            clock.sleep(AGAIN).await;
+            continue;
+        }
+        if drains {
+            break;
+        }
+        tokio::select! {
+            _ = ready.changed() => {}
+            () = drain.cancelled() => {}
         }
     }
     std::future::pending().await

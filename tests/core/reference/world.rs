@@ -164,7 +164,7 @@ impl World {
         let mut stops: Vec<&Effect> = plan.effects.iter().filter(|e| key_of(e).is_some()).collect();
         stops.sort_by_key(|e| key_of(e));
         assert_eq!(stops, self.run.to_stop().iter().collect::<Vec<_>>(), "a restart stops something else");
-        let published = of(|e| if let Effect::Publish(key) = e { Some(*key) } else { None });
+        let published = of(|e| if let Effect::Republish(key) = e { Some(*key) } else { None });
         let stopped: BTreeSet<TaskKey> = stops
             .iter()
             .filter_map(|e| if let Effect::Remove { key, .. } = e { Some(*key) } else { None })

@@ -29,14 +29,11 @@ impl Book {
     /// Takes a plan that came of an event; `Err` says what is wrong with it.
     pub fn commit(&mut self, plan: &Plan) -> Result<(), String> {
         let before = self.history;
-        let was_paused = self.is_paused();
         self.write(&plan.changes)?;
-        // What was not taken back during a pause goes out again under its number.
-        let again = was_paused && !self.is_paused();
         if self.history - before != plan.changes.history_rows() {
             return Err("history_rows miscounts the edges".to_owned());
         }
-        plan.effects.iter().try_for_each(|effect| self.check_effect(effect, again))
+        plan.effects.iter().try_for_each(|effect| self.check_effect(effect))
     }
 
     fn is_paused(&self) -> bool {
@@ -107,15 +104,20 @@ impl Book {
         Ok(())
     }
 
-    fn check_effect(&mut self, effect: &Effect, again: bool) -> Result<(), String> {
-        if self.is_paused() && matches!(effect, Effect::Publish(_) | Effect::Offer(_)) {
-            return Err(format!("{effect:?} in a paused run"));
+    fn check_effect(&mut self, effect: &Effect) -> Result<(), String> {
+        let (key, again) = match effect {
+            Effect::Publish(key) => (key, false),
+            Effect::Republish(key) => (key, true),
+            Effect::Offer(_) if self.is_paused() => return Err(format!("{effect:?} in a paused run")),
+            _ => return Ok(()),
+        };
+        if self.is_paused() {
+            return Err(format!("{key:?} is published, and the run is paused"));
         }
-        let Effect::Publish(key) = effect else { return Ok(()) };
         let row = self.tasks.get(key).ok_or(format!("published without a row: {key:?}"))?;
         let before = self.seen.insert(*key, row.attempt).unwrap_or(0);
-        let new = row.attempt > before || (again && row.attempt == before);
-        if row.status != TaskStatus::Queued || !new {
+        let fits = row.attempt > before || (again && row.attempt == before);
+        if row.status != TaskStatus::Queued || !fits {
             return Err(format!(
                 "{key:?} is published as {} attempt {} after {before}",
                 row.status, row.attempt

@@ -233,7 +233,7 @@ impl Play {
                 Effect::Expand(key) if self.hold => self.told.push(format!("expand {}", self.name(key))),
                 Effect::Expand(key) => self.event(Event::Expand(key)),
                 Effect::Remove { key, attempt, kill } => self.remove(key, attempt, kill),
-                Effect::Publish(_) | Effect::Ended => {}
+                Effect::Publish(_) | Effect::Republish(_) | Effect::Ended => {}
             }
         }
         let mut parts = self.rows_in_ranges();

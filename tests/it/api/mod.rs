@@ -86,12 +86,12 @@ async fn a_connection_that_never_asks_is_closed() {
 async fn connections_beyond_the_bound_wait_for_their_turn() {
     let served = Served::new(Router::new(), Bounds { connections: 1, ..Bounds::default() }).await;
     let first = served.sends("GET / HT").await;
-    let second = served.gets("/");
-    let mut second = std::pin::pin!(second);
+    let mut second = Box::pin(served.gets("/"));
     // The first one holds the only place until it goes.
     let early = tokio::time::timeout(Duration::from_millis(100), second.as_mut()).await;
     assert!(early.is_err(), "it was answered: {early:?}");
     drop(first);
-    assert_eq!(soon(second).await.0, 404);
+    assert_eq!(soon(second.as_mut()).await.0, 404);
+    drop(second);
     served.ends().await;
 }

@@ -1,5 +1,15 @@
 //! What needs a Kubernetes. Where the bed has none, `make test` leaves these tests out by name and says why.
 
+mod chart;
+mod crds;
+mod faults;
+mod installed;
+mod kubectl;
 mod leftovers;
+mod main_job;
 mod node;
+mod rows;
+mod runs;
+mod servers;
 mod verbs;
+mod wishes;

@@ -5,28 +5,56 @@ mod orders;
 mod reports;
 mod roster;
 
-use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use relay::clock::Clock;
 
 use relay::model::job::{Job, JobId};
-use relay::queue::{Claim, Jobs, Pools, Queue, Roster, memory::MemoryQueue};
+use relay::queue::{
+    Claim, Jobs, Pools, Queue, Roster,
+    memory::MemoryQueue,
+    redis::{Limits, RedisQueue},
+};
 
-use crate::support::jobs::POOL;
+use crate::support::{
+    jobs::{POOL, second},
+    redis::{Crew, settings},
+};
 
 /// All sides of one empty queue.
 pub struct Ends {
     pub queue: Arc<dyn Queue>,
     pub jobs: Arc<dyn Jobs>,
     pub roster: Arc<dyn Roster>,
+    clock: Clock,
 }
 
-/// Runs a check over each implementation, as a test of its own.
+/// Runs a check over each implementation, as a test of its own. `brief`: workers soon count as silent, where time is
+/// real.
 macro_rules! over_every_queue {
-    ($($check:ident),+ $(,)?) => {
+    ($($check:ident),+ $(; brief $($brief:ident),+)? $(,)?) => {
         mod memory {
             $(#[tokio::test(start_paused = true)]
             async fn $check() {
                 super::$check(crate::conformance::queue::in_memory()).await;
             })+
+            $($(#[tokio::test(start_paused = true)]
+            async fn $brief() {
+                super::$brief(crate::conformance::queue::in_memory()).await;
+            })+)?
+        }
+        mod redis {
+            $(#[tokio::test]
+            async fn $check() {
+                let presence = std::time::Duration::from_secs(60);
+                super::$check(crate::conformance::queue::in_redis(presence).await).await;
+            })+
+            $($(#[tokio::test]
+            async fn $brief() {
+                let presence = std::time::Duration::from_secs(1);
+                super::$brief(crate::conformance::queue::in_redis(presence).await).await;
+            })+)?
         }
     };
 }
@@ -34,7 +62,18 @@ use over_every_queue;
 
 pub fn in_memory() -> Ends {
     let both = Arc::new(MemoryQueue::default());
-    Ends { queue: both.clone(), jobs: both.clone(), roster: both }
+    Ends { queue: both.clone(), jobs: both.clone(), roster: both, clock: Clock::manual(second(0)) }
+}
+
+/// On the bed's Redis, with keys of its own. Workers speak to pools that the conductor's side has prepared.
+pub async fn in_redis(presence: Duration) -> Ends {
+    let settings = settings(presence);
+    let queue = Arc::new(RedisQueue::new(&settings, Limits::default()).expect("a queue"));
+    for pool in [POOL, "data/gpu", "data/other"] {
+        queue.recall(pool).await.expect("a pool");
+    }
+    let jobs = Arc::new(Crew::new(&settings));
+    Ends { queue: queue.clone(), jobs, roster: queue, clock: Clock::manual(second(0)) }
 }
 
 impl Ends {
@@ -45,9 +84,14 @@ impl Ends {
 
     /// The pending jobs and the leases, as the census tells them.
     pub async fn books(&self) -> (Vec<JobId>, Vec<(JobId, String)>) {
-        let census = self.queue.census(crate::support::jobs::second(0)).await.expect("a census");
+        let census = self.queue.census(self.now()).await.expect("a census");
         let leases = census.leases.into_iter().map(|l| (l.job, l.worker)).collect();
         (census.pending, leases)
+    }
+
+    /// Now. Where time is paused, it passes while the test waits.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 }
 
@@ -61,12 +105,12 @@ pub fn numbers(jobs: &[Job]) -> Vec<u32> {
 
 /// What comes without anything else having to happen.
 pub async fn soon<T>(wanted: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), wanted).await.expect("it should not wait")
+    tokio::time::timeout(Duration::from_secs(60), wanted).await.expect("it should not wait")
 }
 
-/// Looks at a future once: it must still wait.
+/// It must still wait, also a moment later.
 pub async fn still_waits<T: std::fmt::Debug>(future: &mut Pin<Box<impl Future<Output = T> + ?Sized>>) {
-    if let Poll::Ready(came) = futures::poll!(future.as_mut()) {
+    if let Ok(came) = tokio::time::timeout(Duration::from_millis(100), future.as_mut()).await {
         panic!("it did not wait: {came:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Manifests: what is read, what is refused and in which words.
 
+mod definition;
 mod fuzz;
 mod object;
 mod params;

@@ -81,6 +81,17 @@ fn a_wrong_workflow_is_told_in_the_words_of_a_file() {
 }
 
 #[test]
+fn what_has_no_lines_is_told_by_its_path() {
+    let spec = json!({"tasks": [{"name": "a"}, {"name": "b"}], "finally": [{"name": "b"}]});
+    assert_eq!(
+        lines(workflow_of(&live("Workflow", "w", &spec)).expect_err("refused")),
+        [
+            "spec.finally[0].name: a second task called \"b\", the first is spec.tasks[1].name; names are unique over tasks and finally: rename one"
+        ]
+    );
+}
+
+#[test]
 fn findings_of_many_tasks_come_in_their_order() {
     let tasks: Vec<Value> = (0..12).map(|n| json!({"name": format!("t{n}"), "when": "1 +"})).collect();
     let findings = workflow_of(&live("Workflow", "w", &json!({"tasks": tasks}))).expect_err("refused");
@@ -154,15 +165,19 @@ fn a_pool_that_makes_no_sense_is_refused() {
     let pool =
         |name: &str, spec: Value| lines(pool_of(&live("WorkerPool", name, &spec)).expect_err("refused"));
     assert_eq!(
-        pool("p", json!({"minReplicas": 11, "slotsPerWorker": 0, "replicas": 1001, "scaleDownDelay": 60})),
+        pool(
+            "p",
+            json!({"image": "x", "minReplicas": 11, "slotsPerWorker": 0, "replicas": 1001, "scaleDownDelay": 60})
+        ),
         [
-            "spec.image: this field is required; add image: the image whose programs tasks run",
             "spec.minReplicas: 11 is more than maxReplicas, which is 10 when absent; set maxReplicas to 11 or more",
             "spec.replicas: 1001 is too large; 1000 is the most",
             "spec.scaleDownDelay: a duration is expected, not the number 60; write 60s for 60 seconds",
             "spec.slotsPerWorker: 0 is too small; 1 is the least",
         ]
     );
+    let missing = "spec.image: this field is required; add image: the image whose programs tasks run";
+    assert_eq!(pool("p", json!({})), [missing]);
     assert_eq!(
         pool("p", json!({"image": "x", "minReplicas": 3, "maxReplicas": 2, "scaleDownDelay": "9000h"})),
         [
@@ -195,19 +210,19 @@ fn nested(levels: usize) -> Value {
 
 #[test]
 fn depth_is_bounded_before_anything_goes_down() {
-    let deep = nested(5_000);
+    let deep = nested(1_000);
     let mut spec = json!({"workflowRef": {"name": "w"}, "params": {"date": deep}});
     let findings = run_of(&live("Run", "r", &spec)).expect_err("refused");
     assert_eq!(lines(findings), ["spec: nested deeper than 100 levels; make it flatter"]);
     spec["params"] = json!({});
     let mut object = live("Run", "r", &spec);
-    object["metadata"]["name"] = nested(5_000);
+    object["metadata"]["name"] = nested(1_000);
     let findings = run_of(&object).expect_err("refused");
     assert_eq!(lines(findings), ["metadata.name: nested deeper than 100 levels; make it flatter"]);
 
     let workflow = workflow_of(&workflow()).expect("valid");
     let mut run = run(&json!({"date": "2026-11-20"}));
-    run.params.insert("regions".to_string(), nested(5_000));
+    run.params.insert("regions".to_string(), nested(1_000));
     let findings = params_of(&run, &workflow).expect_err("refused");
     assert_eq!(lines(findings), ["spec.params.regions: nested deeper than 100 levels; make it flatter"]);
 }

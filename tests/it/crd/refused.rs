@@ -200,13 +200,13 @@ fn environment_names_are_single_and_not_relays() {
 #[test]
 fn times_and_tries_have_bounds() {
     tasks_refused(
-        "- name: a\n  command: [x]\n  timeout: 0s\n  approval: {onTimeout: Skip}\n  retry: {limit: 3, delay: 10m, maxDelay: 1m, on: [Error], exitCodes: [1]}\n\
+        "- name: a\n  command: [x]\n  timeout: 0s\n  approval: {onTimeout: Skip}\n  retry: {limit: 3, delay: 10m, maxDelay: 1m, onlyOn: [Error], exitCodes: [1]}\n\
          - {name: b, command: [x], timeout: 8761h, retry: {limit: 1, delay: 25h}}",
         &[
             "9:16: spec.tasks[0].timeout: a timeout of nothing; leave it out for no bound",
             "10:29: spec.tasks[0].approval.onTimeout: onTimeout has no effect without timeout; add timeout: 24h",
             "11:47: spec.tasks[0].retry.maxDelay: 1m is shorter than delay, 10m; make maxDelay the longer one",
-            "11:75: spec.tasks[0].retry.exitCodes: exitCodes has no effect: on does not name ExitCode; add ExitCode to on",
+            "11:79: spec.tasks[0].retry.exitCodes: exitCodes has no effect: onlyOn does not name ExitCode; add ExitCode to onlyOn",
             "12:40: spec.tasks[1].timeout: 8761h is too long; 8760h is the most",
             "12:72: spec.tasks[1].retry.delay: 25h is too long; 24h is the most",
         ],

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use relay::crd::definition::definition;
+use relay::crd::schema::Kind;
 use relay::crd::status::{
     Awaiting, Condition, ConditionStatus, Disregarded, Failed, Fitted, RunStatus, STATUS_BYTES_MAX,
     TaskCounts, WorkerPoolStatus, WorkflowStatus, shortened, status_of,
@@ -99,9 +101,10 @@ fn what_is_absent_is_not_written() {
 
 #[test]
 fn long_lists_are_counted_and_long_texts_marked() {
-    let status = full(&"é".repeat(5_000), 50, json!({})).fitted();
+    let status = full("é", 50, json!({})).fitted();
     assert_eq!((status.awaiting.len(), status.more_awaiting), (20, Some(30)));
     assert_eq!((status.failures.len(), status.more_failures), (20, Some(32)));
+    let status = full(&"é".repeat(5_000), 1, json!({})).fitted();
     let message = status.failures[0].message.as_deref().expect("a message");
     assert!(message.ends_with("é…"), "{message}");
     assert_eq!(shortened("abc", 3), "abc");
@@ -114,7 +117,7 @@ fn large_outputs_are_left_out_and_that_is_said() {
     assert_eq!(status.outputs, None);
     assert_eq!(
         status.outputs_note.as_deref(),
-        Some("the outputs have 20010 bytes, and 16384 are shown at most")
+        Some("the outputs have 20010 bytes; 16384 bytes and 256 fields are shown at most")
     );
 }
 
@@ -159,6 +162,12 @@ proptest! {
         let status = full(&sign.to_string().repeat(length), listed, json!({"all": "y".repeat(outputs)}));
         let fitted = status.fitted();
         prop_assert!(written(&fitted).len() <= STATUS_BYTES_MAX);
+        // What the API server refuses would be written again and again.
+        let schema = &definition(Kind::Run)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        let validator = jsonschema::validator_for(schema).expect("a schema");
+        let json = serde_json::to_value(&fitted).expect("JSON");
+        let refused: Vec<String> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
+        prop_assert!(refused.is_empty(), "{:?}", refused);
         prop_assert_eq!(fitted.clone().fitted(), fitted);
     }
 }

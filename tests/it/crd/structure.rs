@@ -55,7 +55,7 @@ fn what_only_a_cluster_does_is_said_once() {
         manifests.notices,
         [
             "WorkerPool: tasks run on this machine; what its spec says needs a cluster and is ignored here",
-            "line 17: desiredState: Paused needs a cluster and is ignored here",
+            "line 19: desiredState: Paused needs a cluster and is ignored here",
         ]
     );
     assert_eq!(manifests.pools[0].spec.slots_per_worker, 2);
@@ -63,7 +63,7 @@ fn what_only_a_cluster_does_is_said_once() {
     assert_eq!(
         findings(&text),
         [
-            "11:29: spec.minReplicas: 11 is more than maxReplicas, which is 10 when absent; set maxReplicas to 11 or more"
+            "12:31: spec.minReplicas: 11 is more than maxReplicas, which is 10 when absent; set maxReplicas to 11 or more"
         ]
     );
 }
@@ -97,7 +97,7 @@ fn missing_fields_tell_what_they_are_for() {
         &[
             "7:7: spec.tasks[0].name: this field is required; add name: its name, unique over tasks and finally",
             "8:26: spec.tasks[1].forEach.from: this field is required; add from: a CEL expression that gives the list",
-            "8:42: spec.tasks[1].retry.limit: this field is required; add limit: attempts after the first",
+            "8:42: spec.tasks[1].retry.limit: this field is required; add limit: how many attempts are made after the first",
         ],
     );
     refused(
@@ -126,7 +126,7 @@ fn lengths_and_counts_name_their_bound() {
 fn kinds_and_versions_are_known() {
     refused(
         "apiVersion: relay.works/v1alpha1\nkind: Workfow\n---\napiVersion: relay.works/v1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: w}}\n\
-         ---\nkind: Job\n---\n- a\n---\napiVersion: relay.work/v1alpha1\nkind: WorkerPool\nmetadata: {name: r}\nspec: {}\n",
+         ---\nkind: Job\n---\n- a\n---\napiVersion: relay.work/v1alpha1\nkind: WorkerPool\nmetadata: {name: r}\nspec: {image: x}\n",
         &[
             "2:7: kind: unknown kind \"Workfow\"; did you mean \"Workflow\"?",
             "4:13: apiVersion: \"relay.works/v1\" is not known here; write relay.works/v1alpha1",

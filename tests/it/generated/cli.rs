@@ -4,7 +4,19 @@ use crate::support::{committed, relay};
 
 #[test]
 fn help_texts() {
-    for verb in ["", "run", "migrate", "migrate up", "migrate down", "migrate version"] {
+    let verbs = [
+        "",
+        "run",
+        "logs",
+        "crds",
+        "operator",
+        "worker",
+        "migrate",
+        "migrate up",
+        "migrate down",
+        "migrate version",
+    ];
+    for verb in verbs {
         let words: Vec<&str> = verb.split(' ').filter(|word| !word.is_empty()).collect();
         let output = relay().args(&words).arg("--help").output().expect("relay starts");
         assert!(output.status.success());

@@ -1,7 +1,10 @@
 //! Files that are printed by code or copied from another, compared with their source. `make generate` runs these
 //! tests with RELAY_GENERATE=1, and then they write the files.
 
+mod chart;
 mod cli;
+
+use relay::crd::definition;
 
 use crate::support::{committed, read};
 
@@ -12,6 +15,16 @@ fn infra_holds_the_base_schema_and_nothing_else() {
     let folder = std::fs::read_dir(crate::support::repository("infra/migrations")).expect("a folder");
     let names: Vec<_> = folder.map(|entry| entry.expect("an entry").file_name()).collect();
     assert_eq!(names, ["001_init.sql"], "later migrations belong to migrations/ alone");
+}
+
+/// The definitions stand twice: to be applied by hand, and in the chart, which installs and upgrades them.
+#[test]
+fn definitions_of_the_kinds_are_those_of_the_types() {
+    for kind in relay::crd::schema::Kind::ALL {
+        let (name, text) = (definition::file_name(kind), definition::printed(kind));
+        committed(&format!("crds/{name}"), &text);
+        committed(&format!("charts/relay/files/crds/{name}"), &text);
+    }
 }
 
 /// Editors check manifests against these as they are written.

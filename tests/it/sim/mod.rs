@@ -3,6 +3,7 @@
 //! ```text
 //!  people ──> Conductor ──> FaultyStore ──> MemoryStore         cast.rs     who lives, and what befalls them
 //!                │  └─────> FaultyQueue ─┐                      people.rs   who submits, cancels, approves
+//!                │                       │                      pauses.rs   who pauses, and what a pause forbids
 //!                │                       ├──> Server            executor.rs what processes do; the ledger
 //!  Simulated <── Worker ──> FaultyJobs ──┘                      oracle.rs   what must hold at the end
 //! ```
@@ -16,6 +17,7 @@ mod faults;
 mod history;
 mod life;
 mod oracle;
+mod pauses;
 mod people;
 mod play;
 mod queue;
@@ -135,4 +137,9 @@ fn the_oracle_notices_results_that_count_for_another_attempt() {
 #[test]
 fn the_oracle_notices_a_deposed_conductor_that_still_publishes() {
     bites(Mutation::NoQueueFence, "and the store says");
+}
+
+#[test]
+fn the_oracle_notices_jobs_of_a_paused_run_that_were_not_taken_back() {
+    bites(Mutation::RemovesNothing, "its run is paused");
 }

@@ -41,7 +41,8 @@ pub async fn judge(shared: &Shared, runs: &[RunId]) {
                     .wrong(format!("{run}: {:?} is {} ({:?}): {why}", row.key, row.status, row.reason));
             }
         }
-        let begun = ledger.keys().filter(|job| job.task_run.run == *run);
+        // What the network put into the queue a second time says nothing of the conductor.
+        let begun = ledger.keys().filter(|job| job.task_run.run == *run && !shared.handed().is_echo(job));
         for job in
             begun.filter(|job| end.tasks.get(&job.task_run.key).is_none_or(|row| row.attempt < job.attempt))
         {
@@ -234,6 +235,7 @@ impl End<'_> {
 
     fn run(&self) -> Verdict {
         must(self.run.finished_at.is_some(), "it has no end")?;
+        must(self.run.paused_at.is_none(), "it ended, and is paused")?;
         for task in &self.flow.tasks {
             must(self.tasks.contains_key(&TaskKey::of_task(task.no)), "a task has no row")?;
         }

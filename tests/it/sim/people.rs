@@ -53,7 +53,7 @@ impl People {
     }
 
     /// Asks, and gives up waiting after a while. An answer must come all the same, or the asker's end closes.
-    async fn ask<T: Send + 'static>(
+    pub async fn ask<T: Send + 'static>(
         self: &Arc<People>,
         question: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
@@ -80,6 +80,15 @@ impl People {
             });
         }
         self.submit(&planned).await;
+        if !planned.pauses.is_empty() {
+            self.busy.fetch_add(1, Ordering::Relaxed);
+            let (people, run) = (self.clone(), run.clone());
+            let (born_paused, pauses) = (planned.born_paused, planned.pauses.clone());
+            self.shared.later(async move {
+                people.pause_now_and_then(&run, born_paused, pauses).await;
+                people.busy.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
         if let Some((after, finally)) = planned.cancel {
             pass(after).await;
             self.cancel(&run, finally).await;

@@ -136,8 +136,9 @@ impl Queue for FaultyQueue {
             let said = std::mem::take(&mut *first.lock().unwrap_or_else(PoisonError::into_inner));
             let name = said.then(|| name.clone());
             async move {
-                if let Some(name) = name {
-                    shared.published(&name, &jobs).await;
+                match name {
+                    Some(name) => shared.published(&name, &jobs).await,
+                    None => shared.handed().echo(&jobs),
                 }
                 server.content().queue.publish(&jobs).await
             }
@@ -147,6 +148,9 @@ impl Queue for FaultyQueue {
 
     async fn remove(&self, job: &JobId) -> Result<Removal, QueueError> {
         self.up().await?;
+        if self.faults.shared.settings.mutation == Some(Mutation::RemovesNothing) {
+            return Ok(Removal::Removed);
+        }
         let call = async { self.server.content().queue.remove(job).await };
         self.faults.through("remove", call, |_| gone()).await
     }
@@ -234,7 +238,13 @@ impl FaultyJobs {
 #[async_trait]
 impl Jobs for FaultyJobs {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Job>, QueueError> {
-        self.through("claim", |queue| async move { queue.claim(claim).await }).await
+        let shared = &self.faults.shared;
+        self.through("claim", |queue| async move {
+            let jobs = queue.claim(claim).await?;
+            shared.given(&jobs);
+            Ok(jobs)
+        })
+        .await
     }
 
     async fn report(&self, report: Report) -> Result<(), QueueError> {

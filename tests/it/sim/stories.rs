@@ -18,7 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::{
     cast::Cast,
     trace::Listener,
-    workload::{one_task, submission},
+    workload::{one_task, submission, two_tasks},
     world::{Settings, Shared, pass},
 };
 use crate::support::jobs::second;
@@ -60,6 +60,42 @@ impl Stage {
         }
         let (leader, _) = self.shared.leader().expect("somebody leads");
         leader.submit(self.planned(number)).await
+    }
+
+    async fn pause(&self, number: u64) {
+        let (leader, _) = self.shared.leader().expect("somebody leads");
+        leader.pause(self.planned(number).run.id).await.expect("paused");
+    }
+
+    async fn resume(&self, number: u64) {
+        let (leader, _) = self.shared.leader().expect("somebody leads");
+        leader.resume(self.planned(number).run.id).await.expect("resumed");
+    }
+
+    /// More runs than the worker has slots: the one that was submitted last waits in the queue.
+    async fn one_that_waits(&self) -> u64 {
+        let last = 5;
+        for number in 0..=last {
+            self.submit(number).await.expect("accepted");
+        }
+        self.until_is(0, TaskStatus::Running).await;
+        self.until_is(last, TaskStatus::Queued).await;
+        last
+    }
+
+    fn second(&self, number: u64) -> TaskRow {
+        let record = self.shared.record(&self.planned(number).run.id).expect("it is in the store");
+        record.tasks.into_iter().find(|row| row.key == TaskKey::of_task(1)).expect("a second task")
+    }
+
+    async fn until_ended(&self, number: u64) {
+        for _ in 0..6_000 {
+            if self.ended_as(number).await.is_final() {
+                return;
+            }
+            pass(Duration::from_millis(100)).await;
+        }
+        panic!("it never ended:\n{}", self.shared.trace.lines().join("\n"));
     }
 
     fn row(&self, number: u64) -> Option<TaskRow> {
@@ -191,6 +227,85 @@ fn whoever_asks_beside_a_run_that_cannot_be_written_is_answered() {
         let (refused, known) = tokio::join!(stage.submit(0), stage.submit(1));
         assert!(matches!(refused, Err(SubmitError::Store(_))), "{refused:?}");
         assert_eq!(known, Ok(()), "it is there already");
+    });
+}
+
+#[test]
+fn a_paused_run_starts_nothing_also_under_a_new_conductor() {
+    on_stage(two_tasks(5_000), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        stage.pause(0).await;
+        stage.until_is(0, TaskStatus::Success).await;
+        pass(Duration::from_secs(60)).await;
+        let (_, life) = stage.shared.leader().expect("somebody leads");
+        life.killed.cancel();
+        pass(Duration::from_secs(60)).await;
+        let second = stage.second(0);
+        assert_eq!((second.status, second.attempt), (TaskStatus::Ready, 0), "nothing is published");
+        stage.resume(0).await;
+        stage.until_ended(0).await;
+        assert_eq!(stage.ended_as(0).await, RunStatus::Success);
+    });
+}
+
+#[test]
+fn a_job_that_no_worker_had_is_taken_back_and_keeps_its_number() {
+    on_stage(one_task(20_000), |stage| async move {
+        let waiting = stage.one_that_waits().await;
+        stage.pause(waiting).await;
+        let row = stage.until_is(waiting, TaskStatus::Ready).await;
+        assert_eq!(row.attempt, 0, "nobody has seen it");
+        stage.until_ended(0).await;
+        pass(Duration::from_secs(60)).await;
+        assert_eq!(stage.row(waiting).map(|row| row.status), Some(TaskStatus::Ready), "nobody gets it");
+        stage.resume(waiting).await;
+        let row = stage.until_is(waiting, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (1, 0));
+    });
+}
+
+/// Who knows whether a worker had it before the queue lost its books?
+#[test]
+fn a_job_that_the_queue_lost_in_a_pause_goes_out_under_a_new_number() {
+    on_stage(one_task(20_000), |stage| async move {
+        let waiting = stage.one_that_waits().await;
+        stage.shared.queue_outage.until(later(stage.shared.clock.now(), Duration::from_secs(2)));
+        stage.pause(waiting).await;
+        stage.shared.server.empty();
+        let row = stage.until_is(waiting, TaskStatus::Ready).await;
+        assert_eq!(row.attempt, 1);
+        stage.resume(waiting).await;
+        let row = stage.until_is(waiting, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (2, 0), "it is not a worker's fault");
+    });
+}
+
+/// The queue gives it back, but it may have been claimed, lost and published again: the new conductor cannot know.
+#[test]
+fn a_job_that_went_out_before_a_new_conductor_came_gets_a_new_number() {
+    on_stage(one_task(20_000), |stage| async move {
+        let waiting = stage.one_that_waits().await;
+        let (_, life) = stage.shared.leader().expect("somebody leads");
+        life.killed.cancel();
+        pass(Duration::from_secs(6)).await;
+        stage.pause(waiting).await;
+        assert_eq!(stage.until_is(waiting, TaskStatus::Ready).await.attempt, 1);
+        stage.resume(waiting).await;
+        let row = stage.until_is(waiting, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (2, 0));
+    });
+}
+
+#[test]
+fn a_pause_that_was_not_carried_out_is_undone_at_once() {
+    on_stage(one_task(20_000), |stage| async move {
+        let waiting = stage.one_that_waits().await;
+        stage.shared.queue_outage.until(later(stage.shared.clock.now(), Duration::from_secs(2)));
+        stage.pause(waiting).await;
+        stage.resume(waiting).await;
+        let row = stage.until_is(waiting, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (1, 0));
     });
 }
 

@@ -26,8 +26,21 @@ pub struct Planned {
     pub submission: Submission,
     pub at: Duration,
     pub cancel: Option<(Duration, bool)>,
+    /// Is it born paused?
+    pub born_paused: bool,
+    /// Pauses, one after the other; a run that is born paused begins with the end of one.
+    pub pauses: Vec<Pause>,
     /// From when on the store refuses it.
     pub poison: Option<Duration>,
+}
+
+/// A pause of a run.
+#[derive(Clone, Debug)]
+pub struct Pause {
+    /// How long after the one before, or after the run was accepted.
+    pub after: Duration,
+    /// How long it lasts; none: until a while after the last fault.
+    pub lasts: Option<Duration>,
 }
 
 /// What one seed runs.
@@ -58,20 +71,38 @@ pub fn load(seed: u64, runs: u64, now: Timestamp) -> Load {
         let namespace = NAMESPACES[(kind % namespaces) as usize];
         flows.push(Arc::new(Workflow::new(workflow(&dice, namespace, kind)).expect("a DAG")));
     }
+    // Of their own, so that the rest of a seed's load does not depend on them.
+    let dice_of_pauses = Dice::new(seed ^ 0x9a05e);
     let planned = |number: u64| {
         let flow = flows[dice.below(kinds) as usize].clone();
         let poison = dice.chance(30);
         let items = if dice.chance(8) { dice.between(400, 1_100) } else { dice.below(6) };
+        let (born_paused, pauses) = pauses(&dice_of_pauses);
+        let mut submission = submission(flow, number, items, now);
+        submission.run.paused_at = born_paused.then_some(now);
         Planned {
-            submission: submission(flow, number, items, now),
+            submission,
             at: seconds(&dice, 0, 20),
             cancel: dice.chance(200).then(|| (seconds(&dice, 0, 40), dice.chance(500))),
             poison: poison.then(|| seconds(&dice, 0, 20)),
+            born_paused,
+            pauses,
         }
     };
     let runs = (0..runs).map(planned).collect();
     let workflows = flows.iter().map(|f| (f.id.to_string(), f.as_ref().clone())).collect();
     Load { workflows, runs }
+}
+
+/// Is the run born paused, and how is it paused later?
+fn pauses(dice: &Dice) -> (bool, Vec<Pause>) {
+    let one = |_| Pause {
+        after: if dice.chance(300) { Duration::from_millis(dice.below(50)) } else { seconds(dice, 0, 25) },
+        lasts: dice.chance(850).then(|| seconds(dice, 0, dice.pick(&[1, 10, 60]))),
+    };
+    let born_paused = dice.chance(100);
+    let count = if dice.chance(400) { dice.between(1, 4) } else { u64::from(born_paused) };
+    (born_paused, (0..count).map(one).collect())
 }
 
 /// One task that takes so many milliseconds and ends well.
@@ -90,6 +121,15 @@ pub fn one_task(milliseconds: u64) -> Workflow {
     let timeouts = Timeouts::default();
     Workflow::new(Workflow { tasks: vec![one], fail_fast: false, max_parallel: None, timeouts, ..drawn })
         .expect("one task is a DAG")
+}
+
+/// Two of them, one after the other.
+pub fn two_tasks(milliseconds: u64) -> Workflow {
+    let one = one_task(milliseconds);
+    let first = one.tasks[0].clone();
+    let second =
+        Task { name: "t1".to_owned(), cel_name: "t1".to_owned(), depends_on: vec![0], ..first.clone() };
+    Workflow::new(Workflow { tasks: vec![first, second], ..one }).expect("a chain is a DAG")
 }
 
 /// A run of a workflow over so many items.

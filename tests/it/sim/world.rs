@@ -28,6 +28,7 @@ use super::{
     executor::Ledger,
     faults::{CrashAt, Outage, Rates},
     life::Life,
+    pauses::Handed,
     queue::Server,
     rng::Dice,
     trace::Trace,
@@ -45,6 +46,8 @@ pub enum Mutation {
     NoAttemptFence,
     /// A deposed conductor may still speak to the queue.
     NoQueueFence,
+    /// The queue says that it took a job back, and did not.
+    RemovesNothing,
 }
 
 /// What a simulation is made of; everything else follows from it.
@@ -94,6 +97,7 @@ pub struct Shared {
     reign: Mutex<Reign>,
     poisoned: Mutex<BTreeSet<RunId>>,
     newest: Mutex<BTreeMap<TaskRunId, u32>>,
+    handed: Mutex<Handed>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -118,6 +122,7 @@ impl Shared {
             reign: Mutex::default(),
             poisoned: Mutex::default(),
             newest: Mutex::default(),
+            handed: Mutex::default(),
             tasks: Mutex::default(),
             settings,
             clock,
@@ -213,9 +218,15 @@ impl Shared {
                 self.trace.wrong(format!("{} wrote in epoch {} of another", life.name, fence.epoch));
             }
         }
+        self.paused(batch);
     }
 
-    /// A conductor publishes jobs: each must be committed as QUEUED with this attempt.
+    /// What workers were given.
+    pub fn handed(&self) -> MutexGuard<'_, Handed> {
+        lock(&self.handed)
+    }
+
+    /// A conductor publishes jobs: each must be committed as QUEUED with this attempt, in a run that is not paused.
     pub async fn published(&self, name: &str, jobs: &[Job]) {
         let mut records: BTreeMap<&RunId, Option<RunRecord>> = BTreeMap::new();
         for Job { id, .. } in jobs {
@@ -226,6 +237,9 @@ impl Shared {
             let now = row.map(|row| (row.status, row.attempt));
             if now != Some((TaskStatus::Queued, id.attempt)) {
                 self.trace.wrong(format!("{name} publishes {id}, and the store says {now:?}"));
+            }
+            if record.as_ref().is_some_and(|record| record.run.paused_at.is_some()) {
+                self.trace.wrong(format!("{name} publishes {id}, and its run is paused"));
             }
             let mut newest = lock(&self.newest);
             let attempt = newest.entry(id.task_run.clone()).or_default();

@@ -4,6 +4,7 @@ mod committed;
 mod database;
 pub mod jobs;
 mod program;
+pub mod redis;
 pub mod told;
 
 pub use committed::committed;

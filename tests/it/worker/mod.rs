@@ -4,6 +4,7 @@ mod bench;
 mod ending;
 mod outputs;
 mod processes;
+mod program;
 mod scripted;
 mod shift;
 mod trouble;

@@ -12,7 +12,7 @@ use crate::support::jobs::{job, job_id, report, success};
 
 over_every_queue! {
     the_smallest_rank_goes_first, a_claim_takes_no_more_than_its_slots, pools_do_not_mix,
-    a_worker_of_every_pool_takes_by_rank, a_blocked_claim_wakes, a_dropped_claim_loses_nothing,
+    a_blocked_claim_wakes, a_dropped_claim_loses_nothing,
     a_job_published_twice_is_one, a_job_is_taken_back_only_while_nobody_has_it,
     an_answer_that_was_lost_is_given_again, ten_workers_get_ten_jobs_once_each,
     a_hundred_workers_get_ten_thousand_jobs_once_each,
@@ -38,14 +38,6 @@ async fn pools_do_not_mix(ends: Ends) {
     assert_eq!(numbers(&ends.claim("w", 9).await), [2]);
     let gpu = Claim { pools: Pools::One("data/gpu".to_owned()), ..claim("v", 9) };
     assert_eq!(numbers(&soon(ends.jobs.claim(&gpu)).await.expect("a claim")), [1]);
-}
-
-async fn a_worker_of_every_pool_takes_by_rank(ends: Ends) {
-    let of = |pool: &str, n| Job { pool: pool.to_owned(), ..job(n) };
-    let jobs = [of("b/x", 3), of("a/y", 2), of("c/z", 1), of("a/y", 4)];
-    ends.queue.publish(&jobs).await.expect("published");
-    let every = Claim { pools: Pools::Every, ..claim("w", 9) };
-    assert_eq!(numbers(&soon(ends.jobs.claim(&every)).await.expect("a claim")), [1, 2, 3, 4]);
 }
 
 async fn a_blocked_claim_wakes(ends: Ends) {

@@ -34,7 +34,11 @@ pub async fn runs_of_a_name_come_newest_first(bench: Bench) {
     assert_eq!(found("data", "nightly", 0).await, Vec::<String>::new());
     assert_eq!(found("data", "nightly-2", 10).await, ["e"]);
     assert_eq!(found(&other, "nightly", 10).await, ["f"]);
-    assert_eq!(found("data", "night%", 10).await, Vec::<String>::new());
+    for strange in ["night%", "nightly\0", ""] {
+        assert_eq!(found("data", strange, 10).await, Vec::<String>::new());
+        assert_eq!(found(strange, "nightly", 10).await, Vec::<String>::new());
+        assert_eq!(store.head(strange, strange).await.expect("read"), None);
+    }
     let row = store.run_row(&run_id("b")).await.expect("read").expect("it is there");
     assert_eq!(row, store.run(&run_id("b")).await.expect("read").expect("it is there").run);
     assert_eq!(store.run_row(&run_id("z")).await.expect("read"), None);

@@ -1,6 +1,6 @@
-//! What a worker's pod needs of its program: a copy of itself in the user's image, and a quick answer to a probe.
+//! A copy of this program in the pod of a user's image, which does not have it.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::Context as _;
 
@@ -8,10 +8,10 @@ use anyhow::Context as _;
 pub fn install(dir: &Path) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("this program's own file is not known")?;
     let target = dir.join("relay");
-    let copied = || -> std::io::Result<()> {
+    let copied = || -> io::Result<()> {
         let mut source = fs::File::open(&program)?;
         let mut copy = tempfile::NamedTempFile::new_in(dir)?;
-        std::io::copy(&mut source, &mut copy)?;
+        io::copy(&mut source, &mut copy)?;
         copy.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
         // A node that dies right now must not leave half a program under this name.
         copy.as_file().sync_all()?;
@@ -19,9 +19,4 @@ pub fn install(dir: &Path) -> anyhow::Result<()> {
         Ok(())
     };
     copied().with_context(|| format!("{} could not be copied to {}", program.display(), target.display()))
-}
-
-/// Is the file there?
-pub fn probe(file: &Path) -> bool {
-    file.exists()
 }

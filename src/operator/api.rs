@@ -1,0 +1,252 @@
+//! The API server, as the operator needs it: every call has a deadline, and an error tells what may be done about it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
+use kube::{
+    Api, Client, Config,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Map, Value as Json, json};
+
+use crate::crd::schema::{API_VERSION, Kind};
+
+/// Longest wait for the answer to one call.
+pub const CALL_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Under which name fields are owned.
+pub const FIELD_MANAGER: &str = "relay";
+
+/// Why the API server did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The object has changed since it was looked at.
+    #[error("the object has changed meanwhile: {0}")]
+    Conflict(String),
+    /// There is no such object any longer.
+    #[error("the object is gone: {0}")]
+    Gone(String),
+    /// It said no, and will say so again.
+    #[error("the API server refused: {0}")]
+    Refused(String),
+    /// It may work later.
+    #[error("the API server cannot be reached: {0}")]
+    Unavailable(String),
+}
+
+impl ApiError {
+    /// A closed list of words, for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            ApiError::Conflict(_) => "conflict",
+            ApiError::Gone(_) => "gone",
+            ApiError::Refused(_) => "refused",
+            ApiError::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+impl From<kube::Error> for ApiError {
+    fn from(error: kube::Error) -> ApiError {
+        let kube::Error::Api(status) = &error else { return ApiError::Unavailable(error.to_string()) };
+        let said = match status.message.is_empty() {
+            true => format!("{} ({})", status.reason, status.code),
+            false => status.message.clone(),
+        };
+        match status.code {
+            404 => ApiError::Gone(said),
+            409 => ApiError::Conflict(said),
+            // 401: a token that runs out is renewed by the client.
+            401 | 408 | 429 => ApiError::Unavailable(said),
+            400..500 => ApiError::Refused(said),
+            _ => ApiError::Unavailable(said),
+        }
+    }
+}
+
+/// The name of an object within the cluster, among those of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// metadata.namespace
+    pub namespace: String,
+    /// metadata.name
+    pub name: String,
+}
+
+impl ObjectName {
+    /// From its parts.
+    pub fn new(namespace: &str, name: &str) -> ObjectName {
+        ObjectName { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl std::fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// An object as the API server told of it. Nothing of it is judged: whatever a user wrote can be held here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Which.
+    pub name: ObjectName,
+    /// metadata.uid
+    pub uid: String,
+    /// metadata.resourceVersion
+    pub version: String,
+    /// metadata.generation
+    pub generation: i64,
+    /// metadata.annotations
+    pub annotations: BTreeMap<String, String>,
+    /// Has its deletion begun?
+    pub deleting: bool,
+    /// metadata (name, namespace, uid, labels), spec and status.
+    pub json: Json,
+}
+
+impl Object {
+    /// What is kept of an object; none for one without a name or a uid, which no server sends.
+    pub fn of(object: DynamicObject) -> Option<Object> {
+        let DynamicObject { metadata, data, .. } = object;
+        let name = ObjectName { namespace: metadata.namespace.unwrap_or_default(), name: metadata.name? };
+        let uid = metadata.uid?;
+        let labels: Map<String, Json> =
+            metadata.labels.into_iter().flatten().map(|(key, value)| (key, Json::from(value))).collect();
+        let mut json = json!({"metadata": {
+            "name": name.name, "namespace": name.namespace, "uid": uid, "labels": labels,
+        }});
+        if let Json::Object(fields) = data {
+            for (key, value) in fields.into_iter().filter(|(key, _)| key == "spec" || key == "status") {
+                json[key] = value;
+            }
+        }
+        Some(Object {
+            name,
+            uid,
+            version: metadata.resource_version.unwrap_or_default(),
+            generation: metadata.generation.unwrap_or_default(),
+            annotations: metadata.annotations.unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            json,
+        })
+    }
+
+    /// Its status, or null.
+    pub fn status(&self) -> &Json {
+        self.json.get("status").unwrap_or(&Json::Null)
+    }
+
+    /// Was this told after the other? Versions of one object grow; one that is no number counts as newer.
+    pub fn is_newer_than(&self, other: &Object) -> bool {
+        match (self.version.parse::<u64>(), other.version.parse::<u64>()) {
+            (Ok(this), Ok(other)) => this > other,
+            _ => self.version != other.version,
+        }
+    }
+
+    /// By which events name it.
+    pub fn reference(&self, kind: Kind) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(kind.name().to_owned()),
+            name: Some(self.name.name.clone()),
+            namespace: Some(self.name.namespace.clone()),
+            uid: Some(self.uid.clone()),
+            ..ObjectReference::default()
+        }
+    }
+}
+
+/// How the client is told of a kind.
+pub fn resource(kind: Kind) -> ApiResource {
+    let (group, version) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: API_VERSION.to_owned(),
+        kind: kind.name().to_owned(),
+        plural: format!("{}s", kind.name().to_lowercase()),
+    }
+}
+
+/// A client for the cluster of `$KUBECONFIG`, or of this pod's ServiceAccount.
+pub async fn connect() -> Result<Client, ApiError> {
+    let config = Config::infer().await.map_err(|error| ApiError::Refused(error.to_string()))?;
+    client(config)
+}
+
+/// A client that neither tries again by itself nor waits without a bound.
+pub fn client(config: Config) -> Result<Client, ApiError> {
+    let mut bounded = config;
+    bounded.connect_timeout = Some(CONNECT_WITHIN);
+    bounded.default_retry = false;
+    Client::try_from(bounded).map_err(|error| ApiError::Refused(error.to_string()))
+}
+
+/// The cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+}
+
+impl Cluster {
+    /// Through this client, which should come from [`connect`] or [`client`].
+    pub fn new(client: Client) -> Cluster {
+        Cluster { client }
+    }
+
+    /// The client itself.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The cluster's id: the UID of its first namespace.
+    pub async fn id(&self) -> Result<String, ApiError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = within(namespaces.get("kube-system")).await?;
+        found.metadata.uid.ok_or_else(|| ApiError::Refused("namespace kube-system has no uid".to_owned()))
+    }
+
+    /// An object as it is now. None only when the server says of this very object that it is not there: that a kind
+    /// is not served proves nothing.
+    pub async fn get(&self, kind: Kind, name: &ObjectName) -> Result<Option<Object>, ApiError> {
+        let answer = tokio::time::timeout(CALL_WITHIN, self.of(kind, name).get(&name.name)).await;
+        match answer.map_err(|_| late())? {
+            Ok(object) => Ok(Object::of(object)),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                let named = status.details.as_ref().is_some_and(|details| details.name == name.name);
+                let why = || ApiError::Unavailable(format!("{name}: {}", status.message));
+                if named { Ok(None) } else { Err(why()) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Changes the status of an object; gives the object as it is then.
+    pub async fn patch_status(
+        &self,
+        kind: Kind,
+        name: &ObjectName,
+        patch: &Json,
+    ) -> Result<Object, ApiError> {
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(patch);
+        let object = within(self.of(kind, name).patch_status(&name.name, &params, &patch)).await?;
+        Object::of(object).ok_or_else(|| ApiError::Unavailable("the answer has no name".to_owned()))
+    }
+
+    fn of(&self, kind: Kind, name: &ObjectName) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &name.namespace, &resource(kind))
+    }
+}
+
+fn late() -> ApiError {
+    ApiError::Unavailable(format!("no answer within {} s", CALL_WITHIN.as_secs()))
+}
+
+/// The answer to a call, in time.
+pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
+    Ok(tokio::time::timeout(CALL_WITHIN, call).await.map_err(|_| late())??)
+}

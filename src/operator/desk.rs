@@ -1,0 +1,111 @@
+//! In which order, and how often, statuses are written: at most one a second of a run and a hundred a second in all,
+//! those of runs that ended first, then those that nobody has seen yet. Pure: the time is handed in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use crate::model::{ids::RunId, time::later};
+
+/// Between two writes of one run's status.
+pub const EACH: Duration = Duration::from_secs(1);
+/// Between two writes of any.
+pub const ALL: Duration = Duration::from_millis(10);
+
+/// How urgent a write is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// The run has ended, or waits for somebody to mend it.
+    Final,
+    /// Nothing was said of the run yet.
+    First,
+    /// It has gone on.
+    Further,
+}
+
+/// The writes that are to be made.
+#[derive(Debug, Default)]
+pub struct Desk {
+    lanes: [BTreeSet<(Timestamp, RunId)>; 3],
+    of: BTreeMap<RunId, (Lane, Timestamp)>,
+    /// Under way, and what came in meanwhile.
+    busy: BTreeMap<RunId, Option<Lane>>,
+    /// When a status was last written.
+    wrote: BTreeMap<RunId, Timestamp>,
+    /// When the next write of any may be.
+    slot: Option<Timestamp>,
+}
+
+impl Desk {
+    /// A run's status is to be written.
+    pub fn mark(&mut self, run: &RunId, lane: Lane, now: Timestamp) {
+        let wrote = self.wrote.get(run).map(|at| later(*at, EACH));
+        let at = if lane == Lane::Further { wrote.map_or(now, |at| at.max(now)) } else { now };
+        self.put(run, lane, at);
+    }
+
+    /// The same, not before `at`.
+    pub fn again(&mut self, run: &RunId, lane: Lane, at: Timestamp) {
+        self.busy.remove(run);
+        self.put(run, lane, at);
+    }
+
+    fn put(&mut self, run: &RunId, lane: Lane, at: Timestamp) {
+        if let Some(meanwhile) = self.busy.get_mut(run) {
+            *meanwhile = Some(meanwhile.map_or(lane, |other| other.min(lane)));
+            return;
+        }
+        let (lane, at) = match self.of.remove(run) {
+            Some((old, due)) => {
+                self.lanes[old as usize].remove(&(due, run.clone()));
+                (lane.min(old), at.min(due))
+            }
+            None => (lane, at),
+        };
+        self.of.insert(run.clone(), (lane, at));
+        self.lanes[lane as usize].insert((at, run.clone()));
+    }
+
+    /// Takes the run whose turn it is; whoever takes it says `done` or `again` afterwards.
+    pub fn take(&mut self, now: Timestamp) -> Option<(RunId, Lane)> {
+        for lane in [Lane::Final, Lane::First, Lane::Further] {
+            let line = &mut self.lanes[lane as usize];
+            if line.first().is_some_and(|(at, _)| *at <= now)
+                && let Some((_, run)) = line.pop_first()
+            {
+                self.of.remove(&run);
+                self.busy.insert(run.clone(), None);
+                return Some((run, lane));
+            }
+        }
+        None
+    }
+
+    /// When the next turn comes.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.lanes.iter().filter_map(|line| line.first().map(|(at, _)| *at)).min()
+    }
+
+    /// When the write of a run that was taken may be sent.
+    pub fn slot(&mut self, run: &RunId, now: Timestamp) -> Timestamp {
+        let at = self.slot.map_or(now, |slot| slot.max(now));
+        self.slot = Some(later(at, ALL));
+        self.wrote.insert(run.clone(), at);
+        at
+    }
+
+    /// A run that was taken is served.
+    pub fn done(&mut self, run: &RunId, now: Timestamp) {
+        if let Some(Some(lane)) = self.busy.remove(run) {
+            self.mark(run, lane, now);
+        }
+    }
+
+    /// Nothing more will be said of a run.
+    pub fn forget(&mut self, run: &RunId) {
+        self.wrote.remove(run);
+    }
+}

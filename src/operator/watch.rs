@@ -1,0 +1,175 @@
+//! The objects of a kind, as the API server tells of them: a list, then every change, and a list again after a gap.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use kube::{
+    Api,
+    api::DynamicObject,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::crd::schema::Kind;
+use crate::operator::api::{Cluster, Object, ObjectName, resource};
+
+/// Objects in one page of a list: each may have more than a megabyte.
+const PAGE: u32 = 100;
+/// Longest silence while a list is read.
+const LIST_WITHIN: Duration = Duration::from_secs(60);
+/// Longest silence of a watch: the server ends each after less.
+const WATCH_WITHIN: Duration = Duration::from_secs(330);
+
+/// What happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is there; it may have changed.
+    Seen(ObjectName, String),
+    /// It was there, with this uid, and is not any longer, or another has its name.
+    Gone(ObjectName, String),
+    /// All that there is has been told.
+    Synced,
+}
+
+/// The objects of a kind as last told.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    inner: Mutex<Inner>,
+    synced: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    objects: BTreeMap<ObjectName, Arc<Object>>,
+    /// What a list has told so far.
+    listed: BTreeSet<ObjectName>,
+}
+
+impl Mirror {
+    /// An object.
+    pub fn get(&self, name: &ObjectName) -> Option<Arc<Object>> {
+        self.inner().objects.get(name).cloned()
+    }
+
+    /// Is there an object of this uid?
+    pub fn holds(&self, name: &ObjectName, uid: &str) -> bool {
+        self.inner().objects.get(name).is_some_and(|object| object.uid == uid)
+    }
+
+    /// Have all objects been told once?
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// Tells when they are.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
+    }
+
+    /// All names.
+    pub fn names(&self) -> Vec<ObjectName> {
+        self.inner().objects.keys().cloned().collect()
+    }
+
+    /// Takes an event over; tells what it means.
+    fn take(&self, event: Event<DynamicObject>) -> Vec<Change> {
+        let mut inner = self.inner();
+        match event {
+            Event::Init => {
+                inner.listed.clear();
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                let Some(object) = Object::of(object) else { return Vec::new() };
+                inner.listed.insert(object.name.clone());
+                inner.put(object)
+            }
+            Event::Apply(object) => Object::of(object).map_or_else(Vec::new, |object| inner.put(object)),
+            Event::Delete(object) => {
+                let Some(object) = Object::of(object) else { return Vec::new() };
+                if inner.objects.get(&object.name).is_some_and(|known| known.uid == object.uid) {
+                    inner.objects.remove(&object.name);
+                }
+                vec![Change::Gone(object.name, object.uid)]
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut inner.listed);
+                let absent = |name: &&ObjectName| !listed.contains(*name);
+                let gone: Vec<ObjectName> = inner.objects.keys().filter(absent).cloned().collect();
+                let gone = gone.into_iter().filter_map(|name| {
+                    inner.objects.remove(&name).map(|object| Change::Gone(name, object.uid.clone()))
+                });
+                let mut changes: Vec<Change> = gone.collect();
+                changes.push(Change::Synced);
+                self.synced.send_replace(true);
+                changes
+            }
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Each event leaves it whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn put(&mut self, object: Object) -> Vec<Change> {
+        let (name, uid) = (object.name.clone(), object.uid.clone());
+        let before = self.objects.insert(name.clone(), Arc::new(object));
+        let other = before.filter(|before| before.uid != uid);
+        let gone = other.map(|other| Change::Gone(name.clone(), other.uid.clone()));
+        gone.into_iter().chain([Change::Seen(name, uid)]).collect()
+    }
+}
+
+/// Keeps the mirror of a kind, and tells of every change, until `stop`. Errors are waited out, longer and longer.
+pub async fn follow(
+    cluster: &Cluster,
+    kind: Kind,
+    mirror: &Mirror,
+    stop: &CancellationToken,
+    tell: impl Fn(Change),
+) {
+    let api: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource(kind));
+    loop {
+        let config = watcher::Config::default().page_size(PAGE);
+        let mut events = pin!(watcher(api.clone(), config).default_backoff());
+        let mut listing = true;
+        loop {
+            let silence = if listing { LIST_WITHIN } else { WATCH_WITHIN };
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                event = tokio::time::timeout(silence, events.next()) => event,
+            };
+            match event {
+                Ok(Some(Ok(event))) => {
+                    match &event {
+                        Event::Init => listing = true,
+                        Event::InitDone => listing = false,
+                        Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
+                    }
+                    mirror.take(event).into_iter().for_each(&tell);
+                }
+                Ok(Some(Err(error))) => {
+                    tracing::warn!(kind = kind.name(), %error, "Objects cannot be watched at the moment");
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::warn!(kind = kind.name(), "The API server fell silent; it is asked anew");
+                    break;
+                }
+            }
+        }
+    }
+}

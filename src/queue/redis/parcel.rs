@@ -1,0 +1,85 @@
+//! Jobs as they lie in Redis: a document that many jobs share is stored once.
+
+use std::{fmt::Write, sync::Arc};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::model::job::Job;
+
+/// A document of at least so many bytes is stored apart.
+const APART: usize = 1 << 10;
+
+/// A job and what it shares, as they are stored.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    /// The job without its shared document.
+    pub(super) body: Vec<u8>,
+    /// The document's hash and text.
+    pub(super) document: Option<Document>,
+}
+
+/// A document by its content.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    /// Hex of its digest.
+    pub(super) hash: Arc<str>,
+    /// JSON.
+    pub(super) text: Arc<[u8]>,
+}
+
+impl Parcel {
+    /// What travels for this job alone, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// Packs jobs. Those that share a document in memory share the work of writing it.
+#[derive(Default)]
+pub(super) struct Packer {
+    last: Option<(Arc<Value>, Option<Document>)>,
+}
+
+impl Packer {
+    /// A job as it is stored; an error is the serializer's.
+    pub(super) fn pack(&mut self, job: &Job) -> serde_json::Result<Parcel> {
+        let document = match &self.last {
+            Some((input, document)) if Arc::ptr_eq(input, &job.input) => document.clone(),
+            _ => {
+                let text = serde_json::to_vec(job.input.as_ref())?;
+                let document =
+                    (text.len() >= APART).then(|| Document { hash: hash(&text), text: text.into() });
+                self.last = Some((job.input.clone(), document.clone()));
+                document
+            }
+        };
+        let body = match &document {
+            None => serde_json::to_vec(job)?,
+            Some(_) => serde_json::to_vec(&Job { input: Arc::new(Value::Null), ..job.clone() })?,
+        };
+        Ok(Parcel { body, document })
+    }
+}
+
+/// `<hash or nothing>\n<body>`, as the scripts store it, taken apart.
+pub(super) fn unpack(raw: &[u8], document: impl FnOnce(&str) -> Option<Arc<Value>>) -> Result<Job, String> {
+    let at = raw.iter().position(|b| *b == b'\n').ok_or("it has no head")?;
+    let (hash, body) = (&raw[..at], &raw[at + 1..]);
+    let mut job: Job = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    if !hash.is_empty() {
+        let hash = std::str::from_utf8(hash).map_err(|e| e.to_string())?;
+        job.input = document(hash).ok_or("the document that it shares with other jobs is missing")?;
+    }
+    Ok(job)
+}
+
+fn hash(text: &[u8]) -> Arc<str> {
+    let digest = Sha256::digest(text);
+    let hex = digest.iter().take(16).fold(String::new(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    hex.into()
+}

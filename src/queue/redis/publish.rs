@@ -1,0 +1,122 @@
+//! Offering jobs: in batches, each document once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::model::job::Job;
+use crate::queue::{
+    QueueError,
+    redis::{
+        conductor::RedisQueue,
+        parcel::{Document, Packer, Parcel},
+        scripts::PUBLISH,
+        server::{Answer, Call},
+    },
+};
+
+/// Jobs that one call of a script offers, ...
+const AT_ONCE: usize = 500;
+/// ... and bytes of them, unless one alone is larger.
+const BYTES_AT_ONCE: usize = 4 << 20;
+/// Documents that are remembered as sent, over all pools.
+const SENT_MOST: usize = 10_000;
+
+type Batch<'a> = Vec<(&'a Job, Parcel)>;
+
+pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<(), QueueError> {
+    let mut batches: Vec<(Arc<str>, Batch<'_>)> = Vec::new();
+    let mut by_pool: BTreeMap<&str, (Arc<str>, Batch<'_>, usize)> = BTreeMap::new();
+    let mut packer = Packer::default();
+    for job in jobs {
+        let Some(parcel) = packed(queue, &mut packer, job) else { continue };
+        let (pool, batch, bytes) =
+            by_pool.entry(&job.pool).or_insert_with(|| (job.pool.as_str().into(), Vec::new(), 0));
+        if batch.len() >= AT_ONCE || (*bytes + parcel.bytes() > BYTES_AT_ONCE && !batch.is_empty()) {
+            batches.push((pool.clone(), std::mem::take(batch)));
+            *bytes = 0;
+        }
+        *bytes += parcel.bytes();
+        batch.push((job, parcel));
+    }
+    batches.extend(by_pool.into_values().map(|(pool, batch, _)| (pool, batch)));
+    for (pool, batch) in batches {
+        offer(queue, &pool, &batch).await?;
+    }
+    Ok(())
+}
+
+/// A job as it is stored. What can never be offered is told once and stays behind; others must not wait for it.
+fn packed(queue: &RedisQueue, packer: &mut Packer, job: &Job) -> Option<Parcel> {
+    match packer.pack(job) {
+        Ok(parcel) => {
+            let bytes = parcel.bytes() + parcel.document.as_ref().map_or(0, |d| d.text.len());
+            if bytes <= queue.limits.job {
+                return Some(parcel);
+            }
+            let most = queue.limits.job;
+            tracing::error!(job = %job.id, bytes, "A job is too large for the queue: at most {most} bytes");
+        }
+        Err(error) => tracing::error!(job = %job.id, error = %error, "A job cannot be written down"),
+    }
+    None
+}
+
+async fn offer(queue: &RedisQueue, pool: &Arc<str>, batch: &[(&Job, Parcel)]) -> Result<(), QueueError> {
+    for (job, _) in batch {
+        queue.places().offered(&job.id, pool);
+    }
+    let all: Vec<&(&Job, Parcel)> = batch.iter().collect();
+    let mut full = false;
+    let without = say(queue, pool, &all, false, &mut full).await?;
+    if !without.is_empty() {
+        let again: Vec<&(&Job, Parcel)> =
+            batch.iter().filter(|(job, _)| without.contains(&job.id.to_string())).collect();
+        let still = say(queue, pool, &again, true, &mut full).await?;
+        if !still.is_empty() {
+            return Err(QueueError::Unavailable("Redis lost a document between two words".to_owned()));
+        }
+    }
+    if full { Err(QueueError::Full("jobs of a pool that nobody has claimed")) } else { Ok(()) }
+}
+
+/// Offers the jobs; those whose document Redis turned out not to have are named. `every`: send all documents.
+async fn say(
+    queue: &RedisQueue,
+    pool: &Arc<str>,
+    batch: &[&(&Job, Parcel)],
+    every: bool,
+    full: &mut bool,
+) -> Result<Vec<String>, QueueError> {
+    let mut documents: BTreeMap<&str, &Document> = BTreeMap::new();
+    for document in batch.iter().filter_map(|(_, parcel)| parcel.document.as_ref()) {
+        if every || !queue.was_sent(pool, document) {
+            documents.insert(&document.hash, document);
+        }
+    }
+    let mut call = Call::new(pool, &PUBLISH).arg(queue.limits.pending.to_string());
+    call = call.arg(documents.len().to_string());
+    for document in documents.values() {
+        call = call.arg(document.hash.as_bytes()).arg(&document.text);
+    }
+    for (job, parcel) in batch {
+        let hash = parcel.document.as_ref().map_or("", |d| d.hash.as_ref());
+        call = call.arg(job.id.to_string()).arg(job.rank.to_string()).arg(hash).arg(&parcel.body);
+    }
+    let Answer { mut rest, .. } = queue.server.call_one(call).await?;
+    *full |= rest.number()? == 1;
+    let mut without = Vec::new();
+    while rest.left() > 0 {
+        without.push(rest.text()?);
+    }
+    Ok(without)
+}
+
+impl RedisQueue {
+    /// Was the document sent to this pool before? From now on it was. Redis says so when it has forgotten it since.
+    fn was_sent(&self, pool: &Arc<str>, document: &Document) -> bool {
+        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if sent.len() >= SENT_MOST {
+            sent.clear();
+        }
+        !sent.insert((pool.clone(), document.hash.clone()))
+    }
+}

@@ -1,0 +1,22 @@
+-- What the pool's books hold. Workers that are gone are struck off. ARGV: incarnation.
+-- Answers: ok, newest report's entry or nothing, pending [..], leases [job, worker, ..], present [..], keys mended.
+return guarded(function()
+    local mended = mend()
+    local not_now = stale(ARGV[1])
+    if not_now then return not_now end
+    local present = {}
+    for _, worker in ipairs(redis.call('SMEMBERS', ACTIVE)) do
+        if redis.call('EXISTS', heartbeat(worker)) == 1 then
+            present[#present + 1] = worker
+        else
+            redis.call('SREM', ACTIVE, worker)
+            redis.call('SREM', RETIRED, worker)
+        end
+    end
+    ring(1)
+    local last = redis.call('XREVRANGE', RESULTS, '+', '-', 'COUNT', 1)
+    local newest = last[1] and last[1][1] or ''
+    return {
+        'ok', newest, redis.call('ZRANGE', PENDING, 0, -1), redis.call('HGETALL', LEASES), present, mended,
+    }
+end)

@@ -1,0 +1,58 @@
+-- Takes jobs into leases of a worker: first those that it holds without knowing it, then the smallest ranks.
+-- ARGV: incarnation, worker, free slots, most bytes, then the jobs that it knows it holds...
+-- Answers: lost | stale | unknown (it must beat first) | retired | ok, last settled report, jobs,
+-- then (job, '<hash or nothing>\n<body>')... and (hash, document)... for what they share.
+return guarded(function()
+    local not_now = stale(ARGV[1])
+    if not_now then return not_now end
+    local worker, slots, room = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+    if redis.call('EXISTS', heartbeat(worker)) == 0 then return { 'unknown' } end
+    if redis.call('SISMEMBER', RETIRED, worker) == 1 then
+        -- It may have taken a token from somebody who would have used it.
+        ring(1)
+        return { 'retired' }
+    end
+    local answer, documents, knows = { 'ok', redis.call('GET', SETTLED) or '', 0 }, {}, {}
+    local given, bytes = 0, 0
+    for i = 5, #ARGV do knows[ARGV[i]] = true end
+
+    local function fits(raw)
+        return given < slots and (given == 0 or bytes + #raw <= room)
+    end
+    local function give(job, raw)
+        given, bytes = given + 1, bytes + #raw
+        answer[#answer + 1] = job
+        answer[#answer + 1] = raw
+        local hash = string.match(raw, '^(%x+)\n')
+        if hash and not documents[hash] then
+            documents[hash] = redis.call('HGET', INPUTS, hash) or 'null'
+            bytes = bytes + #documents[hash]
+        end
+    end
+
+    for _, job in ipairs(redis.call('ZRANGE', held(worker), 0, -1)) do
+        if not knows[job] and redis.call('SISMEMBER', ENDED, job) == 0 then
+            local raw = redis.call('HGET', JOBS, job)
+            if raw and fits(raw) then give(job, raw) end
+        end
+    end
+    while given < slots do
+        local head = redis.call('ZRANGE', PENDING, 0, 0, 'WITHSCORES')
+        if #head == 0 then break end
+        local job, raw = head[1], redis.call('HGET', JOBS, head[1])
+        if raw and not fits(raw) then break end
+        redis.call('ZREM', PENDING, job)
+        -- Without a body it is no job: the conductor's sweep misses it and offers it again.
+        if raw then
+            lease(job, worker, head[2])
+            give(job, raw)
+        end
+    end
+    ring(1)
+    answer[3] = given
+    for hash, document in pairs(documents) do
+        answer[#answer + 1] = hash
+        answer[#answer + 1] = document
+    end
+    return answer
+end)

@@ -1,0 +1,112 @@
+-- What every script begins with: the keys of one pool, and what is done to them in more than one place.
+-- KEYS[1] is what all keys of the pool begin with. Answers are lists that begin with a word.
+local base = KEYS[1]
+-- Sorted set: jobs that nobody has claimed, by rank.
+local PENDING = base .. 'queue:pending_jobs'
+-- Hash: job -> '<hash of its document, or nothing>\n<job without the document>'.
+local JOBS = base .. 'queue:jobs'
+-- Hashes: documents that several jobs share, and how many of them do.
+local INPUTS = base .. 'queue:inputs'
+local USERS = base .. 'queue:inputs:users'
+-- List: a token for each idle worker that should look for jobs.
+local DOORBELL = base .. 'queue:doorbell'
+-- Hash: job -> the worker that holds it; sets: whose end is reported, whose end is asked for.
+local LEASES = base .. 'leases'
+local ENDED = base .. 'leases:ended'
+local CANCELLED = base .. 'leases:cancelled'
+-- Sets of workers.
+local ACTIVE = base .. 'set:active_workers'
+local RETIRED = base .. 'set:retired_workers'
+-- String: the incarnation in which all this was written.
+local INCARNATION = base .. 'incarnation'
+-- Stream of reports, and the last of its entries that was settled.
+local RESULTS = base .. 'stream:results'
+local SETTLED = base .. 'stream:results:settled'
+local DOORBELL_MOST = 64
+local BELL_MS = 60000
+
+-- String with a time to live: the worker is present. Sorted set: what it holds, by rank. List: a token when it is called.
+local function heartbeat(worker) return base .. 'worker:heartbeat:' .. worker end
+local function held(worker) return base .. 'worker:held:' .. worker end
+local function bell(worker) return base .. 'worker:bell:' .. worker end
+
+-- The books are of another life than the caller thinks: the answer to give, or nil.
+local function stale(known)
+    local current = redis.call('GET', INCARNATION)
+    if not current then return { 'lost' } end
+    if current ~= known then return { 'stale', current } end
+    return nil
+end
+
+local function call_worker(worker)
+    redis.call('RPUSH', bell(worker), '1')
+    redis.call('LTRIM', bell(worker), 0, 0)
+    redis.call('PEXPIRE', bell(worker), BELL_MS)
+end
+
+-- At least so many tokens, so that as many idle workers look; none when there is nothing to be found.
+local function ring(tokens)
+    local waiting = redis.call('ZCARD', PENDING)
+    if waiting == 0 then
+        redis.call('DEL', DOORBELL)
+        return
+    end
+    local missing = math.min(tokens, waiting, DOORBELL_MOST) - redis.call('LLEN', DOORBELL)
+    for _ = 1, missing do redis.call('RPUSH', DOORBELL, '1') end
+end
+
+local function forget_body(job)
+    local raw = redis.call('HGET', JOBS, job)
+    if not raw then return end
+    redis.call('HDEL', JOBS, job)
+    local hash = string.match(raw, '^(%x+)\n')
+    if hash and redis.call('HINCRBY', USERS, hash, -1) <= 0 then
+        redis.call('HDEL', USERS, hash)
+        redis.call('HDEL', INPUTS, hash)
+    end
+end
+
+-- A lease for the worker, whatever stood there.
+local function lease(job, worker, rank)
+    redis.call('HSET', LEASES, job, worker)
+    redis.call('ZADD', held(worker), rank, job)
+end
+
+-- The job is nowhere any more. A worker that still runs it is called.
+local function forget(job)
+    redis.call('ZREM', PENDING, job)
+    forget_body(job)
+    local worker = redis.call('HGET', LEASES, job)
+    if not worker then return end
+    redis.call('HDEL', LEASES, job)
+    redis.call('ZREM', held(worker), job)
+    redis.call('SREM', CANCELLED, job)
+    if redis.call('SREM', ENDED, job) == 0 then call_worker(worker) end
+end
+
+-- A key of another type than it should be was written by somebody else: it goes, and the conductor's sweep makes up.
+local function mend()
+    local types = {
+        [PENDING] = 'zset', [JOBS] = 'hash', [INPUTS] = 'hash', [USERS] = 'hash', [DOORBELL] = 'list',
+        [LEASES] = 'hash', [ENDED] = 'set', [CANCELLED] = 'set', [ACTIVE] = 'set', [RETIRED] = 'set',
+        [INCARNATION] = 'string', [RESULTS] = 'stream', [SETTLED] = 'string',
+    }
+    local mended = 0
+    for key, wanted in pairs(types) do
+        local found = redis.call('TYPE', key).ok
+        if found ~= 'none' and found ~= wanted then
+            redis.call('DEL', key)
+            mended = mended + 1
+        end
+    end
+    return mended
+end
+
+-- Runs the script; a key of a wrong type is told as such. What was done before it stays done, as after a lost answer.
+local function guarded(script)
+    local done, answer = pcall(script)
+    if done then return answer end
+    local text = type(answer) == 'table' and answer.err or tostring(answer)
+    if string.find(text, 'WRONGTYPE', 1, true) then return { 'broken', text } end
+    return redis.error_reply(text)
+end

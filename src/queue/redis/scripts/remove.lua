@@ -1,0 +1,10 @@
+-- Takes a job back that nobody has claimed. ARGV: incarnation, job. Answers: removed | claimed | absent.
+return guarded(function()
+    local not_now = stale(ARGV[1])
+    if not_now then return not_now end
+    if redis.call('ZREM', PENDING, ARGV[2]) == 1 then
+        forget_body(ARGV[2])
+        return { 'removed' }
+    end
+    return { redis.call('HEXISTS', LEASES, ARGV[2]) == 1 and 'claimed' or 'absent' }
+end)

@@ -1,0 +1,318 @@
+//! The conductor's hold on Redis: which incarnation it is in, which pools are open, who is let in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use redis::{Pipeline, Value, cmd};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys};
+use crate::queue::{
+    QueueError,
+    redis::{access, scripts},
+};
+
+/// A step is tried so often when Redis lost its books in between.
+const ROUNDS: usize = 3;
+
+/// A script to be run on a pool.
+pub(super) struct Call {
+    pub(super) pool: Arc<str>,
+    pub(super) script: &'static Script,
+    /// Behind the incarnation, which always comes first.
+    pub(super) arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    pub(super) fn new(pool: &Arc<str>, script: &'static Script) -> Call {
+        Call { pool: pool.clone(), script, arguments: Vec::new() }
+    }
+
+    pub(super) fn arg(mut self, argument: impl AsRef<[u8]>) -> Call {
+        self.arguments.push(argument.as_ref().to_vec());
+        self
+    }
+}
+
+/// What a script answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) word: String,
+    pub(super) rest: Reply,
+}
+
+impl Answer {
+    pub(super) fn read(value: Value) -> Result<Answer, LinkError> {
+        let mut rest = Reply::list(value)?;
+        Ok(Answer { word: rest.text()?, rest })
+    }
+}
+
+/// The connection of one conductor and what it knows of Redis.
+pub(super) struct Server {
+    pub(super) settings: RedisSettings,
+    pub(super) link: Link,
+    known: Mutex<Known>,
+    /// Held by whoever finds out about a new incarnation.
+    reviving: AsyncMutex<()>,
+}
+
+/// What is known of Redis.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The incarnation, and the connection on which it was last asked for.
+    incarnation: Option<Arc<str>>,
+    checked: Option<u64>,
+    /// Pools of this incarnation.
+    pub(super) open: BTreeSet<Arc<str>>,
+    /// Users to be made again when Redis forgets them: pool and password.
+    pub(super) admitted: BTreeMap<Arc<str>, String>,
+    /// How far the stream of new pools was read.
+    pub(super) pools_seen: EntryId,
+    /// Workers are still telling this incarnation what they hold.
+    pub(super) announcing: bool,
+    /// Workers that were there in the incarnation before, if this process knew them, and have not beaten in this one.
+    pub(super) awaited: Option<BTreeSet<String>>,
+    /// Workers that are there, as far as is known; none before the first look.
+    pub(super) present: Option<BTreeSet<String>>,
+}
+
+impl Server {
+    pub(super) fn new(settings: &RedisSettings) -> Result<Server, BadSettings> {
+        let link = Link::new(settings, std::time::Duration::ZERO)?;
+        let (known, reviving) = (Mutex::default(), AsyncMutex::new(()));
+        Ok(Server { settings: settings.clone(), link, known, reviving })
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        self.settings.prefix()
+    }
+
+    /// Runs scripts, all at once, each on its pool; answers come in the same order.
+    pub(super) async fn call(&self, calls: &[Call]) -> Result<Vec<Answer>, QueueError> {
+        let mut answers: Vec<Option<Answer>> = calls.iter().map(|_| None).collect();
+        for _ in 0..ROUNDS {
+            let open: Vec<usize> = (0..calls.len()).filter(|n| answers[*n].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let incarnation = self.incarnation().await?;
+            let pools: BTreeSet<Arc<str>> = open.iter().map(|n| calls[*n].pool.clone()).collect();
+            self.open(&incarnation, pools).await?;
+            let mut commands = Pipeline::with_capacity(open.len());
+            for call in open.iter().map(|n| &calls[*n]) {
+                let mut command = call.script.on(&[&keys::of_pool(self.prefix(), &call.pool)]);
+                command.arg(incarnation.as_ref()).arg(&call.arguments);
+                commands.add_command(command);
+            }
+            for (n, value) in open.into_iter().zip(self.link.ask_all(&commands).await?) {
+                answers[n] = self.heard(&calls[n], value)?;
+            }
+        }
+        let answers: Option<Vec<Answer>> = answers.into_iter().collect();
+        answers.ok_or_else(|| QueueError::Unavailable("Redis loses its content again and again".to_owned()))
+    }
+
+    /// One script on one pool.
+    pub(super) async fn call_one(&self, call: Call) -> Result<Answer, QueueError> {
+        let mut answers = self.call(&[call]).await?;
+        answers.pop().ok_or_else(|| QueueError::from(LinkError::Unexpected("no answer")))
+    }
+
+    /// An answer, or none when the step was not done because the books are of another life.
+    fn heard(&self, call: &Call, value: Result<Value, LinkError>) -> Result<Option<Answer>, QueueError> {
+        let answer = match value {
+            Ok(value) => Answer::read(value)?,
+            Err(LinkError::NoScript) => {
+                self.known().checked = None;
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match answer.word.as_str() {
+            "lost" | "stale" => {
+                let mut known = self.known();
+                known.checked = None;
+                known.open.remove(&call.pool);
+                Ok(None)
+            }
+            "broken" => {
+                let script = call.script.name();
+                tracing::warn!(pool = %call.pool, script, "A key in Redis has a wrong type; it is cleared and filled again");
+                self.known().open.remove(&call.pool);
+                Ok(None)
+            }
+            _ => Ok(Some(answer)),
+        }
+    }
+
+    /// The incarnation, asked for anew on each new connection.
+    pub(super) async fn incarnation(&self) -> Result<Arc<str>, LinkError> {
+        let number = self.link.number().await?;
+        if let Some(incarnation) = self.checked(number) {
+            return Ok(incarnation);
+        }
+        let _one = self.reviving.lock().await;
+        match self.checked(number) {
+            Some(incarnation) => Ok(incarnation),
+            None => self.revive(number).await,
+        }
+    }
+
+    fn checked(&self, number: u64) -> Option<Arc<str>> {
+        let known = self.known();
+        known.incarnation.clone().filter(|_| known.checked == Some(number))
+    }
+
+    /// Finds out in which life Redis is, and makes everything that a new one needs. Workers can run no script before the
+    /// books are cleared of what an older life left in them: scripts are loaded last, and a server forgets them when it
+    /// restarts.
+    async fn revive(&self, number: u64) -> Result<Arc<str>, LinkError> {
+        let server = access::look_at_server(&self.link).await?;
+        self.load(&[&scripts::INCARNATE, &scripts::OPEN]).await?;
+        let mut above = String::new();
+        for _ in 0..ROUNDS {
+            let (incarnation, born) = self.incarnate(&server, &above).await?;
+            let seen = self.newest_change().await?;
+            let pools = self.pools().await?;
+            if let Some(newer) = self.open_all(&incarnation, &pools).await? {
+                above = newer;
+                continue;
+            }
+            self.load(&scripts::of_a_pool()).await?;
+            let admitted = self.known().admitted.clone();
+            access::admit(&self.link, self.prefix(), &admitted).await?;
+            let announcing = self.link.ask(cmd("EXISTS").arg(keys::announcing(self.prefix()))).await?;
+            self.entered(number, &incarnation, pools, seen);
+            self.known().announcing = matches!(announcing, Value::Int(1));
+            if born {
+                tracing::warn!(incarnation = %incarnation, "Redis began anew: workers tell what they hold, and the rest is published again");
+            }
+            return Ok(incarnation);
+        }
+        Err(LinkError::Unexpected("other conductors begin new incarnations again and again"))
+    }
+
+    fn entered(&self, number: u64, incarnation: &Arc<str>, pools: BTreeSet<Arc<str>>, seen: EntryId) {
+        let mut known = self.known();
+        if known.incarnation.as_ref().is_some_and(|old| old != incarnation) {
+            known.awaited = known.present.take();
+        }
+        known.incarnation = Some(incarnation.clone());
+        known.checked = Some(number);
+        known.open = pools;
+        known.pools_seen = seen;
+    }
+
+    async fn load(&self, scripts: &[&Script]) -> Result<(), LinkError> {
+        let mut commands = Pipeline::with_capacity(scripts.len());
+        for script in scripts {
+            commands.add_command(script.load());
+        }
+        self.link.ask_all(&commands).await?.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+    }
+
+    async fn incarnate(&self, server: &str, above: &str) -> Result<(Arc<str>, bool), LinkError> {
+        let prefix = self.prefix();
+        let mut command = scripts::INCARNATE.on(&[&keys::incarnation(prefix), &keys::announcing(prefix)]);
+        // Two that are made in the same microsecond differ by this.
+        let word = &uuid::Uuid::now_v7().simple().to_string()[20..];
+        command.arg(server).arg(self.settings.announce.as_millis().max(1) as u64).arg(word).arg(above);
+        let mut reply = Reply::list(self.link.ask(&command).await?)?;
+        Ok((reply.text()?.into(), reply.number()? == 1))
+    }
+
+    /// Pools that Redis knows, and those that this process knows.
+    async fn pools(&self) -> Result<BTreeSet<Arc<str>>, LinkError> {
+        let mut members = Reply::list(self.link.ask(cmd("SMEMBERS").arg(keys::pools(self.prefix()))).await?)?;
+        let mut pools = BTreeSet::new();
+        while members.left() > 0 {
+            pools.insert(members.text()?.into());
+        }
+        let known = self.known();
+        pools.extend(known.open.iter().chain(known.admitted.keys()).cloned());
+        Ok(pools)
+    }
+
+    /// Looks whether other processes opened pools, and opens them here.
+    pub(super) async fn look_for_pools(&self, seen: EntryId) -> Result<(), LinkError> {
+        let incarnation = self.incarnation().await?;
+        let pools = self.pools().await?;
+        self.open(&incarnation, pools).await?;
+        let mut known = self.known();
+        known.pools_seen = known.pools_seen.max(seen);
+        Ok(())
+    }
+
+    /// Opens pools that are not open yet.
+    pub(super) async fn open(&self, incarnation: &str, pools: BTreeSet<Arc<str>>) -> Result<(), LinkError> {
+        let new: BTreeSet<Arc<str>> = pools.difference(&self.known().open).cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if self.open_all(incarnation, &new).await?.is_some() {
+            // Another process is further: what is asked next hears of it.
+            self.known().checked = None;
+            return Ok(());
+        }
+        self.known().open.extend(new);
+        Ok(())
+    }
+
+    /// Brings pools into the incarnation; a newer one that a pool is in already.
+    async fn open_all(
+        &self,
+        incarnation: &str,
+        pools: &BTreeSet<Arc<str>>,
+    ) -> Result<Option<String>, LinkError> {
+        let prefix = self.prefix();
+        let mut commands = Pipeline::with_capacity(2 * pools.len());
+        for pool in pools {
+            commands.cmd("SADD").arg(keys::pools(prefix)).arg(pool.as_ref());
+            let mut open = scripts::OPEN.on(&[&keys::of_pool(prefix, pool)]);
+            open.arg(incarnation);
+            commands.add_command(open);
+        }
+        let (mut added, mut newer) = (false, None);
+        let mut answers = self.link.ask_all(&commands).await?.into_iter();
+        while let (Some(joined), Some(opened)) = (answers.next(), answers.next()) {
+            added |= matches!(joined?, Value::Int(1));
+            let mut answer = Answer::read(opened?)?;
+            if answer.word == "newer" {
+                newer = newer.max(Some(answer.rest.text()?));
+            }
+        }
+        if added {
+            let mut told = cmd("XADD");
+            told.arg(keys::pools_changed(prefix)).arg("MAXLEN").arg(10).arg("*").arg("p").arg("1");
+            self.link.ask(&told).await?;
+        }
+        Ok(newer)
+    }
+
+    async fn newest_change(&self) -> Result<EntryId, LinkError> {
+        let mut command = cmd("XREVRANGE");
+        command.arg(keys::pools_changed(self.prefix())).arg("+").arg("-").arg("COUNT").arg(1);
+        let mut entries = Reply::list(self.link.ask(&command).await?)?;
+        if entries.left() == 0 {
+            return Ok(EntryId::default());
+        }
+        let id = entries.inner()?.text()?;
+        id.parse().map_err(|()| LinkError::Unexpected("an entry's id"))
+    }
+}
+
+impl From<LinkError> for QueueError {
+    fn from(error: LinkError) -> QueueError {
+        match error {
+            LinkError::OutOfMemory => QueueError::Full("the memory of Redis"),
+            error => QueueError::Unavailable(error.to_string()),
+        }
+    }
+}

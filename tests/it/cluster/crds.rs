@@ -1,0 +1,343 @@
+//! The definitions in a real API server: what it takes, what it refuses and in which words, what kubectl shows.
+
+use relay::crd::{Overrides, load, run_of, workflow_of};
+use serde_json::Value;
+
+use super::installed::shared;
+use super::kubectl::{Namespace, SOON, kubectl, well, with_input};
+use crate::support::{read, repository};
+
+/// What the server would keep of some manifests.
+#[track_caller]
+fn kept(own: &Namespace, manifests: &str) -> Vec<Value> {
+    let mut create = own.kubectl(&["create", "--dry-run=server", "-o", "json", "-f", "-"]);
+    let text = well(with_input(&mut create, manifests));
+    serde_json::Deserializer::from_str(&text).into_iter().map(|object| object.expect("JSON")).collect()
+}
+
+/// What the server says of manifests that it refuses, each by itself.
+#[track_caller]
+fn refusals(own: &Namespace, manifests: &str) -> String {
+    let mut create = own.kubectl(&["create", "--dry-run=server", "-f", "-"]);
+    let output = with_input(&mut create, manifests);
+    assert!(!output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "this was taken");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// kubectl reads YAML by other rules than Relay does: what it makes of an example must be the same.
+#[test]
+fn each_example_is_kept_as_relay_reads_it() {
+    let (_relay, _turn) = shared();
+    let own = Namespace::new("kept");
+    for entry in std::fs::read_dir(repository("examples")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).expect("text");
+        let text = read(&format!("examples/{name}"));
+        let flags = Overrides::read(&["date=2026-11-20".to_string()], None).expect("a flag");
+        let here = load(name, text.as_bytes(), &flags)
+            .or_else(|_| load(name, text.as_bytes(), &Overrides::default()));
+        let here = here.unwrap_or_else(|findings| panic!("{findings}"));
+        let there = kept(&own, &text);
+        let of = |kind: &str| there.iter().filter(|o| o["kind"] == kind).cloned().collect::<Vec<_>>();
+        for (object, manifest) in of("Workflow").iter().zip(&here.workflows) {
+            let live = workflow_of(object).unwrap_or_else(|findings| panic!("{name}: {findings}"));
+            assert_eq!(live.spec, manifest.spec, "{name}");
+        }
+        assert_eq!(of("Workflow").len(), here.workflows.len(), "{name}");
+        for (object, manifest) in of("Run").iter().zip(&here.runs) {
+            let live = run_of(object).unwrap_or_else(|findings| panic!("{name}: {findings}"));
+            for (param, value) in &live.params {
+                assert_eq!(manifest.params[param], *value, "{name}: {param}");
+            }
+        }
+        assert_eq!((of("Run").len(), of("WorkerPool").len()), (here.runs.len(), here.pools.len()), "{name}");
+    }
+}
+
+/// Names of Workflows, their specs, and what is said of them.
+const WRONG_WORKFLOWS: [(&str, &str, &str); 22] = [
+    ("empty", "{}", "spec.tasks: Required value"),
+    ("none", "{tasks: []}", "spec.tasks: Invalid value: 0: spec.tasks in body should have at least 1 items"),
+    (
+        "misspelt",
+        "{tasks: [{name: a, comand: [b]}]}",
+        "strict decoding error: unknown field \"spec.tasks[0].comand\"",
+    ),
+    (
+        "both",
+        "{tasks: [{name: a, command: [b], script: c}]}",
+        "spec.tasks[0].script: Forbidden: a task has one of command and script, not both: keep one of the two",
+    ),
+    (
+        "idle",
+        "{tasks: [{name: a, env: [{name: B, value: c}]}]}",
+        "spec.tasks[0].command: Required value: env, outputs, retry and timeout have no effect on a task that runs nothing: add command or script, or remove them",
+    ),
+    (
+        "idle2",
+        "{tasks: [{name: a}], finally: [{name: b, timeout: 5s}]}",
+        "spec.finally[0].command: Required value: env, outputs, retry and timeout",
+    ),
+    (
+        "itself",
+        "{tasks: [{name: a, dependsOn: [a]}]}",
+        "spec.tasks[0].dependsOn: Invalid value: a task cannot depend on itself: remove it",
+    ),
+    (
+        "twice",
+        "{tasks: [{name: a}, {name: b}, {name: a}]}",
+        "spec.tasks[2]: Duplicate value: {\"name\":\"a\"}",
+    ),
+    (
+        "edges",
+        "{tasks: [{name: a}, {name: b, dependsOn: [a, a]}]}",
+        "spec.tasks[1].dependsOn[1]: Duplicate value: \"a\"",
+    ),
+    (
+        "across",
+        "{tasks: [{name: a}], finally: [{name: b}, {name: a}]}",
+        "spec.finally: Invalid value: names are unique over tasks and finally: rename one of the two tasks",
+    ),
+    (
+        "params",
+        "{params: [{name: a}, {name: a}], tasks: [{name: a}]}",
+        "spec.params[1]: Duplicate value: {\"name\":\"a\"}",
+    ),
+    (
+        "mine",
+        "{tasks: [{name: a, script: b, env: [{name: RELAY_X, value: c}]}]}",
+        "spec.tasks[0].env[0].name: Forbidden: names with RELAY_ are set by the worker: choose another name",
+    ),
+    (
+        "doubled",
+        "{tasks: [{name: a, script: b, env: [{name: C, value: d}, {name: C, value: e}]}]}",
+        "spec.tasks[0].env[1]: Duplicate value: {\"name\":\"C\"}",
+    ),
+    (
+        "nobody",
+        "{tasks: [{name: a, approval: {required: 21}}]}",
+        "spec.tasks[0].approval.required in body should be less than or equal to 20",
+    ),
+    (
+        "forever",
+        "{tasks: [{name: a, approval: {onTimeout: Skip}}]}",
+        "spec.tasks[0].approval.onTimeout: Forbidden: onTimeout has no effect without timeout: add timeout: 24h",
+    ),
+    (
+        "taken",
+        "{tasks: [{name: a, forEach: {from: '[1]', as: params}}]}",
+        "spec.tasks[0].forEach.as: Invalid value: \"params\": this name means something else in expressions: choose another name",
+    ),
+    (
+        "reserved",
+        "{tasks: [{name: in}]}",
+        "spec.tasks[0].name: Invalid value: \"in\": CEL keeps this word for itself: choose another name",
+    ),
+    (
+        "pattern",
+        "{params: [{name: a, type: array, pattern: b}], tasks: [{name: a}]}",
+        "spec.params[0].pattern: Forbidden: a pattern has no meaning for another type than string: remove it, or make the type string",
+    ),
+    (
+        "nothing",
+        "{timeouts: {run: 0s}, tasks: [{name: a}]}",
+        "spec.timeouts.run: Invalid value: \"0s\": write a duration such as 30s, 10m or 1h30m, of 8760h (a year) at most: leave it out for no bound",
+    ),
+    (
+        "words",
+        "{tasks: [{name: a, script: b, timeout: 10 minutes}]}",
+        "write a duration such as 30s, 10m or 1h30m",
+    ),
+    (
+        "waits",
+        "{tasks: [{name: a, script: b, retry: {limit: 1, delay: 10m, maxDelay: 1m}}]}",
+        "spec.tasks[0].retry.maxDelay: Invalid value: maxDelay is shorter than delay: make maxDelay the longer one",
+    ),
+    (
+        "codes",
+        "{defaults: {retry: {limit: 1, onlyOn: [Error], exitCodes: [1]}}, tasks: [{name: a}]}",
+        "spec.defaults.retry.exitCodes: Forbidden: exitCodes has no effect: onlyOn does not name ExitCode: add it to onlyOn",
+    ),
+];
+
+#[track_caller]
+fn refused(own: &Namespace, kind: &str, cases: &[(&str, &str, &str)]) {
+    let manifest = |(name, spec, _): &(&str, &str, &str)| {
+        format!(
+            "---\napiVersion: relay.works/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        )
+    };
+    let said = refusals(own, &cases.iter().map(manifest).collect::<String>());
+    let lines: Vec<&str> = said.split("Error from server").skip(1).collect();
+    assert_eq!(lines.len(), cases.len(), "{said}");
+    for (line, (name, _, expected)) in lines.iter().zip(cases) {
+        assert!(line.contains(expected), "{name}: {line}");
+    }
+}
+
+#[test]
+fn a_wrong_workflow_is_refused_at_apply() {
+    let (_relay, _turn) = shared();
+    let own = Namespace::new("refused");
+    refused(&own, "Workflow", &WRONG_WORKFLOWS);
+    let long = "n".repeat(64);
+    refused(
+        &own,
+        "Workflow",
+        &[(
+            &long,
+            "{tasks: [{name: a}]}",
+            "metadata.name: Invalid value: the name may have 63 characters: shorten it",
+        )],
+    );
+    let task = |list: &str, n: usize| format!("{{name: {list}{n}}}");
+    let many = |list: &str, n: usize| (0..n).map(|n| task(list, n)).collect::<Vec<_>>().join(", ");
+    let spec = format!("{{tasks: [{}], finally: [{}]}}", many("a", 1_990), many("b", 11));
+    let said = "spec.tasks: Invalid value: 2000 tasks are allowed, finally tasks among them: use forEach for what repeats";
+    refused(&own, "Workflow", &[("many", &spec, said)]);
+}
+
+#[test]
+fn a_wrong_pool_and_a_wrong_run_are_refused_at_apply() {
+    let (_relay, _turn) = shared();
+    let own = Namespace::new("refused");
+    refused(
+        &own,
+        "WorkerPool",
+        &[
+            ("a", "{}", "spec.image: Required value"),
+            (
+                "a.b",
+                "{image: c}",
+                "metadata.name: Invalid value: the name may have 57 lower-case letters, digits and -",
+            ),
+            (
+                "c",
+                "{image: d, minReplicas: 11}",
+                "spec.minReplicas: Invalid value: minReplicas is more than maxReplicas, which is 10 when absent: raise maxReplicas",
+            ),
+            (
+                "d",
+                "{image: e, minReplicas: 3, maxReplicas: 2}",
+                "spec.minReplicas: Invalid value: minReplicas is more than maxReplicas",
+            ),
+            (
+                "e",
+                "{image: f, scaleDownDelay: 9000h}",
+                "spec.scaleDownDelay: Invalid value: \"9000h\": write a duration such as 30s or 5m, of 8760h (a year) at most",
+            ),
+            ("f", "{image: g, replicas: 1001}", "spec.replicas in body should be less than or equal to 1000"),
+            ("g", "{image: h, slots: 3}", "unknown field \"spec.slots\""),
+        ],
+    );
+    refused(
+        &own,
+        "Run",
+        &[
+            ("a", "{workflowRef: {}}", "spec.workflowRef.name: Required value"),
+            (
+                "b",
+                "{workflowRef: {name: w}, desiredState: Stopped}",
+                "spec.desiredState: Unsupported value: \"Stopped\"",
+            ),
+            ("c", "{workflowRef: {name: w}, parms: {}}", "unknown field \"spec.parms\""),
+        ],
+    );
+}
+
+#[test]
+fn a_run_keeps_its_workflow_and_may_be_told_what_to_do() {
+    let (_relay, _turn) = shared();
+    let own = Namespace::new("keeps");
+    own.apply(
+        "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: nobody}, params: {a: 1}}\n",
+    );
+    let patched = |patch: &str| {
+        own.kubectl(&["patch", "run", "r", "--type=merge", "-p", patch]).output().expect("kubectl starts")
+    };
+    let output = patched(r#"{"spec": {"workflowRef": {"name": "other"}}}"#);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("spec.workflowRef.name: Forbidden: a Run keeps its Workflow for life: make a new Run of the other one"),
+        "{said}"
+    );
+    well(patched(r#"{"spec": {"desiredState": "Cancelled"}}"#));
+    // A tool that keeps Runs in Git may put the old word back.
+    well(patched(r#"{"spec": {"desiredState": "Running"}}"#));
+}
+
+#[test]
+fn kubectl_knows_short_names_columns_and_what_fields_mean() {
+    let (_relay, _turn) = shared();
+    let own = Namespace::new("shown");
+    own.apply(
+        "apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec: {tasks: [{name: a}]}\n---\n\
+         apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: nobody}}\n---\n\
+         apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: s}\nspec: {workflowRef: {name: other}}\n---\n\
+         apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {name: p}\nspec: {image: 'busybox:1.36'}\n",
+    );
+    own.wait("workflow/w", "Ready", SOON);
+    let heading = |kind: &str| {
+        let table = own.run(&["get", kind]);
+        table
+            .lines()
+            .next()
+            .expect("a heading")
+            .split("  ")
+            .map(str::trim)
+            .filter(|c| !c.is_empty())
+            .collect::<Vec<_>>()
+            .join("|")
+    };
+    assert_eq!(heading("rwf"), "NAME|READY|REASON|AGE");
+    assert_eq!(heading("rr"), "NAME|WORKFLOW|STATUS|TASKS|WAITING FOR|STARTED|FINISHED|AGE");
+    assert_eq!(heading("rwp"), "NAME|READY|WORKERS|BUSY|QUEUED|IMAGE|AGE");
+    let names = own.run(&["get", "relay", "-o", "name"]);
+    let mut names: Vec<&str> = names.lines().collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["run.relay.works/r", "run.relay.works/s", "workerpool.relay.works/p", "workflow.relay.works/w"]
+    );
+    let of_other = own.run(&["get", "rr", "--field-selector", "spec.workflowRef.name=other", "-o", "name"]);
+    assert_eq!(of_other, "run.relay.works/s\n");
+
+    own.run(&["scale", "rwp/p", "--replicas=0"]);
+    assert_eq!(own.get("rwp", "p")["spec"]["replicas"], 0);
+
+    let told = well(
+        kubectl().args(["explain", "workflow.spec.tasks.retry.limit"]).output().expect("kubectl starts"),
+    );
+    assert!(told.contains("How many attempts are made after the first"), "{told}");
+    let told = well(kubectl().args(["explain", "rwp.spec.slotsPerWorker"]).output().expect("kubectl starts"));
+    assert!(told.contains("4 when absent."), "{told}");
+}
+
+/// What a user puts into a free field is one field to whoever records owners, however deep it is.
+#[test]
+fn owners_of_free_values_are_recorded_as_a_whole() {
+    let (_relay, _turn) = shared();
+    let own = Namespace::new("free");
+    let deep = (0..90).fold("1".to_string(), |inner, _| format!("{{a: {inner}}}"));
+    let manifests = format!(
+        "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: r}}\nspec: {{workflowRef: {{name: w}}, params: {{x: {deep}}}}}\n---\n\
+         apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {{name: w}}\nspec: {{params: [{{name: x, type: object, default: {deep}}}], tasks: [{{name: a}}]}}\n---\n\
+         apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {{name: p}}\nspec: {{image: i, template: {{spec: {deep}}}}}\n"
+    );
+    let mut create =
+        own.kubectl(&["create", "--dry-run=server", "--show-managed-fields", "-o", "json", "-f", "-"]);
+    let text = well(with_input(&mut create, &manifests));
+    let objects: Vec<Value> =
+        serde_json::Deserializer::from_str(&text).into_iter().map(|object| object.expect("JSON")).collect();
+    let owned = |object: &Value, field: &str| {
+        object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"].pointer(field).cloned()
+    };
+    let whole = Some(serde_json::json!({}));
+    assert_eq!(owned(&objects[0], "/f:params"), whole);
+    assert_eq!(owned(&objects[1], "/f:params/k:{\"name\":\"x\"}"), whole);
+    assert_eq!(owned(&objects[2], "/f:template/f:spec"), whole);
+}

@@ -1,0 +1,47 @@
+//! What Postgres says of a run, asked beside Relay.
+
+use std::collections::BTreeMap;
+
+use sqlx::{PgPool, Row as _};
+
+/// A task run's row, with how often its history says that it became SUCCESS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRow {
+    pub status: String,
+    pub attempt: i32,
+    pub successes: i64,
+}
+
+/// The rows of one run.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    pub status: String,
+    pub reason: Option<String>,
+    /// By the task's name; items as `name/index`.
+    pub tasks: BTreeMap<String, TaskRow>,
+}
+
+/// Asks for the rows of the run with this id; none when there are none.
+pub fn of_run(url: &str, id: &str) -> Option<Rows> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let pool = PgPool::connect(url).await.expect("the cluster's Postgres answers");
+        let run = sqlx::query("SELECT status, reason FROM runs WHERE id = $1").bind(id);
+        let run = run.fetch_optional(&pool).await.expect("asks")?;
+        let tasks = sqlx::query(
+            "SELECT t.task_id, t.item_index, t.status, t.attempt, \
+             (SELECT count(*) FROM state_history h WHERE h.entity_type = 'task_run' AND h.entity_id = t.id \
+              AND h.new_state = 'SUCCESS') AS successes FROM task_runs t WHERE t.run_id = $1",
+        );
+        let tasks = tasks.bind(id).fetch_all(&pool).await.expect("asks");
+        pool.close().await;
+        let tasks = tasks.iter().map(|row| {
+            let item: Option<i32> = row.get("item_index");
+            let name: String = row.get("task_id");
+            let name = item.map_or(name.clone(), |item| format!("{name}/{item}"));
+            let (status, attempt) = (row.get("status"), row.get("attempt"));
+            (name, TaskRow { status, attempt, successes: row.get("successes") })
+        });
+        Some(Rows { status: run.get("status"), reason: run.get("reason"), tasks: tasks.collect() })
+    })
+}

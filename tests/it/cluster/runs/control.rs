@@ -1,0 +1,102 @@
+//! etcd and an API server alone, for an operator that runs in the test: where Relay is installed as well, two operators
+//! would have the same objects.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::cluster::kubectl::{well, with_input};
+use crate::cluster::servers::{free_port, launch, until};
+use crate::support::{from_bed, relay};
+
+/// The servers. They end with the bed, which finds them by its mark in their environment.
+pub struct Control {
+    folder: tempfile::TempDir,
+    /// One operator at a time.
+    turn: Mutex<()>,
+}
+
+static CONTROL: OnceLock<Control> = OnceLock::new();
+
+/// The control plane, for oneself, without any object of Relay's.
+pub fn control() -> (&'static Control, MutexGuard<'static, ()>) {
+    let control = CONTROL.get_or_init(Control::start);
+    let turn = control.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    for kind in ["runs", "workflows", "workerpools"] {
+        let mut delete = control.kubectl();
+        delete.args(["delete", kind, "--all", "--all-namespaces", "--wait=false"]);
+        well(delete.output().expect("kubectl starts"));
+    }
+    (control, turn)
+}
+
+impl Control {
+    fn start() -> Control {
+        let folder = tempfile::Builder::new().prefix("control").tempdir().expect("a folder");
+        let control = Control { folder, turn: Mutex::new(()) };
+        let at = control.folder.path();
+        let (etcd, peers, port) = (free_port(), free_port(), free_port());
+        let (etcd, peers) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
+        let mut command = tool("etcd");
+        command.args(["--unsafe-no-fsync", "--log-level=warn", "--data-dir=etcd"]).current_dir(at);
+        command.arg(format!("--listen-client-urls={etcd}")).arg(format!("--advertise-client-urls={etcd}"));
+        command.arg(format!("--listen-peer-urls={peers}"));
+        launch(&mut command, &at.join("etcd.log"));
+
+        let key = Command::new("openssl")
+            .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "key"])
+            .current_dir(at)
+            .stderr(Stdio::null())
+            .status();
+        assert!(key.expect("openssl starts").success(), "a key for service accounts");
+        std::fs::write(at.join("tokens.csv"), "of-the-test,admin,admin,system:masters\n").expect("a file");
+        let mut command = tool("kube-apiserver");
+        command.current_dir(at).arg(format!("--etcd-servers={etcd}")).arg(format!("--secure-port={port}"));
+        command.args(["--bind-address=127.0.0.1", "--cert-dir=certs", "--token-auth-file=tokens.csv"]);
+        command.args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"]);
+        command.args(["--service-account-issuer=https://localhost", "--disable-admission-plugins=ServiceAccount"]);
+        command.args(["--service-account-key-file=key", "--service-account-signing-key-file=key"]);
+        launch(&mut command, &at.join("apiserver.log"));
+        let config = format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, \
+             clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:{port}', insecure-skip-tls-verify: true}}}}], \
+             users: [{{name: u, user: {{token: of-the-test}}}}], \
+             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]}}"
+        );
+        std::fs::write(control.kubeconfig(), config).expect("a file");
+        until("the API server is ready", || {
+            let mut ask = control.kubectl();
+            ask.args(["get", "namespace", "kube-system"]).output().is_ok_and(|o| o.status.success())
+        });
+        control.define();
+        control
+    }
+
+    /// The kinds that this relay goes with.
+    fn define(&self) {
+        let printed = relay().arg("crds").output().expect("relay starts");
+        let text = well(printed);
+        well(with_input(self.kubectl().args(["apply", "--server-side", "-f", "-"]), &text));
+        let mut wait = self.kubectl();
+        wait.args(["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
+        well(wait.output().expect("kubectl starts"));
+    }
+
+    /// Where the kubeconfig is.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// kubectl as its administrator.
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(from_bed("RELAY_TEST_KUBECTL"));
+        command.env("KUBECONFIG", self.kubeconfig()).arg("--request-timeout=30s");
+        command
+    }
+}
+
+/// A program of the bed's Kubernetes.
+fn tool(name: &str) -> Command {
+    let kubectl = from_bed("RELAY_TEST_KUBECTL");
+    Command::new(Path::new(&kubectl).with_file_name(name))
+}

@@ -1,0 +1,266 @@
+//! An operator within the test, with a conductor, a worker and stores in memory, against a real API server.
+
+use std::process::Command;
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+use relay::clock::Clock;
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Outlook};
+use relay::crd;
+use relay::feed::{Feed, memory::MemoryFeed};
+use relay::model::ids::ShardId;
+use relay::operator::{Operator, Pools, api};
+use relay::queue::{self, memory::MemoryQueue};
+use relay::store::{Store, memory::MemoryStore};
+use relay::worker::process::Processes;
+use relay::worker::{self, Links, Shutdown, Worker, process};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::control::{Control, control};
+use crate::cluster::kubectl::{well, with_input};
+
+/// How long anything is waited for.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A cluster, a namespace in it, and what outlives an operator.
+pub struct Rig {
+    pub control: &'static Control,
+    pub namespace: String,
+    pub store: Arc<dyn Store>,
+    pub pools: Pools,
+    queue: Arc<MemoryQueue>,
+    feed: Arc<MemoryFeed>,
+    clock: Clock,
+    scratch: tempfile::TempDir,
+    runtime: Runtime,
+    life: Option<Life>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// An operator's life, from its start to its end.
+struct Life {
+    handle: Handle,
+    parts: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Rig {
+    /// With an operator at work.
+    pub fn new() -> Rig {
+        let mut rig = Rig::without_operator();
+        rig.start();
+        rig
+    }
+
+    /// Without: it starts later.
+    pub fn without_operator() -> Rig {
+        let (control, turn) = control();
+        let namespace = format!("runs-{}", &uuid::Uuid::now_v7().simple().to_string()[20..]);
+        well(control.kubectl().args(["create", "namespace", &namespace]).output().expect("kubectl starts"));
+        let clock = Clock::system();
+        let of_store = clock.clone();
+        Rig {
+            control,
+            namespace,
+            store: Arc::new(MemoryStore::new(Arc::new(move || of_store.now()))),
+            pools: Pools::default(),
+            queue: Arc::new(MemoryQueue::new(queue::memory::Limits::default())),
+            feed: Arc::new(MemoryFeed::new(relay::feed::memory::Limits::default())),
+            clock,
+            scratch: tempfile::tempdir().expect("a folder"),
+            runtime: Runtime::new().expect("a runtime"),
+            life: None,
+            _turn: turn,
+        }
+    }
+
+    /// Starts a conductor, an operator and a worker; comes back when every object has been seen once.
+    pub fn start(&mut self) {
+        let stop = CancellationToken::new();
+        let outlook = Arc::new(Outlook::default());
+        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|e| e.to_string()));
+        let feed: Arc<dyn Feed> = self.feed.clone();
+        let (conductor, handle) = Conductor::new(relay::conductor::Params {
+            store: self.store.clone(),
+            queue: self.queue.clone(),
+            feed: feed.clone(),
+            clock: self.clock.clone(),
+            compile: compile.clone(),
+            holder: format!("test-{}", uuid::Uuid::now_v7()),
+            shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
+            adopt: Adopt::All,
+            limits: Limits::default(),
+            outlook: Some(outlook.clone()),
+        });
+        let kubeconfig = kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
+        let (store, clock, pools) = (self.store.clone(), self.clock.clone(), self.pools.clone());
+        let links = Links {
+            jobs: self.queue.clone(),
+            feed,
+            clock: clock.clone(),
+            executor: Arc::new(Processes::new(process::Params {
+                root: self.scratch.path().to_owned(),
+                env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
+                grace: Duration::from_secs(1),
+            })),
+        };
+        let parts = self.runtime.block_on(async {
+            let mut parts = JoinSet::new();
+            let until = stop.clone();
+            parts.spawn(async move { drop(conductor.run(until).await.expect("the conductor")) });
+            assert!(handle.live().await.is_some(), "it leads");
+            let options = kube::config::KubeConfigOptions::default();
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
+            let operator = Operator::new(relay::operator::Params {
+                client: api::client(config).expect("a client"),
+                store,
+                handle: handle.clone(),
+                outlook,
+                clock,
+                compile,
+                pools,
+                instance: "test".to_owned(),
+                adopt_cluster: false,
+            });
+            let mut ready = operator.ready();
+            let until = stop.clone();
+            parts.spawn(async move { operator.run(until).await.expect("the operator") });
+            parts.spawn(work(links, stop.clone()));
+            let seen = tokio::time::timeout(SOON, ready.wait_for(|ready| *ready)).await;
+            seen.expect("in time").expect("it lives");
+            parts
+        });
+        self.life = Some(Life { handle, parts, stop });
+    }
+
+    /// Ends the operator, its conductor and its worker, as a process ends that is killed: nothing more is written.
+    pub fn stop(&mut self) {
+        let Some(mut life) = self.life.take() else { return };
+        life.stop.cancel();
+        self.runtime.block_on(async {
+            while let Some(ended) = life.parts.join_next().await {
+                ended.expect("no panic");
+            }
+        });
+    }
+
+    /// What the conductor knows.
+    pub fn live(&self) -> Vec<String> {
+        let handle = self.life.as_ref().expect("it runs").handle.clone();
+        let live = self.runtime.block_on(handle.live()).expect("it leads");
+        live.into_iter().map(|run| run.name).collect()
+    }
+
+    /// kubectl in this namespace.
+    pub fn kubectl(&self, arguments: &[&str]) -> Command {
+        let mut command = self.control.kubectl();
+        command.args(["-n", &self.namespace]).args(arguments);
+        command
+    }
+
+    /// Its output, when it ended well.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> String {
+        well(self.kubectl(arguments).output().expect("kubectl starts"))
+    }
+
+    /// Applies manifests.
+    #[track_caller]
+    pub fn apply(&self, manifests: &str) -> String {
+        well(with_input(&mut self.kubectl(&["apply", "-f", "-"]), manifests))
+    }
+
+    /// An object as JSON; null when it is not there.
+    #[track_caller]
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        let text = self.run(&["get", kind, name, "-o", "json", "--ignore-not-found"]);
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
+    }
+
+    /// Asks for an object until it is as wanted; gives it.
+    #[track_caller]
+    pub fn until(&self, kind: &str, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + SOON;
+        loop {
+            let object = self.get(kind, name);
+            if wanted(&object) {
+                return object;
+            }
+            assert!(Instant::now() < end, "{kind} {name} did not become so: {object:#}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The run's state in a word.
+    #[track_caller]
+    pub fn until_state(&self, name: &str, state: &str) -> Value {
+        self.until("run", name, |run| run["status"]["state"] == state)
+    }
+
+    /// `kubectl wait`, as a user would type it.
+    #[track_caller]
+    pub fn wait(&self, object: &str, condition: &str) {
+        self.run(&["wait", object, &format!("--for=condition={condition}"), "--timeout=60s"]);
+    }
+
+    /// Reasons and notes of the Events about an object, in the order in which they were made.
+    #[track_caller]
+    pub fn events(&self, name: &str) -> Vec<(String, String)> {
+        let list: Value = serde_json::from_str(&self.run(&["get", "events.events.k8s.io", "-o", "json"])).expect("JSON");
+        let mut events = list["items"].as_array().cloned().unwrap_or_default();
+        events.retain(|event| event["regarding"]["name"] == name);
+        events.sort_by_key(|event| event["eventTime"].as_str().unwrap_or_default().to_owned());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        events.iter().map(|event| (text(&event["reason"]), text(&event["note"]))).collect()
+    }
+
+    /// Waits for an Event; gives its note.
+    #[track_caller]
+    pub fn until_event(&self, name: &str, reason: &str) -> String {
+        let end = Instant::now() + SOON;
+        loop {
+            let events = self.events(name);
+            if let Some((_, note)) = events.iter().find(|(known, _)| known == reason) {
+                return note.clone();
+            }
+            assert!(Instant::now() < end, "no Event {reason} of {name}: {events:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.stop();
+    }
+}
+
+async fn work(links: Links, stop: CancellationToken) {
+    let params = worker::Params {
+        id: format!("worker-{}", uuid::Uuid::now_v7()),
+        pools: queue::Pools::Every,
+        slots: 8,
+        limits: worker::Limits::default(),
+    };
+    let shutdown = Shutdown::default();
+    let working = Worker::new(params, links).run(shutdown.clone());
+    let ended = async {
+        stop.cancelled().await;
+        shutdown.kill.cancel();
+    };
+    tokio::join!(working, ended);
+}
+
+/// A condition of an object: status and reason; nothing when it is not there.
+pub fn condition(object: &Value, kind: &str) -> Option<(String, String)> {
+    let all = object["status"]["conditions"].as_array()?;
+    let found = all.iter().find(|condition| condition["type"] == kind)?;
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    Some((text("status"), text("reason")))
+}
