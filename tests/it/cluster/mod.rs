@@ -9,10 +9,7 @@ mod leftovers;
 mod logs;
 mod main_job;
 mod node;
-<<<<<<< HEAD
 mod pools;
-=======
->>>>>>> bed
 mod rows;
 mod runs;
 mod servers;
