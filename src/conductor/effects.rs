@@ -144,7 +144,13 @@ impl Conductor {
         let publish = std::mem::take(&mut self.outbox.publish);
         let jobs: Vec<_> = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key)).collect();
         if !jobs.is_empty() {
-            self.queue.publish(&jobs).await?;
+            match self.queue.publish(&jobs).await {
+                // It is there, and what else is to be said makes room in it.
+                Err(QueueError::Full(what)) => {
+                    tracing::warn!(full = what, "The queue is full: jobs wait for the next sweep");
+                }
+                published => published?,
+            }
         }
         for _ in 0..TAKE_BACK_MAX {
             let Some(job) = self.outbox.remove.pop_first() else { break };

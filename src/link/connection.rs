@@ -133,6 +133,13 @@ impl Link {
         }
     }
 
+    /// Ends the connection, unless somebody is just making one.
+    pub(super) fn hang_up_now(&self) {
+        if let Ok(mut current) = self.current.try_lock() {
+            current.connection = None;
+        }
+    }
+
     fn unreachable(&self, why: String) -> LinkError {
         LinkError::Unreachable { address: self.address.clone(), why }
     }

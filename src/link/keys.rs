@@ -8,11 +8,6 @@ pub fn of_pool(prefix: &str, pool: &str) -> String {
     format!("{prefix}:{{{}}}:", plain(pool))
 }
 
-/// The pattern of a pool's keys, for an access rule.
-pub fn pattern(prefix: &str, pool: &str) -> String {
-    format!("{}*", of_pool(prefix, pool))
-}
-
 /// The user that the workers of a pool log in as. A namespace has no dot, so two pools never share one.
 pub fn user(prefix: &str, pool: &str) -> String {
     format!("{prefix}-worker.{}", plain(pool).replacen('/', ".", 1))
@@ -67,7 +62,6 @@ mod tests {
     #[test]
     fn names_are_as_agreed() {
         assert_eq!(of_pool("relay", "data/default"), "relay:{data/default}:");
-        assert_eq!(pattern("relay", "data/default"), "relay:{data/default}:*");
         assert_eq!(user("relay", "data/gpu.large"), "relay-worker.data.gpu.large");
     }
 

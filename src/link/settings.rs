@@ -73,6 +73,8 @@ impl RedisSettings {
         let info = connection_info(&self.url)?;
         // One shape of answers, whatever the URL asks for.
         let plain = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        // A worker's user may not say which library it uses, and each try would be a line in the server's log.
+        let plain = plain.set_skip_set_lib_name();
         Ok(info.set_redis_settings(plain))
     }
 }

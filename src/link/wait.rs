@@ -34,6 +34,24 @@ impl Wait {
         *begun = None;
         answer
     }
+
+    /// The answer to this command. Dropping the future ends the wait in Redis too: nothing is taken there that nobody
+    /// would use.
+    pub async fn ask_alone(&self, command: &Cmd) -> Result<Value, LinkError> {
+        let mut hang_up = HangUp(Some(&self.link));
+        let answer = self.link.ask(command).await;
+        hang_up.0 = None;
+        answer
+    }
+}
+
+/// Ends the connection when it is dropped with a link in it.
+struct HangUp<'a>(Option<&'a Link>);
+
+impl Drop for HangUp<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|link| link.hang_up_now());
+    }
 }
 
 impl std::fmt::Debug for Wait {

@@ -1,4 +1,6 @@
-//! The queue in memory: its bounds. (What every queue must do is in `conformance`.)
+//! The queues one by one: bounds, and what can happen to them alone. (What every queue must do is in `conformance`.)
+
+mod redis;
 
 use relay::model::job::{Job, News};
 use relay::queue::{

@@ -15,41 +15,40 @@ use crate::link::{Link, LinkError, Reply, keys};
 /// Older ones cannot trim a stream by an id.
 const OLDEST: (u32, u32) = (6, 2);
 
-/// What a worker's user may say: what logging in takes, the blocked wait, scripts, and what the scripts of workers do
-/// in turn. No EVAL, no SCRIPT, no look at keys that it cannot name.
-const COMMANDS: &[&str] = &[
-    "ping",
-    "hello",
-    "auth",
-    "select",
-    "client|setname",
-    "evalsha",
-    "blpop",
-    "get",
-    "set",
-    "exists",
-    "del",
-    "pexpire",
-    "hget",
-    "hset",
-    "hexists",
-    "sadd",
-    "srem",
-    "sismember",
-    "zadd",
-    "zrem",
-    "zrange",
-    "zcard",
-    "zscore",
-    "llen",
-    "rpush",
-    "xlen",
-    "xadd",
-    "incrby",
+/// What logging in takes.
+const ENTRANCE: &[&str] = &["ping", "hello", "auth", "select", "client|setname"];
+
+/// What else a worker's user may say, and to which of its pool's keys: the blocked wait, scripts, and what the scripts of
+/// workers do in turn. No EVAL, no SCRIPT, no look at keys that it cannot name; and no key can get another type than it
+/// should have, so that no pool breaks a read of all of them.
+const GRANTS: &[(&[&str], &[&str])] = &[
+    (&["evalsha"], &[""]),
+    (&["blpop"], &["queue:doorbell", "worker:bell:*"]),
+    (&["llen", "rpush", "del"], &["queue:doorbell"]),
+    (&["del"], &["worker:bell:*", "worker:heartbeat:*"]),
+    (&["exists", "set", "pexpire"], &["worker:heartbeat:*"]),
+    (&["exists"], &["stream:logs:held"]),
+    (&["get"], &["incarnation", "stream:results:settled", "stream:logs:bytes"]),
+    (&["incrby"], &["stream:logs:bytes"]),
+    (&["hget"], &["queue:jobs", "queue:inputs"]),
+    (&["hget", "hset", "hexists"], &["leases"]),
+    (&["sadd", "srem", "sismember"], &["leases:ended", "leases:cancelled", "set:active_workers"]),
+    (&["srem", "sismember"], &["set:retired_workers"]),
+    (&["zrange", "zrem", "zcard", "zscore"], &["queue:pending_jobs"]),
+    (&["zrange", "zadd"], &["worker:held:*"]),
+    (&["xlen", "xadd"], &["stream:results", "stream:logs"]),
 ];
 
-/// The server's run id; a server that is too old is refused, one that may forget jobs is warned of once.
-pub(super) async fn look_at_server(link: &Link) -> Result<String, LinkError> {
+/// What kind of server it is.
+pub(super) struct Kind {
+    /// Of this life of the server.
+    pub(super) run_id: String,
+    /// A user may have rules for some keys alone.
+    pub(super) selectors: bool,
+}
+
+/// What the server says of itself; one that is too old is refused, one that may forget jobs is warned of once.
+pub(super) async fn look_at_server(link: &Link) -> Result<Kind, LinkError> {
     let info = crate::link::text(link.ask(cmd("INFO").arg("server")).await?)?;
     let field = |name: &str| {
         info.lines()
@@ -67,7 +66,8 @@ pub(super) async fn look_at_server(link: &Link) -> Result<String, LinkError> {
         )));
     }
     warn_of_eviction(link).await;
-    field("run_id").ok_or(LinkError::Unexpected("INFO has no run_id"))
+    let run_id = field("run_id").ok_or(LinkError::Unexpected("INFO has no run_id"))?;
+    Ok(Kind { run_id, selectors: found.0 >= 7 })
 }
 
 async fn warn_of_eviction(link: &Link) {
@@ -88,13 +88,14 @@ pub(super) async fn admit(
     link: &Link,
     prefix: &str,
     admitted: &BTreeMap<Arc<str>, String>,
+    selectors: bool,
 ) -> Result<(), LinkError> {
     let mut commands = Pipeline::with_capacity(admitted.len());
     for (pool, password) in admitted {
-        commands.add_command(user(prefix, pool, password));
+        commands.add_command(user(prefix, pool, password, selectors));
     }
-    for answer in link.ask_all(&commands).await? {
-        answer.map_err(wordless)?;
+    for (answer, password) in link.ask_all(&commands).await?.into_iter().zip(admitted.values()) {
+        answer.map_err(|error| without(password, error))?;
     }
     Ok(())
 }
@@ -104,22 +105,34 @@ pub(super) async fn dismiss(link: &Link, prefix: &str, pool: &str) -> Result<(),
     link.ask(cmd("ACL").arg("DELUSER").arg(keys::user(prefix, pool))).await.map(drop)
 }
 
-fn user(prefix: &str, pool: &str, password: &str) -> Cmd {
+fn user(prefix: &str, pool: &str, password: &str, selectors: bool) -> Cmd {
     let mut command = cmd("ACL");
     command.arg("SETUSER").arg(keys::user(prefix, pool));
     // In one step: whoever is logged in keeps the connection.
     command.arg("reset").arg("on").arg(format!(">{password}"));
-    command.arg(format!("~{}", keys::pattern(prefix, pool)));
-    for name in COMMANDS {
-        command.arg(format!("+{name}"));
+    command.arg(ENTRANCE.iter().map(|name| format!("+{name}")).collect::<Vec<_>>());
+    let base = keys::of_pool(prefix, pool);
+    if !selectors {
+        command.arg(format!("~{base}*"));
+    }
+    for (names, keys) in GRANTS {
+        let names = names.iter().map(|name| format!("+{name}"));
+        if selectors {
+            let rules: Vec<String> = names.chain(keys.iter().map(|key| format!("~{base}{key}"))).collect();
+            command.arg(format!("({})", rules.join(" ")));
+        } else {
+            command.arg(names.collect::<Vec<_>>());
+        }
     }
     command
 }
 
-/// An error that may repeat the rule that it is about must not show the password in it.
-fn wordless(error: LinkError) -> LinkError {
+/// An error may repeat the rule that it is about, and so the password.
+fn without(password: &str, error: LinkError) -> LinkError {
     match error {
-        LinkError::Refused(_) => LinkError::Refused("the user of a pool could not be made".to_owned()),
+        LinkError::Refused(why) if why.contains(password) => {
+            LinkError::Refused("the user of a pool could not be made with this password".to_owned())
+        }
         other => other,
     }
 }

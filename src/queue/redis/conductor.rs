@@ -77,8 +77,9 @@ impl RedisQueue {
         })
     }
 
-    /// Connects, and looks whether this Redis will do.
+    /// Does this Redis answer, and will it do?
     pub async fn ping(&self) -> Result<(), QueueError> {
+        self.server.link.ask(&redis::cmd("PING")).await?;
         self.server.incarnation().await?;
         Ok(())
     }

@@ -4,6 +4,7 @@ mod access;
 mod conductor;
 mod inbox;
 mod kept;
+mod look;
 mod parcel;
 mod places;
 mod publish;

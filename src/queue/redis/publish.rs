@@ -23,6 +23,9 @@ const SENT_MOST: usize = 10_000;
 type Batch<'a> = Vec<(&'a Job, Parcel)>;
 
 pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<(), QueueError> {
+    if queue.server.known().crowded {
+        return Err(QueueError::Full("the memory of Redis"));
+    }
     let mut batches: Vec<(Arc<str>, Batch<'_>)> = Vec::new();
     let mut by_pool: BTreeMap<&str, (Arc<str>, Batch<'_>, usize)> = BTreeMap::new();
     let mut packer = Packer::default();

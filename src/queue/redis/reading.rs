@@ -1,32 +1,20 @@
-//! Reading: reports as they come, and the look at the books.
+//! Reports as they come, from all pools.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, atomic::Ordering},
 };
 
-use redis::{Cmd, Value, cmd};
+use redis::{Cmd, Pipeline, Value, cmd};
 
-use crate::link::{EntryId, LinkError, Reply, keys};
-use crate::model::job::{JobId, PROTOCOL, Report};
-use crate::queue::{
-    Census, Lease, Position, QueueError,
-    redis::{conductor::RedisQueue, scripts::CENSUS, server::Call},
-};
+use crate::link::{EntryId, LinkError, Reply, keys, text};
+use crate::model::job::{PROTOCOL, Report};
+use crate::queue::{Position, QueueError, redis::conductor::RedisQueue};
 
 /// Entries that one read takes from each pool.
 const READ_AT_ONCE: usize = 100;
 /// Unreadable entries that are logged one by one; the rest are only counted.
 const UNREADABLE_TOLD: u64 = 10;
-
-/// What the books of one pool told.
-struct Page {
-    pool: Arc<str>,
-    newest: Option<EntryId>,
-    pending: Vec<JobId>,
-    leases: Vec<Lease>,
-    present: Vec<String>,
-}
 
 impl RedisQueue {
     /// Reports after a position; waits until there is one.
@@ -65,7 +53,10 @@ impl RedisQueue {
             *self.heard_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(incarnation.clone());
             self.read_command(Some(self.server.settings.look.as_millis() as u64))
         });
-        let value = value.await?;
+        let value = match value.await {
+            Err(LinkError::Refused(why)) => return self.set_aside(&why).await,
+            value => value?,
+        };
         let heard_in = self.heard_in.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A wait that began in another incarnation began behind another entry: read again.
         if heard_in.as_ref() == Some(&incarnation) {
@@ -74,12 +65,31 @@ impl RedisQueue {
         Ok(())
     }
 
+    /// Leaves out the streams that are none, so that the others can be read. The next look at the books mends them.
+    pub(super) async fn set_aside(&self, why: &str) -> Result<(), LinkError> {
+        let pools: Vec<Arc<str>> = self.server.known().open.iter().cloned().collect();
+        let mut commands = Pipeline::with_capacity(pools.len());
+        for pool in &pools {
+            commands.cmd("TYPE").arg(keys::of_pool(self.server.prefix(), pool) + keys::RESULTS);
+        }
+        let types = self.server.link.ask_all(&commands).await?;
+        let mut found = false;
+        for (pool, kind) in pools.into_iter().zip(types) {
+            if !matches!(text(kind?)?.as_str(), "stream" | "none") {
+                tracing::warn!(%pool, "The reports of a pool are no stream; they are left out until this is mended");
+                found |= self.server.known().set_aside.insert(pool);
+            }
+        }
+        if found { Ok(()) } else { Err(LinkError::Refused(why.to_owned())) }
+    }
+
     /// From where each stream was read; `block` in milliseconds.
-    fn read_command(&self, block: Option<u64>) -> Cmd {
+    pub(super) fn read_command(&self, block: Option<u64>) -> Cmd {
         let prefix = self.server.prefix();
         let (pools, seen) = {
             let known = self.server.known();
-            (known.open.clone(), known.pools_seen)
+            let sound: BTreeSet<Arc<str>> = known.open.difference(&known.set_aside).cloned().collect();
+            (sound, known.pools_seen)
         };
         let inbox = self.inbox();
         let mut command = cmd("XREAD");
@@ -99,7 +109,7 @@ impl RedisQueue {
     }
 
     /// Takes in what a read brought.
-    async fn hear(&self, value: Value) -> Result<(), LinkError> {
+    pub(super) async fn hear(&self, value: Value) -> Result<(), LinkError> {
         let prefix = self.server.prefix();
         let by_key: BTreeMap<String, Arc<str>> = {
             let known = self.server.known();
@@ -153,75 +163,6 @@ impl RedisQueue {
         }
         Ok(())
     }
-
-    /// What the books of all pools hold, and every report of that moment.
-    pub(super) async fn count(&self) -> Result<Census, QueueError> {
-        let incarnation = self.server.incarnation().await?;
-        self.inbox().enter(&incarnation);
-        let pools = self.server.known().open.clone();
-        self.places().begin();
-        let calls: Vec<Call> = pools.iter().map(|pool| Call::new(pool, &CENSUS)).collect();
-        let answers = self.server.call(&calls).await?;
-        let mut pages = Vec::new();
-        for (pool, answer) in pools.iter().zip(answers) {
-            pages.push(self.page(pool, answer.rest)?);
-        }
-        // Books first, reports then: of a worker that told its end and died, both are seen.
-        let all_read = self.catch_up(&pages).await?;
-        let mut census = Census { reported: self.inbox().newest(), ..Census::default() };
-        for page in pages {
-            census.pending.extend(page.pending);
-            census.leases.extend(page.leases);
-            census.present.extend(page.present);
-        }
-        self.places().end();
-        census.present.sort();
-        census.announcing = self.server.announcing(&census.present).await?;
-        if !all_read {
-            // A report that was not read yet may explain what seems to be missing: nobody is judged this time.
-            census.announcing = true;
-            census.present = census.leases.iter().map(|l| l.worker.clone()).chain(census.present).collect();
-        }
-        Ok(census)
-    }
-
-    fn page(&self, pool: &Arc<str>, mut told: Reply) -> Result<Page, LinkError> {
-        let newest = told.text()?.parse().ok();
-        let (pending, mut leased, present) = (told.texts()?, told.inner()?, told.texts()?);
-        if told.number()? > 0 {
-            tracing::warn!(%pool, "Keys in Redis had a wrong type and were cleared");
-        }
-        let mut places = self.places();
-        let mut known = |text: &str| text.parse::<JobId>().ok().filter(|job| places.seen(job, pool));
-        let pending = pending.iter().filter_map(|text| known(text)).collect();
-        let mut leases = Vec::new();
-        while leased.left() > 0 {
-            let (job, worker) = (leased.text()?, leased.text()?);
-            leases.extend(known(&job).map(|job| Lease { job, worker }));
-        }
-        Ok(Page { pool: pool.clone(), newest, pending, leases, present })
-    }
-
-    /// Reads on until every report that the books knew of is read; false when there is no room for them.
-    async fn catch_up(&self, pages: &[Page]) -> Result<bool, LinkError> {
-        loop {
-            let (behind, room) = {
-                let inbox = self.inbox();
-                let behind = pages.iter().any(|p| p.newest.is_some_and(|at| at > inbox.cursor(&p.pool)));
-                (behind, inbox.has_room())
-            };
-            if !behind || !room {
-                return Ok(!behind);
-            }
-            let command = self.read_command(None);
-            let value = self.server.link.ask(&command).await?;
-            if value == Value::Nil {
-                // What the books knew of is gone since: there is nothing more to read.
-                return Ok(true);
-            }
-            self.hear(value).await?;
-        }
-    }
 }
 
 /// The report in an entry, and its size in bytes.
@@ -239,28 +180,4 @@ fn decode(fields: Value) -> Result<(Report, usize), String> {
         }
     }
     Err("it has no report in it".to_owned())
-}
-
-impl crate::queue::redis::server::Server {
-    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it.
-    async fn announcing(&self, present: &[String]) -> Result<bool, LinkError> {
-        let mut known_awaited = self.known().awaited.clone();
-        let key = keys::announcing(self.prefix());
-        let left = Reply::list(Value::Array(vec![self.link.ask(cmd("PTTL").arg(&key)).await?]))?.number()?;
-        let mut announcing = left > 0;
-        if announcing && let Some(awaited) = &mut known_awaited {
-            awaited.retain(|worker| !present.contains(worker));
-            // Who came just before the loss was not known here; a moment is left to everybody.
-            let whole = self.settings.announce.as_millis() as i64;
-            if awaited.is_empty() && (whole - left) * 3 >= whole {
-                self.link.ask(cmd("DEL").arg(&key)).await?;
-                announcing = false;
-            }
-        }
-        let mut known = self.known();
-        known.announcing = announcing;
-        known.awaited = known_awaited.filter(|_| announcing);
-        known.present = Some(present.iter().cloned().collect());
-        Ok(announcing)
-    }
 }

@@ -39,6 +39,8 @@ scripts! {
     LEAVE = "leave",
     /// What the books hold.
     CENSUS = "census",
+    /// An empty pool is forgotten.
+    CLOSE = "close",
     /// Who is present.
     MEMBERS = "members",
     /// Workers are told to claim nothing more, or to go on.
@@ -48,3 +50,7 @@ scripts! {
 /// Which life of Redis' content this is.
 pub(super) static INCARNATE: LazyLock<Script> =
     LazyLock::new(|| Script::new("incarnate", &[include_str!("scripts/incarnate.lua")]));
+
+/// Everybody has told an incarnation what they hold.
+pub(super) static ANNOUNCED: LazyLock<Script> =
+    LazyLock::new(|| Script::new("announced", &[include_str!("scripts/announced.lua")]));

@@ -69,6 +69,13 @@ pub(super) struct Known {
     pub(super) open: BTreeSet<Arc<str>>,
     /// Users to be made again when Redis forgets them: pool and password.
     pub(super) admitted: BTreeMap<Arc<str>, String>,
+    /// Users may have rules for some keys alone.
+    pub(super) selectors: bool,
+    /// Pools of which something had a wrong type, until the next look at the books mends it: a read of all streams fails
+    /// when one of them is none.
+    pub(super) set_aside: BTreeSet<Arc<str>>,
+    /// Redis is so full that nothing more is offered.
+    pub(super) crowded: bool,
     /// How far the stream of new pools was read.
     pub(super) pools_seen: EntryId,
     /// Workers are still telling this incarnation what they hold.
@@ -175,10 +182,10 @@ impl Server {
     /// restarts.
     async fn revive(&self, number: u64) -> Result<Arc<str>, LinkError> {
         let server = access::look_at_server(&self.link).await?;
-        self.load(&[&scripts::INCARNATE, &scripts::OPEN]).await?;
+        self.load(&[&scripts::INCARNATE, &scripts::ANNOUNCED, &scripts::OPEN]).await?;
         let mut above = String::new();
         for _ in 0..ROUNDS {
-            let (incarnation, born) = self.incarnate(&server, &above).await?;
+            let (incarnation, born) = self.incarnate(&server.run_id, &above).await?;
             let seen = self.newest_change().await?;
             let pools = self.pools().await?;
             if let Some(newer) = self.open_all(&incarnation, &pools).await? {
@@ -186,8 +193,12 @@ impl Server {
                 continue;
             }
             self.load(&scripts::of_a_pool()).await?;
-            let admitted = self.known().admitted.clone();
-            access::admit(&self.link, self.prefix(), &admitted).await?;
+            let admitted = {
+                let mut known = self.known();
+                known.selectors = server.selectors;
+                known.admitted.clone()
+            };
+            access::admit(&self.link, self.prefix(), &admitted, server.selectors).await?;
             let announcing = self.link.ask(cmd("EXISTS").arg(keys::announcing(self.prefix()))).await?;
             self.entered(number, &incarnation, pools, seen);
             self.known().announcing = matches!(announcing, Value::Int(1));
@@ -223,7 +234,7 @@ impl Server {
         let mut command = scripts::INCARNATE.on(&[&keys::incarnation(prefix), &keys::announcing(prefix)]);
         // Two that are made in the same microsecond differ by this.
         let word = &uuid::Uuid::now_v7().simple().to_string()[20..];
-        command.arg(server).arg(self.settings.announce.as_millis().max(1) as u64).arg(word).arg(above);
+        command.arg(server).arg(self.settings.announce.as_millis() as u64).arg(word).arg(above);
         let mut reply = Reply::list(self.link.ask(&command).await?)?;
         Ok((reply.text()?.into(), reply.number()? == 1))
     }

@@ -235,7 +235,7 @@ impl RedisJobs {
     /// Waits until there may be jobs, at most for `look`.
     async fn wait_for_jobs(&self) -> Result<(), QueueError> {
         let key = format!("{}{}", self.base, keys::DOORBELL);
-        self.doorbell.ask(|| self.pop(&key)).await?;
+        self.doorbell.ask_alone(&self.pop(&key)).await?;
         Ok(())
     }
 

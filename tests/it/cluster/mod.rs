@@ -9,7 +9,12 @@ mod leftovers;
 mod logs;
 mod main_job;
 mod node;
+<<<<<<< HEAD
+mod pools;
+=======
+>>>>>>> bed
 mod rows;
 mod runs;
 mod servers;
+mod verbs;
 mod wishes;

@@ -70,7 +70,7 @@ pub async fn in_redis(presence: Duration) -> Ends {
     let settings = settings(presence);
     let queue = Arc::new(RedisQueue::new(&settings, Limits::default()).expect("a queue"));
     for pool in [POOL, "data/gpu", "data/other"] {
-        queue.recall(pool).await.expect("a pool");
+        queue.admit(pool, "secret").await.expect("a pool");
     }
     let jobs = Arc::new(Crew::new(&settings));
     Ends { queue: queue.clone(), jobs, roster: queue, clock: Clock::manual(second(0)) }

@@ -5,11 +5,13 @@ mod database;
 pub mod jobs;
 mod program;
 pub mod redis;
+mod redis_server;
 pub mod told;
 
 pub use committed::committed;
 pub use database::{TestDb, from_bed, postgres_url, redis_url};
 pub use program::{Finished, Program, relay};
+pub use redis_server::RedisServer;
 pub use told::Told;
 
 use std::path::PathBuf;

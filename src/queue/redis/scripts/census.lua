@@ -1,5 +1,7 @@
--- What the pool's books hold. Workers that are gone are struck off. ARGV: incarnation.
--- Answers: ok, newest report's entry or nothing, pending [..], leases [job, worker, ..], present [..], keys mended.
+-- What the pool's books hold. Workers that are gone are struck off. ARGV: incarnation,
+-- ms for which no more log lines are taken (or 0).
+-- Answers: ok, newest report's entry or nothing, pending [..], leases [job, worker, ..], present [..], keys mended,
+-- 1 when there is nothing in the pool at all.
 return guarded(function()
     local mended = mend()
     local not_now = stale(ARGV[1])
@@ -14,9 +16,13 @@ return guarded(function()
         end
     end
     ring(1)
+    if ARGV[2] ~= '0' then redis.call('SET', LOGS_HELD, '1', 'PX', ARGV[2]) end
+    local empty = redis.call('XLEN', RESULTS) + redis.call('XLEN', LOGS) + redis.call('HLEN', LEASES) == 0
+        and redis.call('ZCARD', PENDING) == 0 and #present == 0
     local last = redis.call('XREVRANGE', RESULTS, '+', '-', 'COUNT', 1)
     local newest = last[1] and last[1][1] or ''
     return {
         'ok', newest, redis.call('ZRANGE', PENDING, 0, -1), redis.call('HGETALL', LEASES), present, mended,
+        empty and 1 or 0,
     }
 end)

@@ -17,5 +17,5 @@ local before = string.sub(above, 1, 16)
 if stamp <= before then stamp = string.format('%016.0f', tonumber(before) + 1) end
 id = stamp .. '-' .. ARGV[3]
 redis.call('HSET', KEYS[1], 'id', id, 'server', ARGV[1])
-redis.call('SET', KEYS[2], id, 'PX', ARGV[2])
+if tonumber(ARGV[2]) > 0 then redis.call('SET', KEYS[2], id, 'PX', ARGV[2]) end
 return { id, 1 }

@@ -9,7 +9,8 @@ return guarded(function()
     for _, worker in ipairs(redis.call('SMEMBERS', ACTIVE)) do workers[worker] = true end
     for _, worker in ipairs(redis.call('HVALS', LEASES)) do workers[worker] = true end
     for worker in pairs(workers) do redis.call('DEL', heartbeat(worker), held(worker), bell(worker)) end
-    redis.call('DEL', PENDING, JOBS, INPUTS, USERS, DOORBELL, LEASES, ENDED, CANCELLED, ACTIVE, RETIRED, SETTLED)
+    forget_documents()
+    redis.call('DEL', PENDING, JOBS, DOORBELL, LEASES, ENDED, CANCELLED, ACTIVE, RETIRED, SETTLED)
     redis.call('SET', INCARNATION, ARGV[1])
     return { 'ok' }
 end)

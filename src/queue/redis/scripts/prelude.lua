@@ -5,9 +5,9 @@ local base = KEYS[1]
 local PENDING = base .. 'queue:pending_jobs'
 -- Hash: job -> '<hash of its document, or nothing>\n<job without the document>'.
 local JOBS = base .. 'queue:jobs'
--- Hashes: documents that several jobs share, and how many of them do.
+-- Hash: documents that several jobs share, by their hash; for each a set of those jobs.
 local INPUTS = base .. 'queue:inputs'
-local USERS = base .. 'queue:inputs:users'
+local function users(hash) return base .. 'queue:inputs:users:' .. hash end
 -- List: a token for each idle worker that should look for jobs.
 local DOORBELL = base .. 'queue:doorbell'
 -- Hash: job -> the worker that holds it; sets: whose end is reported, whose end is asked for.
@@ -22,6 +22,9 @@ local INCARNATION = base .. 'incarnation'
 -- Stream of reports, and the last of its entries that was settled.
 local RESULTS = base .. 'stream:results'
 local SETTLED = base .. 'stream:results:settled'
+-- Stream of log lines; while this key is there, no more are taken.
+local LOGS = base .. 'stream:logs'
+local LOGS_HELD = base .. 'stream:logs:held'
 local DOORBELL_MOST = 64
 local BELL_MS = 60000
 
@@ -38,8 +41,9 @@ local function stale(known)
     return nil
 end
 
+-- Tokens are lost when the memory is full: whoever waits for one looks again after a while by itself.
 local function call_worker(worker)
-    redis.call('RPUSH', bell(worker), '1')
+    redis.pcall('RPUSH', bell(worker), '1')
     redis.call('LTRIM', bell(worker), 0, 0)
     redis.call('PEXPIRE', bell(worker), BELL_MS)
 end
@@ -52,7 +56,7 @@ local function ring(tokens)
         return
     end
     local missing = math.min(tokens, waiting, DOORBELL_MOST) - redis.call('LLEN', DOORBELL)
-    for _ = 1, missing do redis.call('RPUSH', DOORBELL, '1') end
+    for _ = 1, missing do redis.pcall('RPUSH', DOORBELL, '1') end
 end
 
 local function forget_body(job)
@@ -60,10 +64,15 @@ local function forget_body(job)
     if not raw then return end
     redis.call('HDEL', JOBS, job)
     local hash = string.match(raw, '^(%x+)\n')
-    if hash and redis.call('HINCRBY', USERS, hash, -1) <= 0 then
-        redis.call('HDEL', USERS, hash)
-        redis.call('HDEL', INPUTS, hash)
+    if hash then
+        redis.call('SREM', users(hash), job)
+        if redis.call('SCARD', users(hash)) == 0 then redis.call('HDEL', INPUTS, hash) end
     end
+end
+
+local function forget_documents()
+    for _, hash in ipairs(redis.call('HKEYS', INPUTS)) do redis.call('DEL', users(hash)) end
+    redis.call('DEL', INPUTS)
 end
 
 -- A lease for the worker, whatever stood there.
@@ -87,9 +96,9 @@ end
 -- A key of another type than it should be was written by somebody else: it goes, and the conductor's sweep makes up.
 local function mend()
     local types = {
-        [PENDING] = 'zset', [JOBS] = 'hash', [INPUTS] = 'hash', [USERS] = 'hash', [DOORBELL] = 'list',
+        [PENDING] = 'zset', [JOBS] = 'hash', [INPUTS] = 'hash', [DOORBELL] = 'list',
         [LEASES] = 'hash', [ENDED] = 'set', [CANCELLED] = 'set', [ACTIVE] = 'set', [RETIRED] = 'set',
-        [INCARNATION] = 'string', [RESULTS] = 'stream', [SETTLED] = 'string',
+        [INCARNATION] = 'string', [RESULTS] = 'stream', [SETTLED] = 'string', [LOGS] = 'stream',
     }
     local mended = 0
     for key, wanted in pairs(types) do

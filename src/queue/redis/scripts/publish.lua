@@ -21,7 +21,7 @@ return guarded(function()
             forget_body(job)
             if hash ~= '' then
                 if given[hash] then redis.call('HSETNX', INPUTS, hash, given[hash]) end
-                redis.call('HINCRBY', USERS, hash, 1)
+                redis.call('SADD', users(hash), job)
             end
             redis.call('HSET', JOBS, job, hash .. '\n' .. body)
             redis.call('ZADD', PENDING, rank, job)

@@ -5,7 +5,8 @@ return guarded(function()
     if not_now then return not_now end
     if ARGV[2] ~= '' then
         redis.call('XTRIM', RESULTS, 'MINID', ARGV[3])
-        redis.call('SET', SETTLED, ARGV[2])
+        -- Not when the memory is full; then it is told the next time.
+        redis.pcall('SET', SETTLED, ARGV[2])
     end
     for i = 4, #ARGV do forget(ARGV[i]) end
     return { 'ok' }

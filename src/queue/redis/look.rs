@@ -1,0 +1,173 @@
+//! The look at the books: what every pool holds, read together with every report of that moment.
+
+use std::sync::Arc;
+
+use redis::{Value, cmd};
+
+use crate::link::{EntryId, LinkError, Reply, keys, text};
+use crate::model::job::JobId;
+use crate::queue::{
+    Census, Lease, QueueError,
+    redis::{
+        conductor::RedisQueue,
+        scripts::{ANNOUNCED, CENSUS, CLOSE},
+        server::{Call, Server},
+    },
+};
+
+/// So long one look at a full memory holds log lines back: until well after the next look.
+const LOGS_HELD_MS: u64 = 30_000;
+
+/// What the books of one pool told.
+struct Page {
+    pool: Arc<str>,
+    newest: Option<EntryId>,
+    pending: Vec<JobId>,
+    leases: Vec<Lease>,
+    present: Vec<String>,
+    /// There is nothing in it at all.
+    empty: bool,
+}
+
+impl RedisQueue {
+    /// What the books of all pools hold, and every report of that moment.
+    pub(super) async fn count(&self) -> Result<Census, QueueError> {
+        self.server.incarnation().await?;
+        let hold = self.server.look_at_memory().await?.to_string();
+        let pools = {
+            let mut known = self.server.known();
+            known.set_aside.clear();
+            known.open.clone()
+        };
+        self.places().begin();
+        let calls: Vec<Call> = pools.iter().map(|pool| Call::new(pool, &CENSUS).arg(&hold)).collect();
+        let answers = self.server.call(&calls).await?;
+        let incarnation = self.server.incarnation().await?;
+        self.inbox().enter(&incarnation);
+        let mut pages = Vec::new();
+        for (pool, answer) in pools.iter().zip(answers) {
+            pages.push(self.page(pool, answer.rest)?);
+        }
+        // Books first, reports then: of a worker that told its end and died, both are seen.
+        let all_read = self.catch_up(&pages).await?;
+        let mut census = Census { reported: self.inbox().newest(), ..Census::default() };
+        self.server.close(pages.iter().filter(|page| page.empty).map(|page| page.pool.clone())).await?;
+        for page in pages {
+            census.pending.extend(page.pending);
+            census.leases.extend(page.leases);
+            census.present.extend(page.present);
+        }
+        self.places().end();
+        census.present.sort();
+        census.announcing = self.server.announcing(&census.present).await?;
+        if !all_read {
+            // A report that was not read yet may explain what seems to be missing: nobody is judged this time.
+            census.announcing = true;
+            census.present = census.leases.iter().map(|l| l.worker.clone()).chain(census.present).collect();
+        }
+        Ok(census)
+    }
+
+    fn page(&self, pool: &Arc<str>, mut told: Reply) -> Result<Page, LinkError> {
+        let newest = told.text()?.parse().ok();
+        let (pending, mut leased, present) = (told.texts()?, told.inner()?, told.texts()?);
+        if told.number()? > 0 {
+            tracing::warn!(%pool, "Keys in Redis had a wrong type and were cleared");
+        }
+        let empty = told.number()? == 1;
+        let mut places = self.places();
+        let mut known = |text: &str| text.parse::<JobId>().ok().filter(|job| places.seen(job, pool));
+        let pending = pending.iter().filter_map(|text| known(text)).collect();
+        let mut leases = Vec::new();
+        while leased.left() > 0 {
+            let (job, worker) = (leased.text()?, leased.text()?);
+            leases.extend(known(&job).map(|job| Lease { job, worker }));
+        }
+        Ok(Page { pool: pool.clone(), newest, pending, leases, present, empty })
+    }
+
+    /// Reads on until every report that the books knew of is read; false when there is no room for them.
+    async fn catch_up(&self, pages: &[Page]) -> Result<bool, LinkError> {
+        loop {
+            let (behind, room) = {
+                let inbox = self.inbox();
+                let behind = pages.iter().any(|p| p.newest.is_some_and(|at| at > inbox.cursor(&p.pool)));
+                (behind, inbox.has_room())
+            };
+            if !behind || !room {
+                return Ok(!behind);
+            }
+            let command = self.read_command(None);
+            let value = match self.server.link.ask(&command).await {
+                Err(LinkError::Refused(why)) => {
+                    self.set_aside(&why).await?;
+                    return Ok(false);
+                }
+                value => value?,
+            };
+            if value == Value::Nil {
+                // What the books knew of is gone since: there is nothing more to read.
+                return Ok(true);
+            }
+            self.hear(value).await?;
+        }
+    }
+}
+
+impl Server {
+    /// How full Redis is. Above three quarters nothing more is offered; above seven eighths lines of logs are held back
+    /// as well, for so many milliseconds (0: they are not). Reports and beats have the rest.
+    async fn look_at_memory(&self) -> Result<u64, LinkError> {
+        let info = text(self.link.ask(cmd("INFO").arg("memory")).await?)?;
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
+        };
+        let (used, most) = (field("used_memory"), field("maxmemory"));
+        let crowded = most > 0 && used / 3 > most / 4;
+        let was = std::mem::replace(&mut self.known().crowded, crowded);
+        if crowded && !was {
+            tracing::warn!(used, most, "Redis is three quarters full: jobs wait until there is room");
+        }
+        Ok(if most > 0 && used / 7 > most / 8 { LOGS_HELD_MS } else { 0 })
+    }
+
+    /// Forgets pools that are empty, unless workers may come to them.
+    async fn close(&self, empty: impl Iterator<Item = Arc<str>>) -> Result<(), QueueError> {
+        let closing: Vec<Arc<str>> = {
+            let known = self.known();
+            empty.filter(|pool| !known.admitted.contains_key(pool)).collect()
+        };
+        let calls: Vec<Call> = closing.iter().map(|pool| Call::new(pool, &CLOSE)).collect();
+        for (pool, answer) in closing.iter().zip(self.call(&calls).await?) {
+            if answer.word == "closed" {
+                self.link.ask(cmd("SREM").arg(keys::pools(self.prefix())).arg(pool.as_ref())).await?;
+                self.known().open.remove(pool);
+            }
+        }
+        Ok(())
+    }
+
+    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it.
+    async fn announcing(&self, present: &[String]) -> Result<bool, LinkError> {
+        let mut known_awaited = self.known().awaited.clone();
+        let key = keys::announcing(self.prefix());
+        let left = Reply::list(Value::Array(vec![self.link.ask(cmd("PTTL").arg(&key)).await?]))?.number()?;
+        let mut announcing = left > 0;
+        if announcing && let Some(awaited) = &mut known_awaited {
+            awaited.retain(|worker| !present.contains(worker));
+            // Who came just before the loss was not known here; a moment is left to everybody.
+            let whole = self.settings.announce.as_millis() as i64;
+            if awaited.is_empty() && (whole - left) * 3 >= whole {
+                let incarnation = self.incarnation().await?;
+                self.link.ask(ANNOUNCED.on(&[&key]).arg(incarnation.as_ref())).await?;
+                announcing = false;
+            }
+        }
+        let mut known = self.known();
+        known.announcing = announcing;
+        known.awaited = known_awaited.filter(|_| announcing);
+        known.present = Some(present.iter().cloned().collect());
+        Ok(announcing)
+    }
+}

@@ -1,0 +1,152 @@
+//! A whole conductor, whole workers, and a Redis that is emptied under them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use relay::clock::Clock;
+use relay::conductor::{Adopt, Conductor, Handle, Limits, Params, Submission};
+use relay::crd;
+use relay::feed::memory::MemoryFeed;
+use relay::link::RedisSettings;
+use relay::model::{
+    ids::ShardId,
+    job::{Job, JobId, Outcome},
+    run::RunRow,
+    status::RunStatus,
+};
+use relay::queue::{Pools, redis::RedisJobs};
+use relay::store::{Store, memory::MemoryStore};
+use relay::worker::{self, Executor, Links, Shutdown, Worker, log::LogSink};
+use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{conductor, until};
+use crate::support::{RedisServer, jobs::POOL};
+
+/// Waits for a permit a job; remembers what it ran.
+struct Gate {
+    ran: Mutex<BTreeMap<JobId, u32>>,
+    permits: Semaphore,
+}
+
+impl Gate {
+    fn ran(&self) -> BTreeMap<JobId, u32> {
+        self.ran.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Executor for Gate {
+    async fn execute(&self, job: &Job, cancel: CancellationToken, _log: LogSink) -> Outcome {
+        *self.ran.lock().unwrap_or_else(PoisonError::into_inner).entry(job.id.clone()).or_default() += 1;
+        tokio::select! {
+            permit = self.permits.acquire() => permit.expect("the gate is there").forget(),
+            () = cancel.cancelled() => return Outcome::Cancelled,
+        }
+        Outcome::Success { outputs: BTreeMap::from([("n".to_owned(), job.item.clone().unwrap_or_default())]) }
+    }
+}
+
+struct Fleet {
+    handle: Handle,
+    store: Arc<MemoryStore>,
+    gate: Arc<Gate>,
+    stop: CancellationToken,
+    shutdown: Shutdown,
+    parts: JoinSet<()>,
+}
+
+impl Fleet {
+    /// A conductor, and two workers with four slots each.
+    async fn start(settings: &RedisSettings) -> Fleet {
+        let clock = Clock::system();
+        let now = clock.clone();
+        let store = Arc::new(MemoryStore::new(Arc::new(move || now.now())));
+        let queue = conductor(settings).await;
+        let (conductor, handle) = Conductor::new(Params {
+            store: store.clone(),
+            queue,
+            feed: Arc::new(MemoryFeed::default()),
+            clock: clock.clone(),
+            compile: Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string())),
+            holder: "the-conductor".to_owned(),
+            shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
+            adopt: Adopt::All,
+            limits: Limits::default(),
+            outlook: None,
+        });
+        let (stop, shutdown, mut parts) = (CancellationToken::new(), Shutdown::default(), JoinSet::new());
+        let stopping = stop.clone();
+        parts.spawn(async move {
+            conductor.run(stopping).await.expect("in order");
+        });
+        let gate = Arc::new(Gate { ran: Mutex::default(), permits: Semaphore::new(0) });
+        for name in ["w", "v"] {
+            let jobs = Arc::new(RedisJobs::new(settings, POOL, name).expect("a worker"));
+            let limits = worker::Limits { beat: Duration::from_millis(500), ..worker::Limits::default() };
+            let pools = Pools::One(POOL.to_owned());
+            let params = worker::Params { id: name.to_owned(), pools, slots: 4, limits };
+            let feed = Arc::new(MemoryFeed::default());
+            let links = Links { jobs, feed, executor: gate.clone(), clock: clock.clone() };
+            let (worker, shutdown) = (Worker::new(params, links), shutdown.clone());
+            parts.spawn(async move { worker.run(shutdown).await });
+        }
+        Fleet { handle, store, gate, stop, shutdown, parts }
+    }
+
+    /// A run over so many items.
+    async fn submit(&self, items: u32) -> relay::model::ids::RunId {
+        let list: Vec<String> = (0..items).map(|n| n.to_string()).collect();
+        let text = format!(
+            "apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {{name: wide, namespace: data}}\nspec:\n  pool: default\n  tasks:\n    - name: each\n      forEach: {{from: \"[{}]\", as: n}}\n      command: [\"true\"]\n    - name: last\n      dependsOn: [each]\n      command: [\"true\"]\n",
+            list.join(",")
+        );
+        let manifests = crd::load("wide.yaml", text.as_bytes(), &crd::Overrides::default());
+        let manifest = manifests.unwrap_or_else(|f| panic!("{f}")).workflows.remove(0);
+        let id: relay::model::ids::RunId = "run-1".parse().expect("an id");
+        let workflow = manifest.workflow.clone();
+        let now = Clock::system().now();
+        let run = RunRow::new(id.clone(), workflow.id.clone(), "data".to_owned(), "wide-1".to_owned(), now);
+        let submission = Submission { revision: crd::revision(&manifest), workflow, run };
+        self.handle.submit(submission).await.expect("accepted");
+        id
+    }
+
+    async fn end(mut self) {
+        self.shutdown.drain.cancel();
+        self.stop.cancel();
+        while let Some(ended) = self.parts.join_next().await {
+            ended.expect("in order");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redis_emptied_again_and_again_runs_no_job_twice_and_loses_no_result() {
+    let server = RedisServer::start(&[]).await;
+    let mut settings = server.settings();
+    settings.announce = Duration::from_secs(3);
+    let fleet = Fleet::start(&settings).await;
+    let run = fleet.submit(20).await;
+    for done in [0_usize, 6, 12] {
+        let running = done + 8;
+        until("all slots are taken", async || (fleet.gate.ran().len() == running).then_some(())).await;
+        // Ends come while the content goes: some are committed, some are not.
+        fleet.gate.permits.add_permits(3);
+        server.say(&["FLUSHALL"]).await;
+        fleet.gate.permits.add_permits(3);
+    }
+    fleet.gate.permits.add_permits(100);
+    let status = async || fleet.store.run(&run).await.expect("a store").expect("a run").run.status;
+    until("the run's end", async || (status().await == RunStatus::Success).then_some(())).await;
+    let record = fleet.store.run(&run).await.expect("a store").expect("a run");
+    assert!(record.tasks.iter().all(|row| row.losses == 0), "{:?}", record.tasks);
+    let ran = fleet.gate.ran();
+    assert_eq!(ran.len(), 21);
+    assert!(ran.iter().all(|(job, times)| *times == 1 && job.attempt == 1), "{ran:?}");
+    fleet.end().await;
+}
