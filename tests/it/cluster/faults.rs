@@ -21,9 +21,9 @@ spec:
     - {name: first, script: 'echo \"list:=[1,2,3,4,5,6]\" >> \"$RELAY_OUTPUT\"'}
     - name: each
       dependsOn: [first]
-      forEach: {from: tasks.first.outputs.list, as: n}
-      env: [{name: N, value: $(n)}]
-      script: 'sleep 1; echo \"square:=$((N * N))\" >> \"$RELAY_OUTPUT\"'
+      forEach: {from: tasks.first.outputs.list, as: digit}
+      env: [{name: DIGIT, value: $(digit)}]
+      script: 'sleep 1; echo \"square:=$((DIGIT * DIGIT))\" >> \"$RELAY_OUTPUT\"'
     - name: join
       dependsOn: [each]
       env: [{name: SUM, value: \"$(tasks.each.outputs.map(o, o.square))\"}]
