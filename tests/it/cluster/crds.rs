@@ -351,7 +351,6 @@ fn kubectl_knows_short_names_columns_and_what_fields_mean() {
     let table = columns(&["rwp"]);
     assert_eq!(table[0], "NAME|READY|WORKERS|BUSY|QUEUED|IMAGE|AGE");
     assert!(table[1].starts_with("p|2|7|3|busybox:1.36|"), "{table:?}");
-
 }
 
 #[test]
