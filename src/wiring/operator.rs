@@ -23,6 +23,7 @@ use relay::model::ids::ShardId;
 use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
 use relay::operator::{self, Operator};
 use relay::queue::Roster;
+use relay::queue::redis::RedisQueue;
 use relay::store::Store;
 
 use crate::wiring::{
@@ -77,15 +78,7 @@ impl House {
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
         self.open_api(crew, door, store.clone(), feed.clone());
         let queue = crew.meanwhile(stores::queue(&self.args, &self.clock, &self.health)).await?;
-        let asked = queue.clone();
-        self.look_after(
-            crew,
-            Check::Redis,
-            Arc::new(move || {
-                let queue = asked.clone();
-                Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
-            }),
-        );
+        self.look_after(crew, Check::Redis, ping_of_queue(queue.clone()));
         let outlook = Arc::new(Outlook::default());
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
         let params = || Params {
@@ -227,6 +220,13 @@ impl House {
 
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{flag} {address} cannot be listened on"))
+}
+
+fn ping_of_queue(queue: Arc<RedisQueue>) -> Ping {
+    Arc::new(move || {
+        let queue = queue.clone();
+        Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
+    })
 }
 
 fn ping_of(store: Arc<dyn Store>) -> Ping {
