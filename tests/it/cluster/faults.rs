@@ -70,7 +70,8 @@ fn processes(pod: &Value) -> Vec<i32> {
         let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let cgroups = read("cgroup");
         // A worker starts itself anew under another name of its file, so the verb tells.
-        let verb = read("cmdline").split('\0').nth(1).is_some_and(|verb| ["operator", "worker"].contains(&verb));
+        let verb =
+            read("cmdline").split('\0').nth(1).is_some_and(|verb| ["operator", "worker"].contains(&verb));
         verb && names.iter().any(|name| cgroups.contains(name.as_str()))
     };
     let all = fs::read_dir("/proc").expect("/proc").flatten();
