@@ -185,6 +185,7 @@ const WRONG_WORKFLOWS: [(&str, &str, &str); 22] = [
     ),
 ];
 
+/// kubectl words the only error of a file in another way: at least two cases.
 #[track_caller]
 fn refused(server: &Control, kind: &str, cases: &[(&str, &str, &str)]) {
     let manifest = |(name, spec, _): &(&str, &str, &str)| {
@@ -204,21 +205,14 @@ fn refused(server: &Control, kind: &str, cases: &[(&str, &str, &str)]) {
 fn a_wrong_workflow_is_refused_at_apply() {
     let (server, _turn) = control();
     refused(server, "Workflow", &WRONG_WORKFLOWS);
-    let long = "n".repeat(64);
-    refused(
-        server,
-        "Workflow",
-        &[(
-            &long,
-            "{tasks: [{name: a}]}",
-            "metadata.name: Invalid value: the name may have 63 characters: shorten it",
-        )],
-    );
     let task = |list: &str, n: usize| format!("{{name: {list}{n}}}");
     let many = |list: &str, n: usize| (0..n).map(|n| task(list, n)).collect::<Vec<_>>().join(", ");
     let spec = format!("{{tasks: [{}], finally: [{}]}}", many("a", 1_990), many("b", 11));
-    let said = "spec.tasks: Invalid value: 2000 tasks are allowed, finally tasks among them: use forEach for what repeats";
-    refused(server, "Workflow", &[("many", &spec, said)]);
+    let too_many = "spec.tasks: Invalid value: 2000 tasks are allowed, finally tasks among them: use forEach for what repeats";
+    let name = "n".repeat(64);
+    let too_long = "metadata.name: Invalid value: the name may have 63 characters: shorten it";
+    let cases = [("many", spec.as_str(), too_many), (&name, "{tasks: [{name: a}]}", too_long)];
+    refused(server, "Workflow", &cases);
 }
 
 #[test]
