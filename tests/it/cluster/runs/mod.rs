@@ -2,7 +2,7 @@
 
 mod approvals;
 mod broken;
-pub mod control;
+pub(super) mod control;
 mod restart;
 mod rig;
 mod story;
