@@ -94,6 +94,8 @@ fn entered(state: &str, message: String) -> Option<Told> {
         "Invalid" => "Invalid",
         "NotAccepted" => "NotAccepted",
         "SetAside" => "SetAside",
+        "StoreBehind" => "StoreBehind",
+        "LimitReached" => "LimitReached",
         "Cancelling" => return Some(Told::normal("Cancelling", "", message)),
         "Paused" => return Some(Told::normal("Paused", "", message)),
         _ => return None,
