@@ -60,11 +60,17 @@ pub fn read(object: &Object) -> Result<RunObject, Waiting> {
     })
 }
 
-/// Decides.
-pub fn accept(id: &RunId, run: &RunObject, found: &Found, now: Timestamp) -> Acceptance {
+/// Decides. `told`: its status says that it was accepted before, though the store does not know it.
+pub fn accept(id: &RunId, run: &RunObject, found: &Found, told: bool, now: Timestamp) -> Acceptance {
     let waits = |reason, stalled, message| Acceptance::Wait(Waiting { reason, message, stalled });
     let (name, namespace) = (&run.workflow, &run.namespace);
     let cancelled = matches!(run.desired, DesiredState::Cancelled | DesiredState::CancelledRunFinally);
+    if told {
+        // To run it again might do twice what must be done once: that is for a person to decide.
+        let why = "it was accepted before, and the store does not know it: the store is another one, or was set back to \
+                   an older state; nothing is run twice unasked: restore the store, or delete this Run and create it anew";
+        return if cancelled { Acceptance::Withdraw } else { waits("StoreBehind", true, why.to_owned()) };
+    }
     let definition = match found {
         Found::Pending => return Acceptance::Later,
         Found::Missing | Found::Invalid(_) if cancelled => return Acceptance::Withdraw,

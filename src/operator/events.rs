@@ -1,7 +1,13 @@
 //! Events of Runs and Workflows: what `kubectl describe` shows of what happened. They follow from two statuses, the one
 //! that was there and the one that was written, so a restart tells nothing twice.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -19,6 +25,8 @@ const REPORTER: &str = "relay.works/operator";
 const NOTE_BYTES: usize = 1_000;
 /// Events that wait to be sent; more are dropped, for they are news and not the truth.
 const WAITING_MAX: usize = 1_000;
+/// Between two Events: at most fifty a second, for each is remembered for minutes, to be counted if it comes again.
+const PACE: Duration = Duration::from_millis(20);
 /// Events on their way at a time.
 const AT_ONCE: usize = 4;
 
@@ -94,6 +102,8 @@ fn entered(state: &str, message: String) -> Option<Told> {
         "Invalid" => "Invalid",
         "NotAccepted" => "NotAccepted",
         "SetAside" => "SetAside",
+        "StoreBehind" => "StoreBehind",
+        "LimitReached" => "LimitReached",
         "Cancelling" => return Some(Told::normal("Cancelling", "", message)),
         "Paused" => return Some(Told::normal("Paused", "", message)),
         _ => return None,
@@ -134,21 +144,25 @@ pub fn of_workflow(before: &WorkflowStatus, now: &WorkflowStatus) -> Vec<Told> {
 #[derive(Clone, Debug)]
 pub struct Herald {
     sender: mpsc::Sender<(ObjectReference, Told)>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Herald {
     /// A herald, and what it hands over, for [`send`].
     pub fn new() -> (Herald, mpsc::Receiver<(ObjectReference, Told)>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Herald { sender }, receiver)
+        (Herald { sender, dropped: Arc::default() }, receiver)
     }
 
     /// Tells something of an object.
     pub fn tell(&self, of: &ObjectReference, told: Told) {
-        let reason = told.reason;
         if self.sender.try_send((of.clone(), told)).is_err() {
-            let object = of.name.as_deref().unwrap_or_default();
-            tracing::warn!(object, reason, "An Event is dropped: too many wait to be sent");
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(dropped, "Events were dropped: too many waited to be sent");
         }
     }
 }
@@ -171,6 +185,7 @@ pub async fn send(
             Some((of, told)) = waiting.recv(), if sending.len() < AT_ONCE => {
                 let recorder = recorder.clone();
                 sending.spawn(async move { publish(&recorder, &of, told).await });
+                tokio::time::sleep(PACE).await;
             }
         }
     }

@@ -134,6 +134,11 @@ async fn listen(kit: &Kit, id: &RunId, object: &Object, view: &RunView) -> Resul
             }
         }
     }
+    // What could decide comes first, so that a bounded status remembers it over a restart.
+    let sound = |told: &Disregarded| {
+        lines.iter().any(|l| l.word.is_ok() && l.task == told.task && l.text == told.value)
+    };
+    disregarded.sort_by_key(|told| !sound(told));
     tell_disregarded(kit, object, &before, &disregarded);
     Ok(disregarded)
 }

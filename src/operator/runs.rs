@@ -104,7 +104,8 @@ async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), 
     kit.definitions.wait(&workflow, at);
     let found = kit.found(&workflow);
     let desired = run.desired;
-    match accept::accept(id, &run, &found, kit.clock.now()) {
+    let told = status_of::<RunStatus>(&object.json).position.is_some();
+    match accept::accept(id, &run, &found, told, kit.clock.now()) {
         Acceptance::Later => Ok(()),
         Acceptance::Wait(waiting) => {
             kit.know(id, Known::Waiting(waiting), Lane::First);
@@ -169,6 +170,7 @@ async fn gone(kit: &Arc<Kit>, id: &RunId, at: &RunRef) -> Result<(), Trouble> {
         Err(DecideError::NoSuchRun(_) | DecideError::NoSuchTask { .. } | DecideError::Refused(_)) => {}
     }
     kit.book.close(id);
+    kit.desk().forget(id);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use relay::{
     engine::{Event, Run},
     model::{
         change::{Batch, Fence},
-        ids::{ShardId, TaskKey, WorkflowId},
+        ids::{RunId, ShardId, TaskKey, WorkflowId},
         status::TaskStatus,
         time::{between, later},
         workflow::{InvalidWorkflow, ValueType, Workflow},
@@ -104,4 +104,12 @@ fn workflow_ids_read_back() {
     for text in ["", "a/b", "a@b", "/b@c", "a/@c", "a/b@"] {
         assert!(WorkflowId::parse(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn an_id_tells_whether_an_object_has_it() {
+    let id = |text: &str| text.parse::<RunId>().expect("an id").is_of_an_object();
+    assert!(id("0b5b5f8e-9f0e-4b8e-8d38-6f0e4b5f8e9f"));
+    assert!(!id("0198f3a0-7c3a-7d10-9a52-1f2e3d4c5b6a"), "version 7 is of Relay itself");
+    assert!(!id("4") && !id("0b5b5f8e-9f0e-4b8e-8d38") && !id("0b5b5f8e9f0e4b8e8d386f0e4b5f8e9f"));
 }

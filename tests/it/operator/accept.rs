@@ -27,14 +27,14 @@ fn run(spec: Value) -> RunObject {
 }
 
 fn submission(run: &RunObject) -> Submission {
-    match accept(&run_id(), run, &found(), second(5)) {
+    match accept(&run_id(), run, &found(), false, second(5)) {
         Acceptance::Submit(submission) => *submission,
         other => panic!("{other:?}"),
     }
 }
 
 fn waits(run: &RunObject, found: &Found) -> (&'static str, bool, String) {
-    match accept(&run_id(), run, found, second(5)) {
+    match accept(&run_id(), run, found, false, second(5)) {
         Acceptance::Wait(waiting) => (waiting.reason, waiting.stalled, waiting.message),
         other => panic!("{other:?}"),
     }
@@ -59,7 +59,7 @@ fn a_run_waits_for_a_workflow_that_can_run() {
     let (reason, stalled, message) = waits(&run, &Found::Invalid("spec.tasks: none".to_owned()));
     assert_eq!((reason, stalled), ("WorkflowInvalid", true));
     assert!(message.contains("spec.tasks: none"), "{message}");
-    assert!(matches!(accept(&run_id(), &run, &Found::Pending, second(5)), Acceptance::Later));
+    assert!(matches!(accept(&run_id(), &run, &Found::Pending, false, second(5)), Acceptance::Later));
 }
 
 #[test]
@@ -91,10 +91,22 @@ fn what_waits_and_is_cancelled_is_no_row() {
     for state in ["Cancelled", "CancelledRunFinally"] {
         let run = run(json!({"workflowRef": {"name": "w"}, "desiredState": state}));
         for found in [Found::Missing, Found::Invalid(String::new())] {
-            assert!(matches!(accept(&run_id(), &run, &found, second(5)), Acceptance::Withdraw));
+            assert!(matches!(accept(&run_id(), &run, &found, false, second(5)), Acceptance::Withdraw));
         }
-        assert!(matches!(accept(&run_id(), &run, &Found::Pending, second(5)), Acceptance::Later));
+        assert!(matches!(accept(&run_id(), &run, &Found::Pending, false, second(5)), Acceptance::Later));
     }
+}
+
+#[test]
+fn what_was_accepted_before_is_not_run_again_by_a_store_that_does_not_know_it() {
+    let plain = run(json!({"workflowRef": {"name": "w"}}));
+    for found in [found(), Found::Missing] {
+        let Acceptance::Wait(waiting) = accept(&run_id(), &plain, &found, true, second(5)) else { panic!() };
+        assert_eq!((waiting.reason, waiting.stalled), ("StoreBehind", true));
+        assert!(waiting.message.contains("delete this Run and create it anew"), "{}", waiting.message);
+    }
+    let cancelled = run(json!({"workflowRef": {"name": "w"}, "desiredState": "Cancelled"}));
+    assert!(matches!(accept(&run_id(), &cancelled, &found(), true, second(5)), Acceptance::Withdraw));
 }
 
 #[test]

@@ -97,7 +97,15 @@ fn failures_of_a_live_run_are_told_together() {
 
 #[test]
 fn what_a_run_waits_for_is_told_when_it_begins_to() {
-    for word in ["WorkflowMissing", "WorkflowInvalid", "Invalid", "PoolMissing", "NotAccepted", "SetAside"] {
+    for word in [
+        "WorkflowMissing",
+        "WorkflowInvalid",
+        "Invalid",
+        "PoolMissing",
+        "NotAccepted",
+        "StoreBehind",
+        "SetAside",
+    ] {
         let told = of_run(&RunStatus::default(), &state(word));
         assert_eq!((told[0].reason, told[0].warning), (word, true));
     }

@@ -2,7 +2,7 @@
 //! would have the same objects.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::cluster::kubectl::{well, with_input};
@@ -12,6 +12,10 @@ use crate::support::{from_bed, relay};
 /// The servers. They end with the bed, which finds them by its mark in their environment.
 pub struct Control {
     folder: tempfile::TempDir,
+    /// Where etcd and the API server listen.
+    etcd: String,
+    port: u16,
+    server: Mutex<Option<Child>>,
     /// One operator at a time.
     turn: Mutex<()>,
 }
@@ -33,10 +37,11 @@ pub fn control() -> (&'static Control, MutexGuard<'static, ()>) {
 impl Control {
     fn start() -> Control {
         let folder = tempfile::Builder::new().prefix("control").tempdir().expect("a folder");
-        let control = Control { folder, turn: Mutex::new(()) };
-        let at = control.folder.path();
         let (etcd, peers, port) = (free_port(), free_port(), free_port());
         let (etcd, peers) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
+        let control =
+            Control { folder, etcd: etcd.clone(), port, server: Mutex::new(None), turn: Mutex::new(()) };
+        let at = control.folder.path();
         let mut command = tool("etcd");
         command.args(["--unsafe-no-fsync", "--log-level=warn", "--data-dir=etcd"]).current_dir(at);
         command.arg(format!("--listen-client-urls={etcd}")).arg(format!("--advertise-client-urls={etcd}"));
@@ -50,6 +55,21 @@ impl Control {
             .status();
         assert!(key.expect("openssl starts").success(), "a key for service accounts");
         std::fs::write(at.join("tokens.csv"), "of-the-test,admin,admin,system:masters\n").expect("a file");
+        let config = format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, \
+             clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:{port}', insecure-skip-tls-verify: true}}}}], \
+             users: [{{name: u, user: {{token: of-the-test}}}}], \
+             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]}}"
+        );
+        std::fs::write(control.kubeconfig(), config).expect("a file");
+        control.start_server();
+        control.define();
+        control
+    }
+
+    /// Starts the API server, and waits until it serves.
+    pub fn start_server(&self) {
+        let (at, etcd, port) = (self.folder.path(), &self.etcd, self.port);
         let mut command = tool("kube-apiserver");
         command.current_dir(at).arg(format!("--etcd-servers={etcd}")).arg(format!("--secure-port={port}"));
         command.args(["--bind-address=127.0.0.1", "--cert-dir=certs", "--token-auth-file=tokens.csv"]);
@@ -59,20 +79,42 @@ impl Control {
             "--disable-admission-plugins=ServiceAccount",
         ]);
         command.args(["--service-account-key-file=key", "--service-account-signing-key-file=key"]);
-        launch(&mut command, &at.join("apiserver.log"));
-        let config = format!(
-            "{{apiVersion: v1, kind: Config, current-context: c, \
-             clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:{port}', insecure-skip-tls-verify: true}}}}], \
-             users: [{{name: u, user: {{token: of-the-test}}}}], \
-             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]}}"
-        );
-        std::fs::write(control.kubeconfig(), config).expect("a file");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(at.join("apiserver.log"));
+        let log = log.expect("a log");
+        let errors = log.try_clone().expect("the same log");
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("it starts");
+        *self.server() = Some(child);
         until("the API server is ready", || {
-            let mut ask = control.kubectl();
+            let mut ask = self.kubectl();
             ask.args(["get", "namespace", "kube-system"]).output().is_ok_and(|o| o.status.success())
         });
-        control.define();
-        control
+    }
+
+    /// Ends the API server at once.
+    pub fn kill_server(&self) {
+        if let Some(mut server) = self.server().take() {
+            server.kill().expect("it runs");
+            server.wait().expect("it ended");
+        }
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Child>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many calls of this verb the API server took for this resource (`runs/status`, `events`).
+    pub fn calls(&self, verb: &str, resource: &str) -> u64 {
+        let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
+        let metrics =
+            well(self.kubectl().args(["get", "--raw", "/metrics"]).output().expect("kubectl starts"));
+        let wanted = [
+            format!("resource=\"{resource}\""),
+            format!("subresource=\"{sub}\""),
+            format!("verb=\"{verb}\""),
+        ];
+        let counts = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
+        let counts = counts.filter(|line| wanted.iter().all(|label| line.contains(label)));
+        counts.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a count")).sum()
     }
 
     /// The kinds that this relay goes with.

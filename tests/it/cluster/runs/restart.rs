@@ -74,3 +74,35 @@ fn a_restart_writes_nothing_that_is_said_already() {
     assert_eq!(rig.events("waits").len(), told);
     assert_eq!(condition(&rig.get("run", "waits"), "Reconciling"), is("True", "AwaitingApproval"));
 }
+
+#[test]
+fn an_api_server_that_is_away_stops_no_run_and_hears_of_its_end_later() {
+    let rig = Rig::new();
+    rig.apply(PATIENT);
+    let file = rig.file("go");
+    rig.apply(&run_of("patient", "lonely", &format!(", params: {{file: '{file}'}}")));
+    rig.until("run", "lonely", |run| run["status"]["tasks"]["running"] == 1);
+    rig.control.kill_server();
+    std::fs::write(&file, "").expect("a file");
+    rig.until_live(&[]);
+    rig.control.start_server();
+    rig.wait("run/lonely", "Succeeded");
+    rig.apply(HELLO);
+    rig.apply(&run_of("hello", "after", ""));
+    rig.wait("run/after", "Succeeded");
+}
+
+#[test]
+fn a_store_that_forgot_a_run_does_not_run_it_again() {
+    let mut rig = Rig::new();
+    rig.apply(PATIENT);
+    let file = rig.file("go");
+    rig.apply(&run_of("patient", "known", &format!(", params: {{file: '{file}'}}")));
+    rig.until("run", "known", |run| run["status"]["tasks"]["running"] == 1);
+    rig.stop();
+    rig.forget();
+    rig.start();
+    let run = rig.until_state("known", "StoreBehind");
+    assert_eq!(condition(&run, "Stalled"), is("True", "StoreBehind"));
+    assert!(rig.live().is_empty());
+}

@@ -174,6 +174,13 @@ impl Rig {
         });
     }
 
+    /// The store is another one, and the queue.
+    pub fn forget(&mut self) {
+        let clock = self.clock.clone();
+        self.store = Arc::new(MemoryStore::new(Arc::new(move || clock.now())));
+        self.queue = Arc::new(MemoryQueue::new(queue::memory::Limits::default()));
+    }
+
     /// Nobody takes jobs any longer.
     pub fn no_worker(&self) {
         self.life.as_ref().expect("it runs").no_more.cancel();

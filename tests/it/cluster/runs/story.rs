@@ -99,6 +99,21 @@ fn params_that_do_not_fit_end_the_run_with_the_findings() {
 }
 
 #[test]
+fn a_short_run_costs_four_writes() {
+    let rig = Rig::new();
+    rig.apply(HELLO);
+    rig.wait("workflow/hello", "Ready");
+    let calls = || (rig.control.calls("PATCH", "runs/status"), rig.control.calls("POST", "events"));
+    let before = calls();
+    rig.apply(&run_of("hello", "short", ""));
+    rig.wait("run/short", "Succeeded");
+    rig.until_event("short", "Succeeded");
+    let after = calls();
+    assert!(after.0 - before.0 <= 2, "{before:?} {after:?}");
+    assert!(after.1 - before.1 <= 2, "{before:?} {after:?}");
+}
+
+#[test]
 fn what_is_applied_again_is_not_written_again() {
     let rig = Rig::new();
     rig.apply(HELLO);
