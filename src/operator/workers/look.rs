@@ -43,6 +43,8 @@ pub(super) struct Memory {
     pub(super) peak: Peak,
     /// There may be workers who were told to claim nothing.
     pub(super) retired: bool,
+    /// When a way down was last looked for.
+    pub(super) sought: Option<Timestamp>,
     /// When the pods were looked at last, and what was wrong with one of them.
     pub(super) pods: Option<(Timestamp, Option<Problem>)>,
     /// Since when workers are awaited.
@@ -88,6 +90,10 @@ pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble>
 /// A pool that is no more: its Deployment goes with it, and its workers are let in no longer.
 async fn gone(kit: &Kit, name: &ObjectName) -> Result<(), Trouble> {
     kit.alarms.set(name, None);
+    // Tasks may wait for a pool that was not told of yet, or never was: then nobody was let in, or is to be shut out.
+    if !kit.memories().contains_key(name) {
+        return Ok(());
+    }
     match kit.roster.dismiss(&name.to_string()).await {
         Ok(()) => {
             kit.memories().remove(name);

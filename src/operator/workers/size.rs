@@ -18,6 +18,8 @@ use crate::operator::workers::{
 };
 use crate::queue::{Member, QueueError};
 
+/// Between two looks for a way down.
+const DOWN_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at pods that do not get ready: at first so long, ...
 const PODS_FIRST: Duration = Duration::from_secs(2);
 /// ... and never longer than this.
@@ -47,19 +49,26 @@ pub(super) async fn plan(
         None => kit.note_peak(name, now, wanted, spec.scale_down_delay),
     };
     let asked = live.map(|live| live.asked);
-    let down = asked.is_some_and(|asked| peak.is_some_and(|peak| peak.max(wanted) < asked));
+    let falls_to = peak.map(|peak| peak.max(wanted));
+    let falling = asked.is_some_and(|asked| falls_to.is_some_and(|target| target < asked));
+    let (down, next_down) = if falling { kit.way_down_due(name, now) } else { (false, None) };
     let starting = live.is_some_and(|live| live.ready < wanted.min(live.asked));
     let (look_at_pods, next_pods) = kit.pods_due(name, now, starting);
     let (members, queue_failed) = members(kit, name, &key, down).await;
     let sight = if down || look_at_pods { Some(acts::pods(kit, name, &members).await?) } else { None };
     let problem = kit.keep_problem(name, now, starting, (sight.as_ref(), live));
-    let down = down && !queue_failed;
-    let seen = seen(live, sight.unwrap_or_default(), &members);
-    let step = scale::step(seen, wanted, peak.filter(|_| down), now);
+    let step = match asked {
+        // It was looked for a moment ago; whoever is retired stays so.
+        Some(replicas) if falling && !down => Step { replicas, ..Step::default() },
+        _ => {
+            let seen = seen(live, sight.unwrap_or_default(), &members);
+            scale::step(seen, wanted, peak.filter(|_| !queue_failed), now)
+        }
+    };
     let told = tell(kit, name, &key, &step).await;
     let replicas = if told { step.replicas } else { step.replicas.max(asked.unwrap_or(0)) };
     let retry = (queue_failed || !told).then(|| later(now, QUEUE_AGAIN));
-    let again = [step.again, falls, next_pods, retry].into_iter().flatten().min();
+    let again = [step.again, falls, next_pods, next_down, retry].into_iter().flatten().min();
     Ok(Plan { replicas, numbers: Numbers { wanted, demand }, problem, again })
 }
 
@@ -129,6 +138,19 @@ impl Kit {
     ) -> (Option<u32>, Option<Timestamp>) {
         let mut memories = self.memories();
         memories.entry(name.clone()).or_default().peak.note(now, wanted, delay)
+    }
+
+    /// Is it time to look for a way down? Under load the demand changes all the time, and each look asks for all pods.
+    fn way_down_due(&self, name: &ObjectName, now: Timestamp) -> (bool, Option<Timestamp>) {
+        let mut memories = self.memories();
+        let Some(memory) = memories.get_mut(name) else { return (false, None) };
+        match memory.sought.map(|last| later(last, DOWN_EVERY)) {
+            Some(next) if next > now => (false, Some(next)),
+            _ => {
+                memory.sought = Some(now);
+                (true, None)
+            }
+        }
     }
 
     fn remember_retired(&self, name: &ObjectName, retired: bool) {
