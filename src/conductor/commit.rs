@@ -6,6 +6,7 @@ use crate::conductor::{
     Conductor, ConductorError,
     cycle::Input,
     inbox::{DecideError, Message, SubmitError},
+    submit::Newcomers,
 };
 use crate::engine::{Effect, Event, Plan, Refused, Run};
 use crate::model::{
@@ -31,9 +32,16 @@ pub(super) struct Draft {
     pub(super) inputs: Vec<(Input, Answer)>,
     pub(super) read: Option<Position>,
     pub(super) ended_jobs: Vec<JobId>,
+    /// Of the runs that are submitted: which are new.
+    pub(super) newcomers: Newcomers,
 }
 
 impl Draft {
+    /// An empty one, with what is known of submitted runs.
+    pub(super) fn of(newcomers: Newcomers) -> Draft {
+        Draft { newcomers, ..Draft::default() }
+    }
+
     /// How many rows it writes.
     pub(super) fn size(&self) -> usize {
         self.changes.values().map(|c| c.tasks.len() + 1).sum()

@@ -144,9 +144,9 @@ impl Conductor {
     ) -> Result<Attempt, ConductorError> {
         let mut tries = 0;
         loop {
-            let mut draft = Draft::default();
+            let mut draft = Draft::of(self.look_up(&inputs).await?);
             for input in self.found_again(&inputs, only).into_iter().chain(inputs) {
-                self.take(&mut draft, input).await;
+                self.take(&mut draft, input);
             }
             self.dispatch(&mut draft, only);
             match self.commit(draft, tries).await? {

@@ -19,6 +19,7 @@ mod inbox;
 mod live;
 mod logs;
 mod outlook;
+mod submit;
 mod sweep;
 mod take;
 

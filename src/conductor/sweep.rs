@@ -139,8 +139,8 @@ impl Conductor {
 
     /// Is it a run of ours that is final? In doubt it is not.
     async fn has_ended(&self, run: &RunId) -> bool {
-        match self.store.run(run).await {
-            Ok(Some(record)) => record.run.status.is_final() && self.fences.contains_key(&record.run.shard()),
+        match self.store.run_row(run).await {
+            Ok(Some(run)) => run.status.is_final() && self.fences.contains_key(&run.shard()),
             Ok(None) => false,
             Err(e) => {
                 tracing::warn!(run.id = %run, error = %e, "Whose job is in the queue cannot be said yet");

@@ -4,24 +4,20 @@ use crate::conductor::{
     Conductor,
     commit::{Answer, Draft},
     cycle::Input,
-    inbox::{DecideError, Message, Submission, SubmitError, Verdict},
+    inbox::{DecideError, Message, Verdict},
 };
-use crate::engine::{Event, Refused, Run};
+use crate::engine::{Event, Refused};
 use crate::model::{
     ids::RunId,
     job::{JobId, News, Report},
-    run::RunRow,
 };
 use crate::queue::Position;
-use crate::store::StoreError;
 
 impl Conductor {
     /// Takes an input. Whatever it changes is in the draft, and in memory until the draft fails.
-    pub(super) async fn take(&mut self, draft: &mut Draft, input: Input) {
+    pub(super) fn take(&mut self, draft: &mut Draft, input: Input) {
         let answer = match &input {
-            Input::Message(Message::Submit(submission, _)) => {
-                Answer::Submit(self.submit(draft, submission).await)
-            }
+            Input::Message(Message::Submit(submission, _)) => Answer::Submit(self.submit(draft, submission)),
             Input::Message(Message::Steer { run, event, .. }) => {
                 Answer::Decide(self.ask(draft, run, event.clone()))
             }
@@ -132,59 +128,5 @@ impl Conductor {
             verified: verdict.verified,
         };
         self.ask(draft, &verdict.run, event)
-    }
-
-    async fn submit(&mut self, draft: &mut Draft, submission: &Submission) -> Result<(), SubmitError> {
-        let Submission { workflow, run, .. } = submission;
-        if self.runs.contains_key(&run.id) {
-            return Ok(());
-        }
-        if let Some(why) = self.aside.get(&run.id) {
-            return Err(SubmitError::Store(why.clone()));
-        }
-        if !self.fences.contains_key(&run.shard()) {
-            return Err(SubmitError::NotLeader(run.namespace.clone()));
-        }
-        if self.runs.len() >= self.limits.live_runs {
-            return Err(SubmitError::TooMany(self.runs.len()));
-        }
-        if !self.prepare(submission).await? {
-            return Ok(());
-        }
-        // It begins now, however long it took to come so far.
-        let now = self.clock.now();
-        let paused_at = run.paused_at.map(|_| now);
-        let run = RunRow { created_at: now, started_at: now, paused_at, ..run.clone() };
-        match Run::begin(workflow.clone(), run, now) {
-            Ok((run, plan)) => self.begin(draft, run, plan),
-            Err(refused) => return Err(SubmitError::Store(refused.to_string())),
-        }
-        Ok(())
-    }
-
-    /// Sees that the run is new, and keeps its revision. Waits for the store as long as it must, as a commit does.
-    async fn prepare(&mut self, submission: &Submission) -> Result<bool, SubmitError> {
-        let Submission { revision, workflow, run } = submission;
-        let mut tries = 0;
-        loop {
-            let kept = match self.store.run(&run.id).await {
-                Ok(Some(_)) => return Ok(false),
-                Ok(None) if self.workflows.contains_key(&revision.id) => return Ok(true),
-                Ok(None) => self.store.put_revision(revision).await,
-                Err(e) => Err(e),
-            };
-            match kept {
-                Ok(()) => {
-                    self.keep(revision.id.clone(), workflow.clone());
-                    return Ok(true);
-                }
-                Err(e @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => {
-                    tracing::warn!(run.id = %run.id, error = %e, tries, "A run could not be accepted yet");
-                    tries += 1;
-                    self.pause(tries).await.map_err(|_| SubmitError::Stopped)?;
-                }
-                Err(e) => return Err(SubmitError::Store(e.to_string())),
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! would at a full pipe. What is in Redis when Redis loses its content is lost: these are logs, and no results.
 
 mod append;
+mod backlog;
 mod stream;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::feed::FeedError;
 use crate::link::LinkError;
 
 pub use append::RedisFeed;
+pub use backlog::Backlog;
 pub use stream::RedisLogs;
 
 /// What waits in one pool's stream at most.

@@ -1,6 +1,6 @@
 //! Whether a Run is accepted: a table of what its object says and what its Workflow is.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -45,13 +45,15 @@ pub enum Acceptance {
     Wait(Waiting),
     /// It waits for a look at its Workflow, which is under way.
     Later,
+    /// It was cancelled while there was nothing to run.
+    Withdraw,
     /// It becomes a row: one that begins, or one that is final at once.
     Submit(Box<Submission>),
 }
 
 /// Reads the object of a Run; what is wrong with it must be mended by its user.
 pub fn read(object: &Object) -> Result<RunObject, Waiting> {
-    run_of(&object.json).map_err(|findings| Waiting {
+    object.read(run_of).map_err(|findings| Waiting {
         reason: "Invalid",
         message: said(&findings),
         stalled: true,
@@ -62,8 +64,10 @@ pub fn read(object: &Object) -> Result<RunObject, Waiting> {
 pub fn accept(id: &RunId, run: &RunObject, found: &Found, now: Timestamp) -> Acceptance {
     let waits = |reason, stalled, message| Acceptance::Wait(Waiting { reason, message, stalled });
     let (name, namespace) = (&run.workflow, &run.namespace);
+    let cancelled = matches!(run.desired, DesiredState::Cancelled | DesiredState::CancelledRunFinally);
     let definition = match found {
         Found::Pending => return Acceptance::Later,
+        Found::Missing | Found::Invalid(_) if cancelled => return Acceptance::Withdraw,
         Found::Missing => {
             let fix = format!("create Workflow {name} in namespace {namespace}, or delete this Run");
             return waits("WorkflowMissing", false, format!("there is no Workflow {name}; {fix}"));
@@ -100,24 +104,9 @@ pub fn accept(id: &RunId, run: &RunObject, found: &Found, now: Timestamp) -> Acc
 }
 
 fn born(id: &RunId, run: &RunObject, definition: &Definition, now: Timestamp) -> RunRow {
-    RunRow {
-        id: id.clone(),
-        workflow: definition.revision.id.clone(),
-        namespace: run.namespace.clone(),
-        name: run.name.clone(),
-        status: RunStatus::Running,
-        reason: None,
-        error: None,
-        params: Arc::new(Json::Object(run.params.clone().into_iter().collect())),
-        outputs: None,
-        stop: None,
-        created_at: now,
-        started_at: now,
-        finally_at: None,
-        finished_at: None,
-        paused_at: None,
-        paused_for: Duration::ZERO,
-    }
+    let (workflow, namespace) = (definition.revision.id.clone(), run.namespace.clone());
+    let params = Arc::new(Json::Object(run.params.clone().into_iter().collect()));
+    RunRow { params, ..RunRow::new(id.clone(), workflow, namespace, run.name.clone(), now) }
 }
 
 /// Does the object still ask for what was accepted? `declared`: the params of the pinned Workflow with their defaults.

@@ -1,15 +1,19 @@
 //! The API server, as the operator needs it: every call has a deadline, and an error tells what may be done about it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client, Config,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    Api, Client, Config, Resource,
+    api::{ApiResource, Patch, PatchParams},
+    core::DynamicResourceScope,
 };
-use serde_json::{Map, Value as Json, json};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json, value::RawValue};
 
 use crate::crd::schema::{API_VERSION, Kind};
+use crate::crd::{Finding, Findings};
 
 /// Longest wait for the answer to one call.
 pub const CALL_WITHIN: Duration = Duration::from_secs(10);
@@ -87,6 +91,45 @@ impl std::fmt::Display for ObjectName {
     }
 }
 
+/// An object as it comes: spec and status are not looked into, so that nothing in one object can spoil a whole list.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Raw {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Option<Box<RawValue>>,
+    #[serde(default)]
+    status: Option<Box<RawValue>>,
+}
+
+impl Resource for Raw {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(kind: &ApiResource) -> Cow<'_, str> {
+        kind.kind.as_str().into()
+    }
+
+    fn group(kind: &ApiResource) -> Cow<'_, str> {
+        kind.group.as_str().into()
+    }
+
+    fn version(kind: &ApiResource) -> Cow<'_, str> {
+        kind.version.as_str().into()
+    }
+
+    fn plural(kind: &ApiResource) -> Cow<'_, str> {
+        kind.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
 /// An object as the API server told of it. Nothing of it is judged: whatever a user wrote can be held here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
@@ -104,33 +147,66 @@ pub struct Object {
     pub deleting: bool,
     /// metadata (name, namespace, uid, labels), spec and status.
     pub json: Json,
+    /// Why its spec is not in `json`, when it cannot be read.
+    pub unreadable: Option<String>,
 }
 
 impl Object {
-    /// What is kept of an object; none for one without a name or a uid, which no server sends.
-    pub fn of(object: DynamicObject) -> Option<Object> {
-        let DynamicObject { metadata, data, .. } = object;
-        let name = ObjectName { namespace: metadata.namespace.unwrap_or_default(), name: metadata.name? };
+    /// What is kept of an object; none for one without a name or a uid, which no server sends. Of a Run that ended only
+    /// what says so is kept: there may be very many.
+    pub fn of(raw: Raw) -> Option<Object> {
+        let Raw { metadata, spec, status } = raw;
+        let namespace = metadata.namespace.unwrap_or_default();
+        let name = ObjectName { namespace, name: metadata.name? };
         let uid = metadata.uid?;
         let labels: Map<String, Json> =
             metadata.labels.into_iter().flatten().map(|(key, value)| (key, Json::from(value))).collect();
         let mut json = json!({"metadata": {
             "name": name.name, "namespace": name.namespace, "uid": uid, "labels": labels,
         }});
-        if let Json::Object(fields) = data {
-            for (key, value) in fields.into_iter().filter(|(key, _)| key == "spec" || key == "status") {
-                json[key] = value;
-            }
-        }
-        Some(Object {
+        let mut object = Object {
             name,
             uid,
             version: metadata.resource_version.unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
             annotations: metadata.annotations.unwrap_or_default(),
             deleting: metadata.deletion_timestamp.is_some(),
-            json,
-        })
+            json: Json::Null,
+            unreadable: None,
+        };
+        // A status that cannot be read is written anew.
+        let status: Option<Json> = status.and_then(|status| serde_json::from_str(status.get()).ok());
+        let ended = status.as_ref().filter(|status| has_finished(status));
+        if let Some(status) = ended {
+            object.annotations.clear();
+            json["status"] = json!({"observedGeneration": status["observedGeneration"], "conditions": status["conditions"]});
+        } else {
+            match spec.map(|spec| serde_json::from_str::<Json>(spec.get())) {
+                Some(Ok(spec)) => json["spec"] = spec,
+                Some(Err(error)) => object.unreadable = Some(error.to_string()),
+                None => {}
+            }
+            if let Some(status) = status {
+                json["status"] = status;
+            }
+        }
+        object.json = json;
+        Some(object)
+    }
+
+    /// Reads it by a door of `crd`.
+    pub fn read<T>(&self, door: impl FnOnce(&Json) -> Result<T, Findings>) -> Result<T, Findings> {
+        let Some(why) = &self.unreadable else { return door(&self.json) };
+        let finding = Finding {
+            file: String::new(),
+            line: 0,
+            column: 0,
+            path: "spec".to_owned(),
+            reason: format!("it cannot be read: {why}"),
+            fix: Some("make it flatter".to_owned()),
+            excerpt: None,
+        };
+        Err(Findings { list: vec![finding], more: 0 })
     }
 
     /// Its status, or null.
@@ -157,6 +233,12 @@ impl Object {
             ..ObjectReference::default()
         }
     }
+}
+
+/// Does a status say that its Run has ended?
+fn has_finished(status: &Json) -> bool {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|known| known["type"] == "Finished" && known["status"] == "True")
 }
 
 /// How the client is told of a kind.
@@ -237,7 +319,7 @@ impl Cluster {
         Object::of(object).ok_or_else(|| ApiError::Unavailable("the answer has no name".to_owned()))
     }
 
-    fn of(&self, kind: Kind, name: &ObjectName) -> Api<DynamicObject> {
+    fn of(&self, kind: Kind, name: &ObjectName) -> Api<Raw> {
         Api::namespaced_with(self.client.clone(), &name.namespace, &resource(kind))
     }
 }

@@ -34,6 +34,8 @@ impl fmt::Display for RunRef {
 pub enum Known {
     /// It waits to be accepted.
     Waiting(Waiting),
+    /// It was cancelled before there was anything to run.
+    Withdrawn,
     /// It is live: the conductor knows.
     Live,
     /// It is not live any longer, and this is the last to be said of it.

@@ -15,6 +15,14 @@ pub const EACH: Duration = Duration::from_secs(1);
 /// Between two writes of any.
 pub const ALL: Duration = Duration::from_millis(10);
 
+/// How often in a row a write is made anew at once because the object had changed.
+const OUTDATED_AT_ONCE: u32 = 3;
+/// The longest wait for an API server that does not answer.
+const LONGEST_UNREACHABLE: Duration = Duration::from_secs(60);
+/// The first and the longest wait after a refusal.
+const FIRST_REFUSED: Duration = Duration::from_secs(10);
+const LONGEST_REFUSED: Duration = Duration::from_secs(300);
+
 /// How urgent a write is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
@@ -37,6 +45,19 @@ pub struct Desk {
     wrote: BTreeMap<RunId, Timestamp>,
     /// When the next write of any may be.
     slot: Option<Timestamp>,
+    /// How often in a row a run's write failed, and before when it is not tried again.
+    failed: BTreeMap<RunId, (u32, Timestamp)>,
+}
+
+/// Why a write failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// The object was another one: it is made anew for that.
+    Outdated,
+    /// It may pass.
+    Unreachable,
+    /// Somebody must mend something first.
+    Refused,
 }
 
 impl Desk {
@@ -47,9 +68,18 @@ impl Desk {
         self.put(run, lane, at);
     }
 
-    /// The same, not before `at`.
-    pub fn again(&mut self, run: &RunId, lane: Lane, at: Timestamp) {
-        self.busy.remove(run);
+    /// The write of a run that was taken failed: it comes again, later and later.
+    pub fn again(&mut self, run: &RunId, lane: Lane, why: Failed, now: Timestamp) {
+        let lane = self.busy.remove(run).flatten().map_or(lane, |meanwhile| meanwhile.min(lane));
+        let times = self.failed.get(run).map_or(1, |(times, _)| times.saturating_add(1));
+        let doubled = |first: Duration, most| first.saturating_mul(1 << (times - 1).min(16)).min(most);
+        let wait = match why {
+            Failed::Outdated if times <= OUTDATED_AT_ONCE => Duration::ZERO,
+            Failed::Outdated | Failed::Unreachable => doubled(EACH, LONGEST_UNREACHABLE),
+            Failed::Refused => doubled(FIRST_REFUSED, LONGEST_REFUSED),
+        };
+        let at = later(now, wait);
+        self.failed.insert(run.clone(), (times, at));
         self.put(run, lane, at);
     }
 
@@ -65,6 +95,8 @@ impl Desk {
             }
             None => (lane, at),
         };
+        // News do not make a write succeed that just failed.
+        let at = self.failed.get(run).map_or(at, |(_, held)| at.max(*held));
         self.of.insert(run.clone(), (lane, at));
         self.lanes[lane as usize].insert((at, run.clone()));
     }
@@ -99,6 +131,7 @@ impl Desk {
 
     /// A run that was taken is served.
     pub fn done(&mut self, run: &RunId, now: Timestamp) {
+        self.failed.remove(run);
         if let Some(Some(lane)) = self.busy.remove(run) {
             self.mark(run, lane, now);
         }
@@ -107,5 +140,6 @@ impl Desk {
     /// Nothing more will be said of a run.
     pub fn forget(&mut self, run: &RunId) {
         self.wrote.remove(run);
+        self.failed.remove(run);
     }
 }

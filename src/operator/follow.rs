@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use crate::conductor::{DecideError, Verdict};
 use crate::crd::schema::Kind;
 use crate::crd::status::{Disregarded, RunStatus, status_of};
-use crate::model::{ids::RunId, task_run::ApprovalRow, task_run::Decision, view::RunView};
+use crate::model::{
+    ids::RunId,
+    task_run::{ApprovalRow, Decision},
+    view::RunView,
+    workflow::Workflow,
+};
+use crate::operator::Trouble;
 use crate::operator::accept::{self, asks_the_same};
 use crate::operator::api::Object;
 use crate::operator::approvals::{self, Heard, Judgement, Line, Word};
@@ -13,8 +19,8 @@ use crate::operator::book::Known;
 use crate::operator::desire::{Act, Desire, desire};
 use crate::operator::desk::Lane;
 use crate::operator::events::Told;
+use crate::operator::kit::Kit;
 use crate::operator::status::said_by;
-use crate::operator::{Kit, Trouble};
 
 /// Said of a spec that changed after the Run was accepted.
 const IGNORED: &str = "workflowRef and params are read once: what was changed after the Run was accepted is ignored; create a new Run";
@@ -100,10 +106,11 @@ async fn listen(kit: &Kit, id: &RunId, object: &Object, view: &RunView) -> Resul
     if lines.is_empty() {
         return Ok(Vec::new());
     }
-    let workflow = kit.compiled(&view.row.workflow).await?;
+    // Without its definition nothing of it can be judged, and what was said stays as it is.
+    let Some(workflow) = kit.compiled(&view.row.workflow).await? else { return Ok(before) };
     let mut disregarded = Vec::new();
     for line in lines.iter().filter(|line| !decided.contains(&(line.task.clone(), line.text.clone()))) {
-        let task = workflow.as_ref().and_then(|workflow| workflow.task_named(&line.task)).map(|task| task.no);
+        let task = workflow.task_named(&line.task).map(|task| task.no);
         let heard =
             Heard { askings: &view.askings, is_task: task.is_some(), said: None, disregarded: &before };
         let mut judgement = approvals::judge(line, &heard);
@@ -129,6 +136,24 @@ async fn listen(kit: &Kit, id: &RunId, object: &Object, view: &RunView) -> Resul
     }
     tell_disregarded(kit, object, &before, &disregarded);
     Ok(disregarded)
+}
+
+/// Approvals that stand on a Run when it is accepted, before any task asks.
+pub(super) fn unasked(object: &Object, workflow: &Workflow) -> Vec<Disregarded> {
+    let why = |line: &Line| {
+        let is_task = workflow.task_named(&line.task).is_some();
+        let heard = Heard { askings: &[], is_task, said: Some(&[]), disregarded: &[] };
+        match approvals::judge(line, &heard) {
+            Judgement::Disregard(reason) => Some(reason),
+            Judgement::Decide(..) | Judgement::Known | Judgement::Ask => None,
+        }
+    };
+    let lines = approvals::lines(&object.annotations);
+    let disregarded = lines.iter().filter_map(|line| {
+        let reason = why(line)?;
+        Some(Disregarded { task: line.task.clone(), value: line.text.clone(), reason })
+    });
+    disregarded.collect()
 }
 
 /// What people said of a task in all its askings.

@@ -17,6 +17,8 @@ pub mod desire;
 pub mod desk;
 pub mod events;
 mod follow;
+mod kit;
+mod news;
 mod pools;
 mod runs;
 pub mod status;
@@ -26,26 +28,17 @@ pub mod workers;
 mod workflows;
 mod writer;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, watch as channel};
+use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::conductor::{Compile, Handle, Mark, Outlook, SubmitError};
+use crate::conductor::{Compile, Handle, Outlook, SubmitError};
 use crate::crd::schema::Kind;
-use crate::model::{ids::RunId, ids::WorkflowId, workflow::Workflow};
-use crate::operator::api::{ApiError, Cluster, ObjectName};
-use crate::operator::book::{Book, Definitions, Known, RunRef};
-use crate::operator::desk::{Desk, Lane};
+use crate::operator::api::ApiError;
 use crate::operator::events::Herald;
-use crate::operator::status::Story;
-use crate::operator::watch::{Change, Mirror};
-use crate::operator::work::Work;
+use crate::operator::kit::Kit;
 use crate::store::{Store, StoreError};
 
 pub use pools::Pools;
@@ -56,8 +49,6 @@ pub use writer::merge_patch;
 const WORKFLOWS_AT_ONCE: usize = 4;
 /// Runs that are looked at at a time: enough that they share commits.
 const RUNS_AT_ONCE: usize = 64;
-/// Compiled revisions at hand.
-const COMPILED_MAX: usize = 200;
 /// How often the cluster is asked for its id until it answers.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
@@ -145,27 +136,6 @@ impl Trouble {
     }
 }
 
-/// What every look needs.
-pub(crate) struct Kit {
-    cluster: Cluster,
-    store: Arc<dyn Store>,
-    handle: Handle,
-    outlook: Arc<Outlook>,
-    clock: Clock,
-    compile: Compile,
-    pools: Pools,
-    runs: Mirror,
-    workflows: Mirror,
-    run_work: Work<RunRef>,
-    workflow_work: Work<ObjectName>,
-    definitions: Definitions,
-    book: Book,
-    desk: Mutex<Desk>,
-    desk_news: Notify,
-    herald: Herald,
-    compiled: Mutex<BTreeMap<WorkflowId, Arc<Workflow>>>,
-}
-
 /// The part that knows Kubernetes.
 pub struct Operator {
     kit: Arc<Kit>,
@@ -179,26 +149,8 @@ impl Operator {
     /// From its parts; nothing is done before `run`.
     pub fn new(params: Params) -> Operator {
         let (herald, events) = Herald::new();
-        let kit = Kit {
-            cluster: Cluster::new(params.client),
-            store: params.store,
-            handle: params.handle,
-            outlook: params.outlook,
-            run_work: Work::new(params.clock.clone()),
-            workflow_work: Work::new(params.clock.clone()),
-            clock: params.clock,
-            compile: params.compile,
-            pools: params.pools,
-            runs: Mirror::default(),
-            workflows: Mirror::default(),
-            definitions: Definitions::default(),
-            book: Book::default(),
-            desk: Mutex::default(),
-            desk_news: Notify::new(),
-            herald,
-            compiled: Mutex::default(),
-        };
-        let (instance, adopt_cluster) = (params.instance, params.adopt_cluster);
+        let (instance, adopt_cluster) = (params.instance.clone(), params.adopt_cluster);
+        let kit = Kit::new(params, herald);
         Operator { kit: Arc::new(kit), instance, adopt_cluster, events, ready: channel::Sender::new(false) }
     }
 
@@ -222,12 +174,13 @@ impl Operator {
                 name
             )),
             work::drive(&kit.run_work, RUNS_AT_ONCE, stop, |at| runs::look(kit.clone(), at)),
-            marks(kit, stop),
-            orphans(kit, stop),
-            pools_changed(kit, stop),
+            news::marks(kit, stop),
+            news::orphans(kit, stop),
+            news::lost_workflows(kit, stop),
+            news::pools_changed(kit, stop),
             writer::write(kit, stop),
             events::send(&kit.cluster, &instance, events, stop),
-            synced(kit, &ready, stop),
+            news::synced(kit, &ready, stop),
         );
         Ok(())
     }
@@ -254,127 +207,4 @@ async fn claim(kit: &Kit, adopt: bool, stop: &CancellationToken) -> Result<bool,
             () = kit.clock.sleep(ASK_EVERY) => {}
         }
     }
-}
-
-impl Kit {
-    fn workflow(&self, change: Change) {
-        match change {
-            Change::Seen(name, _) | Change::Gone(name, _) => self.workflow_work.push(name),
-            Change::Synced => {
-                // Runs may have waited for a Workflow that is not there.
-                for id in self.book.open_pages() {
-                    if let Some(page) = self.book.page(&id) {
-                        self.run_work.push(page.at);
-                    }
-                }
-            }
-        }
-    }
-
-    fn run(&self, change: Change) {
-        if let Change::Seen(name, uid) | Change::Gone(name, uid) = change {
-            self.run_work.push(RunRef { name, uid });
-        }
-    }
-
-    /// A stored revision, ready to be looked at; none when it is not there or cannot be read any more.
-    async fn compiled(&self, id: &WorkflowId) -> Result<Option<Arc<Workflow>>, StoreError> {
-        let kept = || self.compiled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(workflow) = kept().get(id) {
-            return Ok(Some(workflow.clone()));
-        }
-        let Some(revision) = self.store.revision(id).await? else { return Ok(None) };
-        let Ok(workflow) = (self.compile)(&revision) else { return Ok(None) };
-        let workflow = Arc::new(workflow);
-        let mut kept = kept();
-        if kept.len() >= COMPILED_MAX {
-            kept.pop_first();
-        }
-        kept.insert(id.clone(), workflow.clone());
-        Ok(Some(workflow))
-    }
-
-    /// The pools that a run's tasks wait for and that do not exist.
-    fn missing_pools(&self, namespace: &str, story: &Story) -> Vec<String> {
-        match story {
-            Story::Waiting(_) => Vec::new(),
-            Story::Accepted(view) => {
-                view.waits_for.iter().filter(|pool| self.pools.lacks(namespace, pool)).cloned().collect()
-            }
-        }
-    }
-}
-
-/// What the conductor tells of runs goes onto the desk.
-async fn marks(kit: &Kit, stop: &CancellationToken) {
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = kit.outlook.changed() => {}
-        }
-        for (id, mark) in kit.outlook.take() {
-            let (known, ended) = match mark {
-                Mark::Changed => (Known::Live, false),
-                Mark::Last(view) => (Known::Last(view), true),
-            };
-            // Without a page, its object was not looked at yet, or is gone.
-            let first = kit.book.change(&id, |page| {
-                page.known = Some(known);
-                page.patched.is_none()
-            });
-            match (first, ended) {
-                (None, _) => {}
-                (Some(_), true) => kit.mark(&id, Lane::Final),
-                (Some(true), false) => kit.mark(&id, Lane::First),
-                (Some(false), false) => kit.mark(&id, Lane::Further),
-            }
-        }
-    }
-}
-
-/// Live runs whose objects were not told of, once all were: their objects may have been deleted while nobody watched.
-async fn orphans(kit: &Kit, stop: &CancellationToken) {
-    let mut synced = kit.runs.synced();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            Ok(()) = synced.changed() => {}
-        }
-        for live in kit.handle.live().await.unwrap_or_default() {
-            let name = ObjectName::new(&live.namespace, &live.name);
-            let uid = live.id.to_string();
-            if live.id.is_of_an_object() && !kit.runs.holds(&name, &uid) {
-                kit.run_work.push(RunRef { name, uid });
-            }
-        }
-    }
-}
-
-/// Which pools are missing is said again when pools come and go.
-async fn pools_changed(kit: &Kit, stop: &CancellationToken) {
-    let mut pools = kit.pools.changes();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            changed = pools.changed() => match changed {
-                Ok(()) => kit.book.open_pages().iter().for_each(|id: &RunId| kit.mark(id, Lane::Further)),
-                Err(_) => return,
-            },
-        }
-    }
-}
-
-async fn synced(kit: &Kit, ready: &channel::Sender<bool>, stop: &CancellationToken) {
-    for mirror in [&kit.workflows, &kit.runs] {
-        let mut synced = mirror.synced();
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = synced.wait_for(|synced| *synced) => {}
-        }
-    }
-    ready.send_replace(true);
 }

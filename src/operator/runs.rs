@@ -11,9 +11,10 @@ use crate::operator::api::{Object, ObjectName};
 use crate::operator::book::{Known, RunRef};
 use crate::operator::conditions::finished;
 use crate::operator::desk::Lane;
+use crate::operator::kit::Kit;
 use crate::operator::status::{self, Waiting};
 use crate::operator::writer::merge_patch;
-use crate::operator::{Kit, Trouble, follow};
+use crate::operator::{Trouble, follow};
 use crate::store::RunRecord;
 
 /// Brings a Run up to date.
@@ -32,7 +33,7 @@ pub(super) async fn look(kit: Arc<Kit>, at: RunRef) -> Result<(), Trouble> {
     }
     kit.book.open(&id, &at, || before.disregarded.clone());
     let told = kit.book.page(&id).and_then(|page| page.known);
-    if let Some(Known::Last(_)) = told {
+    if let Some(Known::Last(_) | Known::Withdrawn) = told {
         // Its end is being written.
         return Ok(());
     }
@@ -109,8 +110,19 @@ async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), 
             kit.know(id, Known::Waiting(waiting), Lane::First);
             Ok(())
         }
-        Acceptance::Submit(submission) => {
+        Acceptance::Withdraw => {
             kit.book.change(id, |page| page.desired = Some(desired));
+            kit.know(id, Known::Withdrawn, Lane::Final);
+            kit.definitions.leave(&workflow, at);
+            Ok(())
+        }
+        Acceptance::Submit(submission) => {
+            // What is said before anything asks decides nothing.
+            let unasked = follow::unasked(object, &submission.workflow);
+            kit.book.change(id, |page| {
+                page.desired = Some(desired);
+                page.disregarded = unasked;
+            });
             submitted(kit, id, kit.handle.submit(*submission).await)?;
             kit.definitions.leave(&workflow, at);
             // What its user wants beyond being run follows now.

@@ -35,6 +35,8 @@ pub struct Waiting {
 pub enum Story {
     /// It is not accepted yet.
     Waiting(Waiting),
+    /// It was cancelled before there was anything to run.
+    Withdrawn,
     /// It was accepted, and this became of it.
     Accepted(Box<RunView>),
 }
@@ -82,6 +84,10 @@ pub fn of(telling: &Telling<'_>) -> RunStatus {
     };
     match telling.story {
         Story::Waiting(_) => status.fitted(),
+        Story::Withdrawn => {
+            let finished_at = telling.before.finished_at.or(Some(telling.now));
+            RunStatus { finished_at, ..status }.fitted()
+        }
         Story::Accepted(view) => with_view(status, telling.name, view).fitted(),
     }
 }
@@ -175,6 +181,12 @@ fn standing(telling: &Telling<'_>) -> (&'static str, ConditionStatus, Standing) 
                 Standing { reason: reason.to_owned(), message, reconciling: !stalled, stalled: *stalled };
             return (reason, ConditionStatus::Unknown, standing);
         }
+        Story::Withdrawn => {
+            let message = "it was cancelled before its Workflow could run".to_owned();
+            let reason = "Cancelled".to_owned();
+            let standing = Standing { reason, message, reconciling: false, stalled: false };
+            return ("Cancelled", ConditionStatus::False, standing);
+        }
     };
     if let Some(why) = &view.aside {
         let message = format!("it cannot go on: {why}");
@@ -245,6 +257,7 @@ fn ended(view: &RunView, state: &str) -> String {
     };
     match state {
         "Succeeded" => format!("all is done: {} tasks", counts.progress),
+        "Cancelled" if view.tasks.is_empty() => "it was cancelled before it began".to_owned(),
         "Cancelled" => format!("it was cancelled; {} tasks had ended", ended_before(view)),
         _ => match view.failures.first() {
             None => why,

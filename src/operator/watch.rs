@@ -10,7 +10,6 @@ use std::{
 use futures::StreamExt as _;
 use kube::{
     Api,
-    api::DynamicObject,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
@@ -20,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::crd::schema::Kind;
-use crate::operator::api::{Cluster, Object, ObjectName, resource};
+use crate::operator::api::{Cluster, Object, ObjectName, Raw, resource};
 
 /// Objects in one page of a list: each may have more than a megabyte.
 const PAGE: u32 = 100;
@@ -81,7 +80,7 @@ impl Mirror {
     }
 
     /// Takes an event over; tells what it means.
-    fn take(&self, event: Event<DynamicObject>) -> Vec<Change> {
+    fn take(&self, event: Event<Raw>) -> Vec<Change> {
         let mut inner = self.inner();
         match event {
             Event::Init => {
@@ -140,7 +139,7 @@ pub async fn follow(
     stop: &CancellationToken,
     tell: impl Fn(Change),
 ) {
-    let api: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource(kind));
+    let api: Api<Raw> = Api::all_with(cluster.client().clone(), &resource(kind));
     loop {
         let config = watcher::Config::default().page_size(PAGE);
         let mut events = pin!(watcher(api.clone(), config).default_backoff());

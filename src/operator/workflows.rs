@@ -8,17 +8,18 @@ use crate::crd::schema::Kind;
 use crate::crd::status::{Fitted as _, WorkflowStatus, status_of};
 use crate::crd::{self, Findings, WorkflowManifest};
 use crate::model::{head::Head, ids::ShardId};
+use crate::operator::Trouble;
 use crate::operator::accept::{Definition, said};
 use crate::operator::api::{Object, ObjectName};
 use crate::operator::conditions::{self, Standing};
 use crate::operator::events;
+use crate::operator::kit::Kit;
 use crate::operator::writer::merge_patch;
-use crate::operator::{Kit, Trouble};
 
 /// Brings a Workflow up to date.
 pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble> {
     let Some(object) = kit.workflows.get(&name) else { return gone(&kit, &name).await };
-    let read = crd::workflow_of(&object.json);
+    let read = object.read(crd::workflow_of);
     let known = match &read {
         Ok(manifest) => {
             let definition = Definition { manifest: manifest.clone(), revision: crd::revision(manifest) };

@@ -4,8 +4,8 @@
 //! user, is seen before anything is overwritten, and what is not said any longer is taken out.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use serde_json::{Map, Value as Json, json};
@@ -14,21 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crd::schema::Kind;
 use crate::crd::status::{RunStatus, status_of};
-use crate::model::{ids::RunId, time::later};
-use crate::operator::Kit;
+use crate::model::ids::RunId;
 use crate::operator::api::{ApiError, Object};
 use crate::operator::book::{Known, Page};
 use crate::operator::conditions::finished;
-use crate::operator::desk::{Desk, Lane};
+use crate::operator::desk::{Desk, Failed, Lane};
 use crate::operator::events;
+use crate::operator::kit::Kit;
 use crate::operator::status::{self, Story, Telling};
 
 /// Writes on their way at a time.
 const AT_ONCE: usize = 16;
-/// Before a write that failed is tried again.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// Before a write that was refused is tried again: somebody must mend something first.
-const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 
 impl Kit {
     /// The status of this run is to be written.
@@ -47,14 +43,15 @@ impl Kit {
 /// Writes what is to be written until `stop`.
 pub(super) async fn write(kit: &Arc<Kit>, stop: &CancellationToken) {
     let mut writing: JoinSet<()> = JoinSet::new();
+    let mut of: HashMap<tokio::task::Id, RunId> = HashMap::new();
     loop {
         let news = kit.desk_news.notified();
         let now = kit.clock.now();
         if writing.len() < AT_ONCE
             && let Some((id, lane)) = { kit.desk().take(now) }
         {
-            let kit = kit.clone();
-            writing.spawn(async move { one(&kit, &id, lane).await });
+            let (kit, run) = (kit.clone(), id.clone());
+            of.insert(writing.spawn(async move { one(&kit, &run, lane).await }).id(), id);
             continue;
         }
         let due = kit.desk().next();
@@ -67,11 +64,15 @@ pub(super) async fn write(kit: &Arc<Kit>, stop: &CancellationToken) {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(ended) = writing.join_next() => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "Writing a status broke");
+            Some(ended) = writing.join_next_with_id() => match ended {
+                Ok((task, ())) => drop(of.remove(&task)),
+                Err(error) => {
+                    tracing::error!(%error, "Writing a status broke; it is written when the run changes again");
+                    if let Some(run) = of.remove(&error.id()) {
+                        kit.served(&run);
+                    }
                 }
-            }
+            },
             () = news => {}
             () = turn, if writing.len() < AT_ONCE => {}
         }
@@ -80,24 +81,22 @@ pub(super) async fn write(kit: &Arc<Kit>, stop: &CancellationToken) {
 }
 
 async fn one(kit: &Arc<Kit>, id: &RunId, lane: Lane) {
-    let wait = match tell(kit, id).await {
+    let why = match tell(kit, id).await {
         Ok(()) => return kit.served(id),
-        // What changed it is looked at on the way back.
-        Err(ApiError::Conflict(_)) => Duration::ZERO,
         Err(ApiError::Gone(_)) => {
             if let Some(page) = kit.book.page(id) {
                 kit.run_work.push(page.at);
             }
             return kit.served(id);
         }
+        Err(ApiError::Conflict(_)) => Failed::Outdated,
         Err(error) => {
-            let refused = matches!(error, ApiError::Refused(_));
             tracing::warn!(run.id = %id, %error, error.label = error.label(), "A Run's status could not be written");
-            if refused { AFTER_REFUSAL } else { AFTER_FAILURE }
+            if matches!(error, ApiError::Refused(_)) { Failed::Refused } else { Failed::Unreachable }
         }
     };
     let now = kit.clock.now();
-    kit.desk().again(id, lane, later(now, wait));
+    kit.desk().again(id, lane, why, now);
     kit.desk_news.notify_one();
 }
 
@@ -174,6 +173,7 @@ async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
 async fn story(kit: &Arc<Kit>, id: &RunId, page: &Page) -> Option<Story> {
     Some(match page.known.as_ref()? {
         Known::Waiting(waiting) => Story::Waiting(waiting.clone()),
+        Known::Withdrawn => Story::Withdrawn,
         Known::Last(view) => Story::Accepted(Box::new(view.as_ref().clone())),
         // Not live any longer: then its last mark is on its way.
         Known::Live => Story::Accepted(Box::new(kit.handle.view(id.clone()).await?)),

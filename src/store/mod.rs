@@ -205,6 +205,14 @@ pub trait Store: Send + Sync {
     /// A Workflow's head, if it is there.
     async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError>;
 
+    /// Namespaces and names of Workflows that have a head, in an order of the store's own, at most `limit`, from the one
+    /// behind `after` on.
+    async fn head_names(
+        &self,
+        after: Option<(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError>;
+
     /// Writes all of it or nothing of it. Times are kept to the microsecond; a NUL in a text becomes U+FFFD.
     ///
     /// `Deposed` when a fence's epoch or position is not the shard's; `Conflict` when a row is not as expected, or a

@@ -19,7 +19,9 @@ pub enum Part {
     Conductor,
     /// Carries log lines from workers to the store.
     LogPump,
-    /// Watches the cluster's objects.
+    /// Keeps the workers of the cluster's pools.
+    Pools,
+    /// Watches the cluster's Workflows and Runs.
     Watches,
 }
 
@@ -31,6 +33,7 @@ impl fmt::Display for Part {
             Part::Health => "the health checks",
             Part::Conductor => "the conductor",
             Part::LogPump => "the log pump",
+            Part::Pools => "the keeper of pools",
             Part::Watches => "the watches",
         })
     }
@@ -106,7 +109,7 @@ impl Crew {
     /// Ends everything in order: what brings work, then who does it, then the rest.
     pub async fn end(mut self, stages: &Stages) {
         stages.watching.cancel();
-        self.wait_for(&[Part::Watches], WATCHES_WITHIN).await;
+        self.wait_for(&[Part::Watches, Part::Pools], WATCHES_WITHIN).await;
         stages.conducting.cancel();
         self.wait_for(&[Part::Conductor], CONDUCTOR_WITHIN).await;
         stages.serving.cancel();

@@ -1,11 +1,13 @@
 //! How the parts of `relay operator` and `relay worker` are put together, started, and ended in order.
 
 mod crew;
+mod doors;
 mod lead;
 mod logging;
 mod operator;
 mod patience;
 pub mod stores;
+mod watches;
 pub mod worker;
 
 pub use logging::begin as begin_logging;

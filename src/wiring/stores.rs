@@ -50,9 +50,12 @@ pub fn pool_settings(url: &str, pool: &Connections) -> PoolSettings {
 }
 
 /// The queue in Redis, once Redis answers.
-pub async fn queue(args: &Args, clock: &Clock, health: &Health) -> anyhow::Result<Arc<RedisQueue>> {
-    let settings = RedisSettings::new(&args.redis_url)?;
-    let queue = RedisQueue::new(&settings, queue::redis::Limits::default())?;
+pub async fn queue(
+    settings: &RedisSettings,
+    clock: &Clock,
+    health: &Health,
+) -> anyhow::Result<Arc<RedisQueue>> {
+    let queue = RedisQueue::new(settings, queue::redis::Limits::default())?;
     let mut patience = Patience::new(clock);
     loop {
         let Err(error) = queue.ping().await else { return Ok(Arc::new(queue)) };

@@ -12,7 +12,7 @@ cgroup_name() { echo "relay-bed-${1##*.}"; }
 hand_down_controllers() {
     [ -f "$1/cgroup.subtree_control" ] || return 0
     local controller
-    for controller in cpu cpuset memory pids; do
+    for controller in cpu cpuset memory pids hugetlb; do
         ! grep -qw "$controller" "$1/cgroup.controllers" || echo "+$controller" >"$1/cgroup.subtree_control" || return 1
     done
 }

@@ -25,7 +25,7 @@ use futures::{future::BoxFuture, stream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::api::{Params, answer::ApiError};
-use crate::model::{ids::RunId, log::LogQuery, run::RunRow, task::TaskNo};
+use crate::model::{ids::RunId, log::LogQuery, run::RunRow, task::TaskNo, time::later};
 use ask::Ask;
 use pour::Pour;
 
@@ -44,6 +44,8 @@ pub struct Limits {
     pub stalled: Duration,
     /// For how long a reader that follows bears with a store that is away.
     pub patience: Duration,
+    /// For how long a reader that follows waits for a run that is not there: its object may just have been made.
+    pub appear: Duration,
     /// Longest wait, once the run has ended, until its last lines are in the store.
     pub settle: Duration,
 }
@@ -57,13 +59,17 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(10),
             stalled: Duration::from_secs(60),
             patience: Duration::from_secs(60),
+            appear: Duration::from_secs(3),
             settle: Duration::from_secs(10),
         }
     }
 }
 
-/// Waits until every line that was written before it was asked is in the store.
-pub type Settled = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+/// How often a run that is not there is looked for.
+const APPEAR_EVERY: Duration = Duration::from_millis(200);
+
+/// Waits until every line that tasks of this namespace wrote before it was asked is in the store.
+pub type Settled = Arc<dyn Fn(&str) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Where logs are asked for.
 pub struct Desk {
@@ -77,20 +83,22 @@ impl Desk {
         Desk { params, readers }
     }
 
-    /// The newest run of this name.
-    async fn run(&self, namespace: &str, name: &str) -> Result<RunRow, ApiError> {
-        let found = self.params.store.find_runs(namespace, name, 1).await?;
-        let row = match found.first() {
-            Some(id) => self.params.store.run_row(id).await?,
-            None => None,
-        };
-        row.ok_or_else(|| {
-            let (name, namespace) = (shortened(name), shortened(namespace));
-            ApiError::Missing(format!(
-                "no run `{name}` of namespace `{namespace}` has been accepted yet; `kubectl get runs.relay.works -n \
-                 {namespace}` lists them, and the status of one that waits says why"
-            ))
-        })
+    /// The newest run of this name. A reader that follows waits a little for it.
+    async fn run(&self, namespace: &str, name: &str, follow: bool) -> Result<RunRow, ApiError> {
+        let Params { store, clock, limits, .. } = &self.params;
+        let until = later(clock.now(), limits.appear);
+        loop {
+            let found = store.find_runs(namespace, name, 1).await?;
+            let row = match found.first() {
+                Some(id) => store.run_row(id).await?,
+                None => None,
+            };
+            match row {
+                Some(row) => return Ok(row),
+                None if follow && clock.now() < until => clock.sleep(APPEAR_EVERY).await,
+                None => return Err(no_such_run(namespace, name)),
+            }
+        }
     }
 
     /// The names of a run's tasks, by number.
@@ -101,6 +109,14 @@ impl Desk {
         })?;
         Ok(revision.tasks.into_iter().map(|task| task.name).collect())
     }
+}
+
+fn no_such_run(namespace: &str, name: &str) -> ApiError {
+    let (name, namespace) = (shortened(name), shortened(namespace));
+    ApiError::Missing(format!(
+        "no run `{name}` of namespace `{namespace}` has been accepted yet; `kubectl get runs.relay.works -n \
+         {namespace}` lists them, and the status of one that waits says why"
+    ))
 }
 
 fn shortened(text: &str) -> String {
@@ -116,12 +132,13 @@ pub(super) async fn of_run(
     let ask = Ask::read(query.as_deref().unwrap_or_default())?;
     let limits = desk.params.limits;
     let permit = desk.readers.clone().try_acquire_owned().map_err(|_| ApiError::Busy(limits.readers))?;
-    let run = desk.run(&namespace, &name).await?;
+    let run = desk.run(&namespace, &name, ask.follow).await?;
     let tasks = desk.tasks(&run).await?;
     let query = query_of(&ask, run.id, &tasks)?;
     // One page waits in the channel while the next is made.
     let (to, mut from) = mpsc::channel(1);
-    let pour = Pour { params: desk.params.clone(), tasks, query, left: ask.limit, follow: ask.follow, to };
+    let (params, left, follow) = (desk.params.clone(), ask.limit, ask.follow);
+    let pour = Pour { params, namespace: run.namespace, tasks, query, left, follow, to };
     desk.params.tasks.spawn(async move {
         pour.run().await;
         drop(permit);

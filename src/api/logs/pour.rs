@@ -25,6 +25,8 @@ const NEWS: usize = 1_000;
 /// One reader of logs.
 pub(super) struct Pour {
     pub(super) params: Params,
+    /// The run's.
+    pub(super) namespace: String,
     /// The tasks' names, by number.
     pub(super) tasks: Vec<String>,
     /// Whose lines; `after` moves on with what was sent.
@@ -147,7 +149,7 @@ impl Pour {
 
     /// Its last lines may still be on their way to the store.
     async fn settle(&self) -> Result<(), End> {
-        let settled = tokio::time::timeout(self.params.limits.settle, (self.params.settled)());
+        let settled = tokio::time::timeout(self.params.limits.settle, (self.params.settled)(&self.namespace));
         tokio::select! {
             biased;
             () = self.params.stop.cancelled() => Err(End::Leaving),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::crd::PoolObject;
-use crate::operator::workers::overlay::laid_over;
+use crate::operator::workers::overlay::{imposed, laid_over};
 
 /// Labels of everything that belongs to a pool, besides the pool's own.
 pub const SELECTOR: &str = "app.kubernetes.io/managed-by=relay,app.kubernetes.io/name=relay-worker";
@@ -129,7 +129,7 @@ fn template(of: Subject<'_>, settings: &Settings, url: &str) -> Value {
     let overlay = json!({"metadata": &of.pool.spec.template.metadata, "spec": &of.pool.spec.template.spec});
     let merged = laid_over(usual(of, settings), &without_nulls(overlay));
     let grace = merged["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(GRACE);
-    laid_over(merged, &fixed(of, settings, url, grace))
+    imposed(merged, &fixed(of, settings, url, grace))
 }
 
 /// A part of a template that is not there changes nothing; a null that the user wrote takes something away.

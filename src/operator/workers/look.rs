@@ -102,7 +102,11 @@ async fn gone(kit: &Kit, name: &ObjectName) -> Result<(), Trouble> {
 
 async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject) -> Result<Found, Trouble> {
     let of = Subject { pool, uid: &object.uid };
-    let live = kit.live(name);
+    let live = match kit.live(name) {
+        // It may be there without our labels, and so be told of to nobody.
+        None => acts::find(kit, name).await?,
+        known => known,
+    };
     if let Some(verdict) = live.as_ref().and_then(|live| somebody_elses(live, of)) {
         return Ok(Found::only(verdict, None, Some(later(kit.clock.now(), REFUSED_AGAIN))));
     }
@@ -115,13 +119,13 @@ async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject)
         Err(why) => return Ok(Found::only(Verdict::stalled("RedisUrlInvalid", why), live, None)),
     };
     if let Err(error) = acts::secret(kit, name, of, &url).await {
-        return refused(kit, name, object, live, "SecretRefused", error);
+        return refused(kit, object, live, ("SecretRefused", error));
     }
     let admitted = acts::admit(kit, name, of, &password).await;
     let plan = size::plan(kit, name, of, live.as_ref()).await?;
     let live = match acts::deployment(kit, name, of, &url, plan.replicas).await {
         Ok(live) => live,
-        Err(error) => return refused(kit, name, object, live, "TemplateRefused", error),
+        Err(error) => return refused(kit, object, live, ("TemplateRefused", error)),
     };
     let verdict = match admitted {
         Err(why) if live.ready == 0 => {
@@ -163,16 +167,14 @@ fn somebody_elses(live: &Live, of: Subject<'_>) -> Option<Verdict> {
 /// What the API server will refuse again is said to the user; anything else is trouble that may pass.
 fn refused(
     kit: &Kit,
-    name: &ObjectName,
     object: &Object,
     live: Option<Live>,
-    reason: &'static str,
-    error: ApiError,
+    (reason, error): (&'static str, ApiError),
 ) -> Result<Found, Trouble> {
     let ApiError::Refused(said) = error else { return Err(error.into()) };
     let verdict = Verdict::stalled(reason, said);
     let until = later(kit.clock.now(), REFUSED_AGAIN);
-    if let Some(memory) = kit.memories().get_mut(name) {
+    if let Some(memory) = kit.memories().get_mut(&object.name) {
         memory.refused = Some((object.generation, until, verdict.clone()));
     }
     Ok(Found::only(verdict, live, Some(until)))
@@ -188,8 +190,13 @@ async fn say(kit: &Kit, object: &Object, found: &Found) -> Result<Option<Timesta
     let now = kit.clock.now();
     let before: WorkerPoolStatus = status_of(&newest.json);
     let Found { verdict, live, numbers, .. } = found;
-    let new =
-        status::status(&object.name.name, object.generation, verdict, live.as_ref(), *numbers, &before, now);
+    let new = status::status(
+        (&object.name.name, object.generation),
+        verdict,
+        (live.as_ref(), *numbers),
+        &before,
+        now,
+    );
     if new == before {
         return Ok(None);
     }

@@ -52,7 +52,7 @@ pub(super) async fn plan(
     let (look_at_pods, next_pods) = kit.pods_due(name, now, starting);
     let (members, queue_failed) = members(kit, name, &key, down).await;
     let sight = if down || look_at_pods { Some(acts::pods(kit, name, &members).await?) } else { None };
-    let problem = kit.keep_problem(name, now, starting, sight.as_ref(), live);
+    let problem = kit.keep_problem(name, now, starting, (sight.as_ref(), live));
     let down = down && !queue_failed;
     let seen = seen(live, sight.unwrap_or_default(), &members);
     let step = scale::step(seen, wanted, peak.filter(|_| down), now);
@@ -160,8 +160,7 @@ impl Kit {
         name: &ObjectName,
         now: Timestamp,
         starting: bool,
-        sight: Option<&Sight>,
-        live: Option<&Live>,
+        (sight, live): (Option<&Sight>, Option<&Live>),
     ) -> Option<Problem> {
         if !starting {
             return None;

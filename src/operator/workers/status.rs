@@ -87,13 +87,11 @@ pub struct Numbers {
     pub demand: Demand,
 }
 
-/// The status of a pool: `before` is what it says now.
+/// The status of a pool of this generation: `before` is what it says now.
 pub fn status(
-    pool: &str,
-    generation: i64,
+    (pool, generation): (&str, i64),
     verdict: &Verdict,
-    live: Option<&Live>,
-    numbers: Option<Numbers>,
+    (live, numbers): (Option<&Live>, Option<Numbers>),
     before: &WorkerPoolStatus,
     now: Timestamp,
 ) -> WorkerPoolStatus {

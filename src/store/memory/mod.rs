@@ -5,6 +5,7 @@ mod logs;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -153,6 +154,21 @@ impl Store for MemoryStore {
 
     async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
         Ok(self.inner().heads.get(&named(namespace, name)).cloned())
+    }
+
+    async fn head_names(
+        &self,
+        after: Option<(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let inner = self.inner();
+        Ok(inner
+            .heads
+            .range((from, Bound::Unbounded))
+            .take(limit as usize)
+            .map(|(name, _)| name.clone())
+            .collect())
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

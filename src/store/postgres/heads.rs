@@ -45,6 +45,9 @@ const DROP: &str = "
 const HEAD: &str =
     "select revision, why, labels, unhashed from workflow_heads where namespace = $1 and name = $2";
 
+const NAMES: &str = "
+    select namespace, name from workflow_heads where (namespace, name) > ($1, $2) order by namespace, name limit $3";
+
 pub(super) async fn put(store: &PostgresStore, head: &Head, fence: &Fence) -> Result<(), StoreError> {
     let head = fit_head(head, fence)?;
     let work = sqlx::query_scalar(PUT)
@@ -106,4 +109,20 @@ pub(super) async fn head(
     };
     let (namespace, name) = (text(namespace).into_owned(), text(name).into_owned());
     Ok(Some(Head { namespace, name, revision, labels, unhashed }))
+}
+
+pub(super) async fn names(
+    store: &PostgresStore,
+    after: Option<(String, String)>,
+    limit: u32,
+) -> Result<Vec<(String, String)>, StoreError> {
+    // No name is empty, so everything comes after nothing.
+    let (namespace, name) = after.unwrap_or_default();
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let (namespace, name) = (text(&namespace), text(&name));
+    let work = sqlx::query_as::<_, (String, String)>(NAMES).bind(namespace).bind(name).bind(i64::from(limit));
+    let found = within(bound, work.fetch_all(line.sql())).await.map_err(Failed::before)?;
+    line.done();
+    Ok(found)
 }

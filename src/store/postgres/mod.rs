@@ -227,6 +227,14 @@ impl Store for PostgresStore {
         heads::head(self, namespace, name).await
     }
 
+    async fn head_names(
+        &self,
+        after: Option<(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        heads::names(self, after, limit).await
+    }
+
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         commit::commit(self, batch).await
     }

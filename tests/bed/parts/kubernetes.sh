@@ -19,7 +19,12 @@ cni_plugins() {
 }
 
 # A shell for images must need nothing beside it.
-is_static() { command -v "$1" >/dev/null && LC_ALL=C ldd "$(command -v "$1")" 2>&1 | grep -qE 'not a dynamic|statically'; }
+is_static() {
+    local told
+    # Its status says nothing: ldd fails for what is static.
+    told="$(LC_ALL=C ldd "$(command -v "$1" || echo /none)" 2>&1 || true)"
+    [[ "$told" == *"not a dynamic"* || "$told" == *"statically"* ]]
+}
 
 kubernetes_missing() {
     [ -z "$(kubernetes_impossible)" ] || return 0

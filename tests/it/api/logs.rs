@@ -6,7 +6,7 @@ use relay::api::logs::Limits;
 use tokio::{io::AsyncReadExt as _, sync::Notify};
 use tokio_util::task::TaskTracker;
 
-use super::reader::{Bench, Cut, Reader, at_once, line, short};
+use super::reader::{Bench, Cut, Reader, Straight, at_once, job_of, line, short};
 use super::{Served, soon};
 
 const PATH: &str = "/api/v1/namespaces/data/runs/nightly/logs";
@@ -80,7 +80,8 @@ async fn a_follower_needs_no_feed() {
 async fn lines_that_are_still_on_their_way_when_the_run_ends_are_waited_for() {
     let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tells, waits) = (asked.clone(), go.clone());
-    let settled: relay::api::logs::Settled = Arc::new(move || {
+    let settled: relay::api::logs::Settled = Arc::new(move |namespace| {
+        assert_eq!(namespace, "data");
         let (tells, waits) = (tells.clone(), waits.clone());
         Box::pin(async move {
             tells.notify_one();
@@ -94,6 +95,17 @@ async fn lines_that_are_still_on_their_way_when_the_run_ends_are_waited_for() {
     bench.lines(vec![line(0, None, 1)]).await;
     go.notify_one();
     assert_eq!(reader.rest().await.expect("it ends well"), ["[t0#1] line 1"]);
+}
+
+#[tokio::test]
+async fn a_follower_waits_a_little_for_a_run_that_is_not_there_yet() {
+    let bench = Bench::simple().await;
+    let mut reader = Reader::new(Box::new(Straight(bench.served.address)), "later", None, true);
+    // It was told nothing yet, for nothing is there.
+    tokio::task::yield_now().await;
+    bench.begins("later-id", "later").await;
+    bench.lines(vec![relay::model::log::LogLine { job: job_of("later-id"), ..line(0, None, 1) }]).await;
+    assert_eq!(reader.line().await, "[t0#1] line 1");
 }
 
 #[tokio::test]
@@ -120,7 +132,7 @@ async fn what_is_not_there_is_said_with_the_way_to_find_it() {
     let bench = Bench::simple().await;
     let refused = async |run: &str, task: Option<&str>| {
         let door = Cut { address: bench.served.address, scissors: Arc::default(), pipes: TaskTracker::new() };
-        let reader = Reader::new(Box::new(door), run, task, true);
+        let reader = Reader::new(Box::new(door), run, task, false);
         format!("{:#}", reader.rest().await.expect_err("refused"))
     };
     assert_eq!(

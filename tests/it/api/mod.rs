@@ -1,5 +1,6 @@
 //! The operator's HTTP side, over real connections on loopback.
 
+mod backlog;
 mod logs;
 mod probes;
 mod reader;

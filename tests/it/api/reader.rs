@@ -76,6 +76,12 @@ impl Bench {
         Bench::new(Limits { page: 2, ..Limits::default() }, at_once()).await
     }
 
+    /// A further run.
+    pub(super) async fn begins(&self, id: &str, name: &str) {
+        let run = RunRow { name: name.to_owned(), ..a_run(id, "data") };
+        with_runs(self.store.as_ref(), self.fence, &[run]).await;
+    }
+
     /// Lines as the log pump brings them.
     pub(super) async fn lines(&self, lines: Vec<LogLine>) {
         self.quiet_lines(&lines).await;
@@ -114,7 +120,12 @@ impl Bench {
 
 /// Lines are in the store as soon as they are written.
 pub(super) fn at_once() -> Settled {
-    Arc::new(|| Box::pin(async {}))
+    Arc::new(|_| Box::pin(async {}))
+}
+
+/// The first attempt of the first task of a run.
+pub(super) fn job_of(run: &str) -> JobId {
+    JobId { task_run: TaskRunId { run: run_id(run), key: TaskKey::of_task(0) }, attempt: 1 }
 }
 
 /// A line of a task, or of an item of it.
@@ -189,7 +200,7 @@ impl Write for Paper {
 }
 
 /// Straight to the server.
-struct Straight(std::net::SocketAddr);
+pub(super) struct Straight(pub(super) std::net::SocketAddr);
 
 #[async_trait]
 impl Door for Straight {

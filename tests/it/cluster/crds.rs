@@ -1,25 +1,47 @@
 //! The definitions in a real API server: what it takes, what it refuses and in which words, what kubectl shows.
 
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use relay::crd::status::{Awaiting, RunStatus, TaskCounts};
 use relay::crd::{Overrides, load, run_of, workflow_of};
+use relay::model::status::TaskStatus;
 use serde_json::Value;
 
-use super::installed::shared;
-use super::kubectl::{Namespace, SOON, kubectl, well, with_input};
+use super::kubectl::{well, with_input};
+use super::runs::control::{Control, control};
 use crate::support::{read, repository};
+
+fn kubectl(server: &Control, arguments: &[&str]) -> Command {
+    let mut command = server.kubectl();
+    command.args(arguments);
+    command
+}
+
+/// Its output, when it ended well.
+#[track_caller]
+fn run(server: &Control, arguments: &[&str]) -> String {
+    well(kubectl(server, arguments).output().expect("kubectl starts"))
+}
+
+/// Makes what manifests say.
+#[track_caller]
+fn create(server: &Control, manifests: &str) {
+    well(with_input(&mut kubectl(server, &["create", "-f", "-"]), manifests));
+}
 
 /// What the server would keep of some manifests.
 #[track_caller]
-fn kept(own: &Namespace, manifests: &str) -> Vec<Value> {
-    let mut create = own.kubectl(&["create", "--dry-run=server", "-o", "json", "-f", "-"]);
-    let text = well(with_input(&mut create, manifests));
+fn kept(server: &Control, manifests: &str) -> Vec<Value> {
+    let arguments = ["create", "--dry-run=server", "--show-managed-fields", "-o", "json", "-f", "-"];
+    let text = well(with_input(&mut kubectl(server, &arguments), manifests));
     serde_json::Deserializer::from_str(&text).into_iter().map(|object| object.expect("JSON")).collect()
 }
 
 /// What the server says of manifests that it refuses, each by itself.
 #[track_caller]
-fn refusals(own: &Namespace, manifests: &str) -> String {
-    let mut create = own.kubectl(&["create", "--dry-run=server", "-f", "-"]);
-    let output = with_input(&mut create, manifests);
+fn refusals(server: &Control, manifests: &str) -> String {
+    let output = with_input(&mut kubectl(server, &["create", "--dry-run=server", "-f", "-"]), manifests);
     assert!(!output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "this was taken");
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -28,8 +50,7 @@ fn refusals(own: &Namespace, manifests: &str) -> String {
 /// kubectl reads YAML by other rules than Relay does: what it makes of an example must be the same.
 #[test]
 fn each_example_is_kept_as_relay_reads_it() {
-    let (_relay, _turn) = shared();
-    let own = Namespace::new("kept");
+    let (server, _turn) = control();
     for entry in std::fs::read_dir(repository("examples")).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
@@ -41,7 +62,7 @@ fn each_example_is_kept_as_relay_reads_it() {
         let here = load(name, text.as_bytes(), &flags)
             .or_else(|_| load(name, text.as_bytes(), &Overrides::default()));
         let here = here.unwrap_or_else(|findings| panic!("{findings}"));
-        let there = kept(&own, &text);
+        let there = kept(server, &text);
         let of = |kind: &str| there.iter().filter(|o| o["kind"] == kind).cloned().collect::<Vec<_>>();
         for (object, manifest) in of("Workflow").iter().zip(&here.workflows) {
             let live = workflow_of(object).unwrap_or_else(|findings| panic!("{name}: {findings}"));
@@ -165,13 +186,13 @@ const WRONG_WORKFLOWS: [(&str, &str, &str); 22] = [
 ];
 
 #[track_caller]
-fn refused(own: &Namespace, kind: &str, cases: &[(&str, &str, &str)]) {
+fn refused(server: &Control, kind: &str, cases: &[(&str, &str, &str)]) {
     let manifest = |(name, spec, _): &(&str, &str, &str)| {
         format!(
             "---\napiVersion: relay.works/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
         )
     };
-    let said = refusals(own, &cases.iter().map(manifest).collect::<String>());
+    let said = refusals(server, &cases.iter().map(manifest).collect::<String>());
     let lines: Vec<&str> = said.split("Error from server").skip(1).collect();
     assert_eq!(lines.len(), cases.len(), "{said}");
     for (line, (name, _, expected)) in lines.iter().zip(cases) {
@@ -181,12 +202,11 @@ fn refused(own: &Namespace, kind: &str, cases: &[(&str, &str, &str)]) {
 
 #[test]
 fn a_wrong_workflow_is_refused_at_apply() {
-    let (_relay, _turn) = shared();
-    let own = Namespace::new("refused");
-    refused(&own, "Workflow", &WRONG_WORKFLOWS);
+    let (server, _turn) = control();
+    refused(server, "Workflow", &WRONG_WORKFLOWS);
     let long = "n".repeat(64);
     refused(
-        &own,
+        server,
         "Workflow",
         &[(
             &long,
@@ -198,15 +218,14 @@ fn a_wrong_workflow_is_refused_at_apply() {
     let many = |list: &str, n: usize| (0..n).map(|n| task(list, n)).collect::<Vec<_>>().join(", ");
     let spec = format!("{{tasks: [{}], finally: [{}]}}", many("a", 1_990), many("b", 11));
     let said = "spec.tasks: Invalid value: 2000 tasks are allowed, finally tasks among them: use forEach for what repeats";
-    refused(&own, "Workflow", &[("many", &spec, said)]);
+    refused(server, "Workflow", &[("many", &spec, said)]);
 }
 
 #[test]
 fn a_wrong_pool_and_a_wrong_run_are_refused_at_apply() {
-    let (_relay, _turn) = shared();
-    let own = Namespace::new("refused");
+    let (server, _turn) = control();
     refused(
-        &own,
+        server,
         "WorkerPool",
         &[
             ("a", "{}", "spec.image: Required value"),
@@ -235,7 +254,7 @@ fn a_wrong_pool_and_a_wrong_run_are_refused_at_apply() {
         ],
     );
     refused(
-        &own,
+        server,
         "Run",
         &[
             ("a", "{workflowRef: {}}", "spec.workflowRef.name: Required value"),
@@ -251,13 +270,13 @@ fn a_wrong_pool_and_a_wrong_run_are_refused_at_apply() {
 
 #[test]
 fn a_run_keeps_its_workflow_and_may_be_told_what_to_do() {
-    let (_relay, _turn) = shared();
-    let own = Namespace::new("keeps");
-    own.apply(
+    let (server, _turn) = control();
+    create(
+        server,
         "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: nobody}, params: {a: 1}}\n",
     );
     let patched = |patch: &str| {
-        own.kubectl(&["patch", "run", "r", "--type=merge", "-p", patch]).output().expect("kubectl starts")
+        kubectl(server, &["patch", "run", "r", "--type=merge", "-p", patch]).output().expect("kubectl starts")
     };
     let output = patched(r#"{"spec": {"workflowRef": {"name": "other"}}}"#);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -270,69 +289,103 @@ fn a_run_keeps_its_workflow_and_may_be_told_what_to_do() {
     well(patched(r#"{"spec": {"desiredState": "Running"}}"#));
 }
 
+/// An object of each kind, and one Run more.
+const ONE_OF_EACH: &str = "
+apiVersion: relay.works/v1alpha1
+kind: Workflow
+metadata: {name: w}
+spec: {tasks: [{name: a}]}
+---
+apiVersion: relay.works/v1alpha1
+kind: Run
+metadata: {name: r}
+spec: {workflowRef: {name: nobody}}
+---
+apiVersion: relay.works/v1alpha1
+kind: Run
+metadata: {name: s}
+spec: {workflowRef: {name: other}}
+---
+apiVersion: relay.works/v1alpha1
+kind: WorkerPool
+metadata: {name: p}
+spec: {image: 'busybox:1.36'}
+";
+
 #[test]
 fn kubectl_knows_short_names_columns_and_what_fields_mean() {
-    let (_relay, _turn) = shared();
-    let own = Namespace::new("shown");
-    own.apply(
-        "apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec: {tasks: [{name: a}]}\n---\n\
-         apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: nobody}}\n---\n\
-         apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: s}\nspec: {workflowRef: {name: other}}\n---\n\
-         apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {name: p}\nspec: {image: 'busybox:1.36'}\n",
-    );
-    own.wait("workflow/w", "Ready", SOON);
-    let heading = |kind: &str| {
-        let table = own.run(&["get", kind]);
-        table
-            .lines()
-            .next()
-            .expect("a heading")
-            .split("  ")
-            .map(str::trim)
-            .filter(|c| !c.is_empty())
-            .collect::<Vec<_>>()
-            .join("|")
+    let (server, _turn) = control();
+    create(server, ONE_OF_EACH);
+    let status = |object: &str, status: Value| {
+        let patch = serde_json::json!({"status": status}).to_string();
+        run(server, &["patch", object, "--subresource=status", "--type=merge", "-p", &patch]);
     };
-    assert_eq!(heading("rwf"), "NAME|READY|REASON|AGE");
-    assert_eq!(heading("rr"), "NAME|WORKFLOW|STATUS|TASKS|WAITING FOR|STARTED|FINISHED|AGE");
-    assert_eq!(heading("rwp"), "NAME|READY|WORKERS|BUSY|QUEUED|IMAGE|AGE");
-    let names = own.run(&["get", "relay", "-o", "name"]);
+    let ready = serde_json::json!({
+        "type": "Ready", "status": "False", "reason": "Invalid", "message": "m",
+        "lastTransitionTime": "2020-01-01T00:00:00Z",
+    });
+    status("rwf/w", serde_json::json!({"conditions": [ready]}));
+    let asks = |task: &str| Awaiting { task: task.to_string(), asking: 1, required: 1, ..Default::default() };
+    let told = RunStatus {
+        state: Some("AwaitingApproval".to_string()),
+        tasks: Some(TaskCounts::from(&BTreeMap::from([(TaskStatus::Success, 2), (TaskStatus::Blocked, 1)]))),
+        awaiting: vec![asks("publish"), asks("later")],
+        ..RunStatus::default()
+    };
+    status("rr/r", serde_json::to_value(told).expect("JSON"));
+    status("rwp/p", serde_json::json!({"readyReplicas": 2, "running": 7, "queued": 3, "selector": "a=b"}));
+    let columns = |arguments: &[&str]| {
+        let table = run(server, &[&["get"], arguments].concat());
+        let cells = |line: &str| {
+            let cells = line.split("   ").map(str::trim).filter(|cell| !cell.is_empty());
+            cells.collect::<Vec<_>>().join("|")
+        };
+        table.lines().map(cells).collect::<Vec<_>>()
+    };
+    let table = columns(&["rwf"]);
+    assert_eq!(table[0], "NAME|READY|REASON|AGE");
+    assert!(table[1].starts_with("w|False|Invalid|"), "{table:?}");
+    let table = columns(&["rr", "--field-selector", "status.state=AwaitingApproval"]);
+    assert_eq!(table[0], "NAME|WORKFLOW|STATUS|TASKS|WAITING FOR|STARTED|FINISHED|AGE");
+    assert!(table[1].starts_with("r|nobody|AwaitingApproval|2/3|publish|"), "{table:?}");
+    let table = columns(&["rwp"]);
+    assert_eq!(table[0], "NAME|READY|WORKERS|BUSY|QUEUED|IMAGE|AGE");
+    assert!(table[1].starts_with("p|2|7|3|busybox:1.36|"), "{table:?}");
+}
+
+#[test]
+fn kubectl_lists_all_kinds_selects_scales_and_explains() {
+    let (server, _turn) = control();
+    create(server, ONE_OF_EACH);
+    let names = run(server, &["get", "relay", "-o", "name"]);
     let mut names: Vec<&str> = names.lines().collect();
     names.sort_unstable();
-    assert_eq!(
-        names,
-        ["run.relay.works/r", "run.relay.works/s", "workerpool.relay.works/p", "workflow.relay.works/w"]
-    );
-    let of_other = own.run(&["get", "rr", "--field-selector", "spec.workflowRef.name=other", "-o", "name"]);
-    assert_eq!(of_other, "run.relay.works/s\n");
+    let all =
+        ["run.relay.works/r", "run.relay.works/s", "workerpool.relay.works/p", "workflow.relay.works/w"];
+    assert_eq!(names, all);
+    let of_other = ["get", "rr", "--field-selector", "spec.workflowRef.name=other", "-o", "name"];
+    assert_eq!(run(server, &of_other), "run.relay.works/s\n");
 
-    own.run(&["scale", "rwp/p", "--replicas=0"]);
-    assert_eq!(own.get("rwp", "p")["spec"]["replicas"], 0);
+    run(server, &["scale", "rwp/p", "--replicas=0"]);
+    assert_eq!(run(server, &["get", "rwp/p", "-o", "jsonpath={.spec.replicas}"]), "0");
 
-    let told = well(
-        kubectl().args(["explain", "workflow.spec.tasks.retry.limit"]).output().expect("kubectl starts"),
-    );
+    let told = run(server, &["explain", "workflow.spec.tasks.retry.limit"]);
     assert!(told.contains("How many attempts are made after the first"), "{told}");
-    let told = well(kubectl().args(["explain", "rwp.spec.slotsPerWorker"]).output().expect("kubectl starts"));
+    let told = run(server, &["explain", "rwp.spec.slotsPerWorker"]);
     assert!(told.contains("4 when absent."), "{told}");
 }
 
 /// What a user puts into a free field is one field to whoever records owners, however deep it is.
 #[test]
 fn owners_of_free_values_are_recorded_as_a_whole() {
-    let (_relay, _turn) = shared();
-    let own = Namespace::new("free");
+    let (server, _turn) = control();
     let deep = (0..90).fold("1".to_string(), |inner, _| format!("{{a: {inner}}}"));
     let manifests = format!(
         "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: r}}\nspec: {{workflowRef: {{name: w}}, params: {{x: {deep}}}}}\n---\n\
          apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {{name: w}}\nspec: {{params: [{{name: x, type: object, default: {deep}}}], tasks: [{{name: a}}]}}\n---\n\
          apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {{name: p}}\nspec: {{image: i, template: {{spec: {deep}}}}}\n"
     );
-    let mut create =
-        own.kubectl(&["create", "--dry-run=server", "--show-managed-fields", "-o", "json", "-f", "-"]);
-    let text = well(with_input(&mut create, &manifests));
-    let objects: Vec<Value> =
-        serde_json::Deserializer::from_str(&text).into_iter().map(|object| object.expect("JSON")).collect();
+    let objects = kept(server, &manifests);
     let owned = |object: &Value, field: &str| {
         object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"].pointer(field).cloned()
     };

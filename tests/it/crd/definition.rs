@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use regex::Regex;
-use relay::crd::definition::{definition, printed};
+use relay::crd::definition::{definition, file_name, printed};
 use relay::crd::schema::Kind;
 use serde_json::Value;
+
+use crate::support::relay;
 
 /// Values that may be anything; the API server bounds them by the size of a request.
 const FREE: [&str; 6] = [
@@ -185,6 +187,29 @@ fn columns_scale_and_selectors_name_fields_that_there_are() {
             assert!(named(path.as_str().expect("a path")), "{kind:?}: {key} {path}");
         }
     }
+}
+
+#[test]
+fn the_verb_prints_all_or_writes_a_file_each() {
+    let told = relay().arg("crds").output().expect("relay starts");
+    let text = String::from_utf8(told.stdout).expect("text");
+    let documents = serde_saphyr::from_multiple::<Value>(&text).expect("YAML");
+    assert_eq!(
+        (documents, told.status.code()),
+        (Kind::ALL.map(|kind| definition(kind).clone()).into(), Some(0))
+    );
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("made/crds");
+    let told = relay().arg("crds").arg("--out").arg(&out).output().expect("relay starts");
+    assert_eq!((told.stdout.len(), told.status.code()), (0, Some(0)));
+    for kind in Kind::ALL {
+        assert_eq!(std::fs::read_to_string(out.join(file_name(kind))).expect("a file"), printed(kind));
+    }
+    let told = relay().arg("crds").arg("--out").arg(out.join("run.yaml")).output().expect("relay starts");
+    let said = String::from_utf8(told.stderr).expect("text");
+    assert!(said.starts_with("error: ") && said.contains("run.yaml could not be made"), "{said}");
+    assert_eq!(told.status.code(), Some(1));
 }
 
 #[test]

@@ -22,6 +22,14 @@ fn unknown_fields_are_named_with_what_was_meant() {
 }
 
 #[test]
+fn a_field_that_kubectl_would_read_as_true_has_another_name() {
+    tasks_refused(
+        "- {name: a, script: x, retry: {limit: 1, on: [Error]}}",
+        &["7:46: spec.tasks[0].retry.on: unknown field \"on\"; use onlyOn"],
+    );
+}
+
+#[test]
 fn fields_of_the_design_that_do_not_act_yet_are_not_accepted() {
     let text = with_tasks("- {name: a, triggerRule: AllDone, env: [{name: X, valueFrom: {}}], command: [x]}");
     refused(

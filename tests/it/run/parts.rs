@@ -60,6 +60,13 @@ impl Store for Picky {
     async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
         self.0.head(namespace, name).await
     }
+    async fn head_names(
+        &self,
+        after: Option<(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        self.0.head_names(after, limit).await
+    }
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut rows = batch.runs.values().filter_map(|changes| changes.run.as_ref());
         let mut outputs = batch.runs.values().flat_map(|changes| changes.tasks.values());

@@ -104,6 +104,14 @@ impl Store for FaultyStore {
         self.through("head", self.store.head(namespace, name)).await
     }
 
+    async fn head_names(
+        &self,
+        after: Option<(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        self.through("head_names", self.store.head_names(after, limit)).await
+    }
+
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         self.up().await?;
         let unknown = || StoreError::Unknown("the simulation says so".to_owned());

@@ -217,6 +217,20 @@ fn whoever_submits_a_run_that_cannot_be_written_is_told_why() {
     });
 }
 
+#[test]
+fn runs_that_are_submitted_together_are_all_accepted() {
+    on_stage(one_task(1), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Success).await;
+        // One that has ended, and one that comes twice, are among them.
+        let answers = futures::future::join_all((0..100).chain([7]).map(|n| stage.submit(n))).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        for number in 0..100 {
+            stage.until_is(number, TaskStatus::Success).await;
+        }
+    });
+}
+
 /// Both questions are in the batch that is refused; only one of them is at fault.
 #[test]
 fn whoever_asks_beside_a_run_that_cannot_be_written_is_answered() {

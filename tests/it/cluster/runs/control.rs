@@ -44,7 +44,7 @@ impl Control {
         launch(&mut command, &at.join("etcd.log"));
 
         let key = Command::new("openssl")
-            .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "key"])
+            .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key"])
             .current_dir(at)
             .stderr(Stdio::null())
             .status();

@@ -1,10 +1,14 @@
 //! Workflows and Runs as kubectl sees them, with an operator within the test.
 
-mod control;
+mod approvals;
+mod broken;
+pub(super) mod control;
+mod restart;
 mod rig;
+mod story;
+mod wishes;
 
-use rig::{Rig, condition};
-
+/// A Workflow that greets.
 const HELLO: &str = "
 apiVersion: relay.works/v1alpha1
 kind: Workflow
@@ -16,6 +20,46 @@ spec:
     - name: greet
       env: [{name: WHO, value: $(params.who)}]
       script: echo \"said=hello $WHO\" >> \"$RELAY_OUTPUT\"
+---
+";
+
+/// A Workflow that goes on until a file is there, whose name its param tells, and then tells in another that it ended.
+const PATIENT: &str = "
+apiVersion: relay.works/v1alpha1
+kind: Workflow
+metadata: {name: patient}
+spec:
+  params: [{name: file, type: string}]
+  tasks:
+    - name: wait
+      env: [{name: GO, value: $(params.file)}]
+      script: until [ -e \"$GO\" ]; do sleep 0.05; done
+    - name: then
+      dependsOn: [wait]
+      command: ['true']
+  finally:
+    - name: mark
+      env: [{name: GO, value: $(params.file)}]
+      script: echo ended > \"$GO.end\"
+---
+";
+
+/// A Workflow that asks.
+const ASKS: &str = "
+apiVersion: relay.works/v1alpha1
+kind: Workflow
+metadata: {name: asks}
+spec:
+  params: [{name: file, type: string, default: /}]
+  tasks:
+    - name: first
+      env: [{name: GO, value: $(params.file)}]
+      script: until [ -e \"$GO\" ]; do sleep 0.05; done
+    - name: publish
+      dependsOn: [first]
+      approval: {message: 'Publish it?'}
+      command: ['true']
+---
 ";
 
 /// A Run of a Workflow; `more` goes on with its spec.
@@ -26,23 +70,7 @@ fn run_of(workflow: &str, name: &str, more: &str) -> String {
     )
 }
 
+/// A condition as `rig::condition` gives it.
 fn is(status: &str, reason: &str) -> Option<(String, String)> {
     Some((status.to_owned(), reason.to_owned()))
-}
-
-#[test]
-fn a_run_ends_and_says_so() {
-    let rig = Rig::new();
-    rig.apply(HELLO);
-    rig.wait("workflow/hello", "Ready");
-    rig.apply(&run_of("hello", "first", ", params: {who: world}"));
-    rig.wait("run/first", "Finished");
-    rig.wait("run/first", "Succeeded");
-    let run = rig.get("run", "first");
-    assert_eq!(run["status"]["outputs"]["said"], "hello world");
-    assert_eq!(run["status"]["tasks"]["progress"], "1/1");
-    assert_eq!(condition(&run, "Reconciling"), None);
-    assert_eq!(condition(&run, "Stalled"), None);
-    rig.until_event("first", "Started");
-    rig.until_event("first", "Succeeded");
 }

@@ -45,6 +45,8 @@ struct Life {
     handle: Handle,
     parts: JoinSet<()>,
     stop: CancellationToken,
+    /// Ends the worker alone.
+    no_more: CancellationToken,
 }
 
 impl Rig {
@@ -79,14 +81,19 @@ impl Rig {
 
     /// Starts a conductor, an operator and a worker; comes back when every object has been seen once.
     pub fn start(&mut self) {
-        let stop = CancellationToken::new();
-        let outlook = Arc::new(Outlook::default());
-        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|e| e.to_string()));
-        let feed: Arc<dyn Feed> = self.feed.clone();
-        let (conductor, handle) = Conductor::new(relay::conductor::Params {
+        self.begin(true);
+    }
+
+    /// A conductor and a worker alone: the API server hears nothing of them.
+    pub fn start_without_operator(&mut self) {
+        self.begin(false);
+    }
+
+    fn conductors(&self, compile: &Compile, outlook: &Arc<Outlook>) -> relay::conductor::Params {
+        relay::conductor::Params {
             store: self.store.clone(),
             queue: self.queue.clone(),
-            feed: feed.clone(),
+            feed: self.feed.clone(),
             clock: self.clock.clone(),
             compile: compile.clone(),
             holder: format!("test-{}", uuid::Uuid::now_v7()),
@@ -94,7 +101,15 @@ impl Rig {
             adopt: Adopt::All,
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
-        });
+        }
+    }
+
+    fn begin(&mut self, operates: bool) {
+        let stop = CancellationToken::new();
+        let outlook = Arc::new(Outlook::default());
+        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|e| e.to_string()));
+        let feed: Arc<dyn Feed> = self.feed.clone();
+        let (conductor, handle) = Conductor::new(self.conductors(&compile, &outlook));
         let kubeconfig =
             kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
         let (store, clock, pools) = (self.store.clone(), self.clock.clone(), self.pools.clone());
@@ -108,11 +123,23 @@ impl Rig {
                 grace: Duration::from_secs(1),
             })),
         };
+        let (no_more, until) = (CancellationToken::new(), stop.clone());
+        let working = no_more.clone();
         let parts = self.runtime.block_on(async {
             let mut parts = JoinSet::new();
-            let until = stop.clone();
-            parts.spawn(async move { drop(conductor.run(until).await.expect("the conductor")) });
+            parts.spawn(async move { conductor.run(until).await.map(drop).expect("the conductor") });
             assert!(handle.live().await.is_some(), "it leads");
+            let until = stop.clone();
+            parts.spawn(async move {
+                tokio::select! {
+                    () = until.cancelled() => working.cancel(),
+                    () = working.cancelled() => {}
+                }
+            });
+            parts.spawn(work(links, no_more.clone()));
+            if !operates {
+                return parts;
+            }
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
             let operator = Operator::new(relay::operator::Params {
@@ -129,12 +156,11 @@ impl Rig {
             let mut ready = operator.ready();
             let until = stop.clone();
             parts.spawn(async move { operator.run(until).await.expect("the operator") });
-            parts.spawn(work(links, stop.clone()));
             let seen = tokio::time::timeout(SOON, ready.wait_for(|ready| *ready)).await;
             seen.expect("in time").expect("it lives");
             parts
         });
-        self.life = Some(Life { handle, parts, stop });
+        self.life = Some(Life { handle, parts, stop, no_more });
     }
 
     /// Ends the operator, its conductor and its worker, as a process ends that is killed: nothing more is written.
@@ -148,11 +174,44 @@ impl Rig {
         });
     }
 
+    /// Nobody takes jobs any longer.
+    pub fn no_worker(&self) {
+        self.life.as_ref().expect("it runs").no_more.cancel();
+    }
+
+    /// A path for a file of this test.
+    pub fn file(&self, name: &str) -> String {
+        self.scratch.path().join(format!("{name}-{}", uuid::Uuid::now_v7().simple())).display().to_string()
+    }
+
+    /// Workflows that the store has a head of.
+    pub fn heads(&self) -> Vec<(String, String)> {
+        self.runtime.block_on(self.store.head_names(None, 100)).expect("read")
+    }
+
     /// What the conductor knows.
     pub fn live(&self) -> Vec<String> {
         let handle = self.life.as_ref().expect("it runs").handle.clone();
         let live = self.runtime.block_on(handle.live()).expect("it leads");
         live.into_iter().map(|run| run.name).collect()
+    }
+
+    /// Waits until these are the live runs.
+    #[track_caller]
+    pub fn until_live(&self, names: &[&str]) {
+        let end = Instant::now() + SOON;
+        while self.live() != names {
+            assert!(Instant::now() < end, "{:?} are live", self.live());
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Creates an object, as JSON without a look at it by kubectl.
+    #[track_caller]
+    pub fn create(&self, object: &str) {
+        let kind = if object.contains(r#""kind": "Run""#) { "runs" } else { "workflows" };
+        let path = format!("/apis/relay.works/v1alpha1/namespaces/{}/{kind}", self.namespace);
+        well(with_input(self.control.kubectl().args(["create", "--raw", &path, "-f", "-"]), object));
     }
 
     /// kubectl in this namespace.
@@ -191,7 +250,7 @@ impl Rig {
                 return object;
             }
             assert!(Instant::now() < end, "{kind} {name} did not become so: {object:#}");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
     }
 
@@ -229,7 +288,7 @@ impl Rig {
                 return note.clone();
             }
             assert!(Instant::now() < end, "no Event {reason} of {name}: {events:?}");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
     }
 }

@@ -46,6 +46,25 @@ pub async fn a_head_follows_its_workflow(bench: Bench) {
     assert!(store.revision(&workflow("data")).await.expect("read").is_some(), "revisions stay");
 }
 
+pub async fn heads_are_named_page_by_page(bench: Bench) {
+    let store = &bench.store;
+    let fence = prepare(store.as_ref(), "data", "a").await;
+    let all: Vec<(String, String)> = (0..7).map(|n| ("data".to_owned(), format!("w{n}"))).collect();
+    for (_, name) in &all {
+        let head = Head { name: name.clone(), revision: Err("why".to_owned()), ..a_head() };
+        store.put_head(&head, &fence).await.expect("kept");
+    }
+    let (mut named, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.head_names(after, 3).await.expect("read");
+        assert!(page.len() <= 3, "{page:?}");
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        named.extend(page);
+    }
+    assert_eq!(named, all);
+}
+
 /// A commit in between moves the position and not the epoch.
 pub async fn a_head_needs_the_epoch_alone(bench: Bench) {
     let store = &bench.store;

@@ -95,7 +95,7 @@ cases! {
         two_that_race_for_many_shards_never_share_them;
     history: positions_have_no_gaps_under_concurrent_batches, rows_stand_in_the_order_of_the_batch,
         the_newest_come_first_and_no_more_than_asked;
-    heads: a_head_follows_its_workflow, a_head_needs_the_epoch_alone, a_deposed_leader_moves_no_head,
+    heads: a_head_follows_its_workflow, heads_are_named_page_by_page, a_head_needs_the_epoch_alone, a_deposed_leader_moves_no_head,
         a_head_that_cannot_be_kept_is_refused;
     logs: lines_come_back_in_the_order_in_which_they_came, a_line_is_kept_once,
         lines_of_unknown_task_runs_are_dropped_and_counted, a_strange_line_harms_no_other,

@@ -1,0 +1,96 @@
+//! What every look needs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::conductor::{Compile, Handle, Outlook};
+use crate::model::{ids::WorkflowId, workflow::Workflow};
+use crate::operator::api::{Cluster, ObjectName};
+use crate::operator::book::{Book, Definitions, RunRef};
+use crate::operator::desk::Desk;
+use crate::operator::events::Herald;
+use crate::operator::status::Story;
+use crate::operator::watch::Mirror;
+use crate::operator::work::Work;
+use crate::operator::{Params, Pools};
+use crate::store::{Store, StoreError};
+
+/// Compiled revisions at hand.
+const COMPILED_MAX: usize = 200;
+
+/// The parts of an operator, shared by all looks.
+pub(super) struct Kit {
+    pub(super) cluster: Cluster,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) handle: Handle,
+    pub(super) outlook: Arc<Outlook>,
+    pub(super) clock: Clock,
+    pub(super) compile: Compile,
+    pub(super) pools: Pools,
+    pub(super) runs: Mirror,
+    pub(super) workflows: Mirror,
+    pub(super) run_work: Work<RunRef>,
+    pub(super) workflow_work: Work<ObjectName>,
+    pub(super) definitions: Definitions,
+    pub(super) book: Book,
+    pub(super) desk: Mutex<Desk>,
+    pub(super) desk_news: Notify,
+    pub(super) herald: Herald,
+    compiled: Mutex<BTreeMap<WorkflowId, Arc<Workflow>>>,
+}
+
+impl Kit {
+    pub(super) fn new(params: Params, herald: Herald) -> Kit {
+        Kit {
+            cluster: Cluster::new(params.client),
+            store: params.store,
+            handle: params.handle,
+            outlook: params.outlook,
+            run_work: Work::new(params.clock.clone()),
+            workflow_work: Work::new(params.clock.clone()),
+            clock: params.clock,
+            compile: params.compile,
+            pools: params.pools,
+            runs: Mirror::default(),
+            workflows: Mirror::default(),
+            definitions: Definitions::default(),
+            book: Book::default(),
+            desk: Mutex::default(),
+            desk_news: Notify::new(),
+            herald,
+            compiled: Mutex::default(),
+        }
+    }
+
+    /// A stored revision, ready to be looked at; none when it is not there or cannot be read any more.
+    pub(super) async fn compiled(&self, id: &WorkflowId) -> Result<Option<Arc<Workflow>>, StoreError> {
+        let kept = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(workflow) = kept().get(id) {
+            return Ok(Some(workflow.clone()));
+        }
+        let Some(revision) = self.store.revision(id).await? else { return Ok(None) };
+        let Ok(workflow) = (self.compile)(&revision) else { return Ok(None) };
+        let workflow = Arc::new(workflow);
+        let mut kept = kept();
+        if kept.len() >= COMPILED_MAX {
+            kept.pop_first();
+        }
+        kept.insert(id.clone(), workflow.clone());
+        Ok(Some(workflow))
+    }
+
+    /// The pools that a run's tasks wait for and that do not exist.
+    pub(super) fn missing_pools(&self, namespace: &str, story: &Story) -> Vec<String> {
+        match story {
+            Story::Waiting(_) | Story::Withdrawn => Vec::new(),
+            Story::Accepted(view) => {
+                view.waits_for.iter().filter(|pool| self.pools.lacks(namespace, pool)).cloned().collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the operator hears and where it looks then: changes of objects, of runs, of pools; and what it may have missed.
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::conductor::Mark;
+use crate::model::ids::RunId;
+use crate::operator::api::ObjectName;
+use crate::operator::book::{Known, RunRef};
+use crate::operator::desk::Lane;
+use crate::operator::kit::Kit;
+use crate::operator::watch::Change;
+
+/// Names of Workflows that are asked for at a time.
+const NAMES_PAGE: u32 = 1_000;
+
+impl Kit {
+    pub(super) fn workflow(&self, change: Change) {
+        match change {
+            Change::Seen(name, _) | Change::Gone(name, _) => self.workflow_work.push(name),
+            Change::Synced => {
+                // Runs may have waited for a Workflow that is not there.
+                for id in self.book.open_pages() {
+                    if let Some(page) = self.book.page(&id) {
+                        self.run_work.push(page.at);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn run(&self, change: Change) {
+        if let Change::Seen(name, uid) | Change::Gone(name, uid) = change {
+            self.run_work.push(RunRef { name, uid });
+        }
+    }
+}
+
+/// What the conductor tells of runs goes onto the desk.
+pub(super) async fn marks(kit: &Kit, stop: &CancellationToken) {
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = kit.outlook.changed() => {}
+        }
+        for (id, mark) in kit.outlook.take() {
+            let (known, ended) = match mark {
+                Mark::Changed => (Known::Live, false),
+                Mark::Last(view) => (Known::Last(view), true),
+            };
+            // Without a page, its object was not looked at yet, or is gone.
+            let first = kit.book.change(&id, |page| {
+                page.known = Some(known);
+                page.patched.is_none()
+            });
+            match (first, ended) {
+                (None, _) => {}
+                (Some(_), true) => kit.mark(&id, Lane::Final),
+                (Some(true), false) => kit.mark(&id, Lane::First),
+                (Some(false), false) => kit.mark(&id, Lane::Further),
+            }
+        }
+    }
+}
+
+/// Live runs whose objects were not told of, once all were: their objects may have been deleted while nobody watched.
+pub(super) async fn orphans(kit: &Kit, stop: &CancellationToken) {
+    let mut synced = kit.runs.synced();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Ok(()) = synced.changed() => {}
+        }
+        for live in kit.handle.live().await.unwrap_or_default() {
+            let name = ObjectName::new(&live.namespace, &live.name);
+            let uid = live.id.to_string();
+            if live.id.is_of_an_object() && !kit.runs.holds(&name, &uid) {
+                kit.run_work.push(RunRef { name, uid });
+            }
+        }
+    }
+}
+
+/// Names that the store knows and no Workflow has, once all were told: they were deleted while nobody watched.
+pub(super) async fn lost_workflows(kit: &Kit, stop: &CancellationToken) {
+    let mut synced = kit.workflows.synced();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Ok(()) = synced.changed() => {}
+        }
+        let mut after = None;
+        loop {
+            let page = match kit.store.head_names(after, NAMES_PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%error, error.label = error.label(),
+                        "Workflows that were deleted meanwhile are looked for after the next list");
+                    break;
+                }
+            };
+            after = page.last().cloned();
+            if after.is_none() {
+                break;
+            }
+            for (namespace, name) in page {
+                let name = ObjectName { namespace, name };
+                if kit.workflows.get(&name).is_none() {
+                    kit.workflow_work.push(name);
+                }
+            }
+        }
+    }
+}
+
+/// Which pools are missing is said again when pools come and go.
+pub(super) async fn pools_changed(kit: &Kit, stop: &CancellationToken) {
+    let mut pools = kit.pools.changes();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            changed = pools.changed() => match changed {
+                Ok(()) => kit.book.open_pages().iter().for_each(|id: &RunId| kit.mark(id, Lane::Further)),
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+pub(super) async fn synced(kit: &Kit, ready: &watch::Sender<bool>, stop: &CancellationToken) {
+    for mirror in [&kit.workflows, &kit.runs] {
+        let mut synced = mirror.synced();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = synced.wait_for(|synced| *synced) => {}
+        }
+    }
+    ready.send_replace(true);
+}

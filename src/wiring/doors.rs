@@ -1,0 +1,105 @@
+//! What the operator answers to others, and what it asks of its servers to be able to.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use relay::api::{
+    self,
+    health::{self, Check, Ping},
+    probes,
+    serve::{Bounds, serve},
+};
+use relay::feed::{Feed, redis::Backlog};
+use relay::link::RedisSettings;
+use relay::queue::redis::RedisQueue;
+use relay::store::Store;
+
+use crate::wiring::{
+    crew::{Crew, Part},
+    operator::House,
+};
+
+/// Takes an address, or says by which flag another one can be given.
+pub async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag} {address} cannot be listened on"))
+}
+
+/// Probes are answered first: a process that waits for its database lives.
+pub async fn open_probes(house: &House, crew: &mut Crew) -> anyhow::Result<()> {
+    let door = bind("--listen", house.args.listen).await?;
+    tracing::info!(address = %door.local_addr()?, "Probes are answered");
+    let routes = probes::router(house.health.clone());
+    let served = serve(door, routes, Bounds::default(), house.stages.serving.clone());
+    crew.start(Part::Probes, async move {
+        served.await;
+        Ok(())
+    });
+    let ticks = health::tick(house.health.clone(), house.stages.serving.clone());
+    crew.start(Part::Health, async move {
+        ticks.await;
+        Ok(())
+    });
+    Ok(())
+}
+
+/// The API, which reads the store.
+pub fn open_api(
+    house: &House,
+    crew: &mut Crew,
+    door: TcpListener,
+    (store, feed): (Arc<dyn Store>, Arc<dyn Feed>),
+    redis: &RedisSettings,
+) -> anyhow::Result<()> {
+    let backlog = Arc::new(Backlog::new(redis)?);
+    let (stop, tasks) = (house.stages.serving.clone(), TaskTracker::new());
+    let params = api::Params {
+        store,
+        feed,
+        clock: house.clock.clone(),
+        settled: Arc::new(move |namespace| {
+            let (backlog, namespace) = (backlog.clone(), namespace.to_owned());
+            Box::pin(async move { backlog.cleared(&namespace).await })
+        }),
+        limits: api::logs::Limits::default(),
+        stop: stop.clone(),
+        tasks: tasks.clone(),
+    };
+    tracing::info!(address = %door.local_addr()?, "The API is answered");
+    let served = serve(door, api::router(params), Bounds::default(), stop);
+    crew.start(Part::Api, async move {
+        served.await;
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
+    });
+    Ok(())
+}
+
+/// Asks the store now and then whether it is there.
+pub fn look_after_store(house: &House, crew: &mut Crew, store: Arc<dyn Store>) {
+    let ping: Ping = Arc::new(move || {
+        let store = store.clone();
+        Box::pin(async move { store.ping().await.map_err(|e| e.to_string()) })
+    });
+    look_after(house, crew, Check::Database, ping);
+}
+
+/// Asks Redis now and then whether it is there.
+pub fn look_after_queue(house: &House, crew: &mut Crew, queue: Arc<RedisQueue>) {
+    let ping: Ping = Arc::new(move || {
+        let queue = queue.clone();
+        Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
+    });
+    look_after(house, crew, Check::Redis, ping);
+}
+
+fn look_after(house: &House, crew: &mut Crew, check: Check, ping: Ping) {
+    let looks = health::look(house.health.clone(), check, ping, house.stages.serving.clone());
+    crew.start(Part::Health, async move {
+        looks.await;
+        Ok(())
+    });
+}

@@ -1,0 +1,112 @@
+//! The start: what is wrong is told at once, what may come is waited for.
+
+use rustix::process::Signal;
+
+use super::{Desk, SOON, free_port};
+use crate::support::{Program, TestDb, redis_url};
+
+/// Status and standard error of an operator that does not stay.
+fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let told = Program::start(Desk::new().operator().args(arguments)).finish(SOON);
+    (told.status.code(), told.errors)
+}
+
+#[test]
+fn without_a_database_or_redis_it_does_not_start() {
+    let (status, said) = refused(&["--redis-url", "redis://127.0.0.1:9"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("--database-url"), "{said}");
+    let (status, said) = refused(&["--store", "memory"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("--redis-url"), "{said}");
+}
+
+#[test]
+fn an_api_that_others_could_reach_is_refused() {
+    let told = Program::start(crate::support::relay().args([
+        "operator",
+        "--store=memory",
+        "--redis-url=redis://127.0.0.1:9",
+        "--image=i",
+        "--api-listen=0.0.0.0:8080",
+    ]));
+    let told = told.finish(SOON);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(told.errors.contains("it answers on loopback only"), "{}", told.errors);
+}
+
+#[test]
+fn what_is_wrong_with_an_address_is_told_without_its_password() {
+    for (redis, further) in [
+        ("http://user:s3cret@127.0.0.1:9", "--adopt-cluster"),
+        ("redis://127.0.0.1:9", "--worker-redis-url=redis:s3cret@host"),
+        ("redis://:s3cret@127.0.0.1:port", "--adopt-cluster"),
+    ] {
+        let (status, said) = refused(&["--store=memory", "--redis-url", redis, further]);
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("Redis URL") && !said.contains("s3cret"), "{said}");
+    }
+}
+
+#[test]
+fn without_a_kubeconfig_it_says_so() {
+    let desk = Desk::new();
+    let mut command = desk.operator();
+    command.args(["--store=memory", "--redis-url=redis://127.0.0.1:9"]);
+    command.env("KUBECONFIG", desk.folder.path().join("absent"));
+    let told = Program::start(&mut command).finish(SOON);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(told.errors.contains("no cluster is configured"), "{}", told.errors);
+}
+
+#[tokio::test]
+async fn servers_that_are_away_are_waited_for() {
+    let desk = Desk::new();
+    let nowhere = format!("postgres://relay:s3cret@127.0.0.1:{}/relay", free_port());
+    let operator = desk.at(&nowhere, "redis://127.0.0.1:9");
+    let (status, text) = desk.until("/readyz", "no connection to Postgres").await;
+    assert_eq!(status, 503, "{text}");
+    assert_eq!(desk.until("/livez", "ok").await.0, 200, "a restart would not bring the database back");
+    let (status, text) = desk.until("/health", "\"status\":\"unhealthy\"").await;
+    assert_eq!(status, 503, "{text}");
+    operator.signal(Signal::TERM);
+    let told = operator.finish(SOON);
+    assert!(told.status.success(), "{}", told.errors);
+    assert!(
+        told.errors.contains("Waiting for Postgres") && !told.errors.contains("s3cret"),
+        "{}",
+        told.errors
+    );
+}
+
+#[tokio::test]
+async fn a_database_is_brought_up_to_date_and_redis_waited_for() {
+    let (desk, database) = (Desk::new(), TestDb::new());
+    let operator = desk.at(database.url(), &format!("redis://127.0.0.1:{}", free_port()));
+    let (status, text) = desk.until("/readyz", "[-]redis since").await;
+    assert_eq!(status, 503, "{text}");
+    desk.until("/health", "\"database\":true,\"redis\":false").await;
+    operator.signal(Signal::INT);
+    let told = operator.finish(SOON);
+    assert!(told.status.success(), "{}", told.errors);
+    assert!(told.errors.contains("Waiting for Redis"), "{}", told.errors);
+    let again = Program::start(crate::support::relay().args([
+        "migrate",
+        "version",
+        "--database-url",
+        database.url(),
+    ]));
+    let again = again.finish(SOON);
+    assert!(again.status.success() && !again.output.contains("pending:"), "{}", again.output);
+}
+
+#[tokio::test]
+async fn a_password_that_is_refused_ends_it() {
+    let (desk, database) = (Desk::new(), TestDb::new());
+    let (server, _) = database.url().split_once("://").expect("a URL");
+    let (_, host) = database.url().split_once('@').expect("a URL with a user");
+    let operator = desk.at(&format!("{server}://relay_nobody:s3cret@{host}"), &redis_url());
+    let told = operator.finish(SOON);
+    assert_eq!(told.status.code(), Some(1), "{}", told.errors);
+    assert!(!told.errors.contains("s3cret"), "{}", told.errors);
+}
