@@ -59,7 +59,7 @@ impl RedisLogs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On each new connection: the scripts, and which pools there are.
+    /// On each new connection, and whenever nothing came for a while: the scripts, and which pools there are.
     async fn prepare(&self) -> Result<(), LinkError> {
         let number = self.link.number().await?;
         if self.known().checked == Some(number) {
@@ -161,7 +161,12 @@ impl LogStream for RedisLogs {
     async fn read(&self, max: usize) -> Result<LogBatch, FeedError> {
         loop {
             self.prepare().await?;
-            let value = match self.ear.ask(|| self.read_command()).await {
+            let value = self.ear.ask(|| self.read_command()).await;
+            if matches!(value, Err(_) | Ok(Value::Nil)) {
+                // A server that restarted knows no scripts, and workers wait for them.
+                self.known().checked = None;
+            }
+            let value = match value {
                 Err(LinkError::Refused(why)) => {
                     tracing::warn!(%why, "Streams of logs could not be read together; those of a wrong type are cleared");
                     self.mend().await?;

@@ -47,7 +47,10 @@ fn feed(settings: &RedisSettings, pool: &str, limits: Limits) -> RedisFeed {
 /// The reader of all pools, which knows these.
 async fn stream(settings: &RedisSettings, pools: &[&str]) -> Arc<RedisLogs> {
     open(settings, pools).await;
-    Arc::new(RedisLogs::new(settings).expect("a stream"))
+    let stream = || RedisLogs::new(settings).expect("a stream");
+    // Workers write by a script that a reader makes known.
+    still_waits(stream().read(1)).await;
+    Arc::new(stream())
 }
 
 async fn open(settings: &RedisSettings, pools: &[&str]) {
