@@ -44,9 +44,9 @@ pub struct LogPump {
 /// What a log pump did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pumped {
-    /// Lines handed to the store.
+    /// Lines that the store keeps; those that came twice count twice.
     pub lines: u64,
-    /// Of those, lines whose task run is not there.
+    /// Lines whose task run is not there: dropped.
     pub unknown: u64,
     /// Lines of another pool's task runs: dropped.
     pub foreign: u64,
@@ -105,9 +105,9 @@ impl LogPump {
         let mut work: Vec<&[LogLine]> = lines.chunks(PUT).rev().collect();
         while let Some(part) = work.pop() {
             match self.put(part).await {
-                Ok(unknown) => {
-                    pumped.lines += part.len() as u64;
-                    pumped.unknown += unknown as u64;
+                Ok(kept) => {
+                    pumped.lines += kept as u64;
+                    pumped.unknown += part.len().saturating_sub(kept) as u64;
                 }
                 // The culprit alone is dropped.
                 Err(_) if part.len() > 1 => {
@@ -127,7 +127,7 @@ impl LogPump {
         }
     }
 
-    /// Tells how many of the lines belong to no task run. An error is for good.
+    /// Tells how many of the lines are kept. An error is for good.
     async fn put(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
         let put = || async {
             match self.store.put_logs(lines).await {

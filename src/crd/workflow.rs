@@ -15,7 +15,7 @@ pub struct WorkflowSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub description: Option<String>,
-    /// Values that a Run gives. Expressions call them params.<name>.
+    /// Values that a Run gives. Expressions call them params.NAME.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = PARAMS))]
     pub params: Vec<ParamSpec>,
@@ -53,7 +53,7 @@ pub struct WorkflowSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParamSpec {
-    /// Its name: params.<name> in expressions.
+    /// Its name: params.NAME in expressions.
     #[schemars(regex(pattern = IDENTIFIER))]
     pub name: String,
     /// Its type; string when absent.

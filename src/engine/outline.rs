@@ -17,7 +17,9 @@ impl Run {
     pub fn outline(&self, position: i64) -> RunView {
         let approvals = |row: &TaskRow| self.approvals(row.key).to_vec();
         let mut view = RunView::bare(self.row().clone(), position);
-        self.task_runs().for_each(|row| add(&mut view, self.workflow(), row, &approvals));
+        // A run that was refused at birth has no rows, only places for them.
+        let born = |row: &&TaskRow| row.status != TaskStatus::Pending || !self.row().status.is_final();
+        self.task_runs().filter(born).for_each(|row| add(&mut view, self.workflow(), row, &approvals));
         view
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a Run is accepted: a table of what its object says and what its Workflow is.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -104,24 +104,9 @@ pub fn accept(id: &RunId, run: &RunObject, found: &Found, now: Timestamp) -> Acc
 }
 
 fn born(id: &RunId, run: &RunObject, definition: &Definition, now: Timestamp) -> RunRow {
-    RunRow {
-        id: id.clone(),
-        workflow: definition.revision.id.clone(),
-        namespace: run.namespace.clone(),
-        name: run.name.clone(),
-        status: RunStatus::Running,
-        reason: None,
-        error: None,
-        params: Arc::new(Json::Object(run.params.clone().into_iter().collect())),
-        outputs: None,
-        stop: None,
-        created_at: now,
-        started_at: now,
-        finally_at: None,
-        finished_at: None,
-        paused_at: None,
-        paused_for: Duration::ZERO,
-    }
+    let (workflow, namespace) = (definition.revision.id.clone(), run.namespace.clone());
+    let params = Arc::new(Json::Object(run.params.clone().into_iter().collect()));
+    RunRow { params, ..RunRow::new(id.clone(), workflow, namespace, run.name.clone(), now) }
 }
 
 /// Does the object still ask for what was accepted? `declared`: the params of the pinned Workflow with their defaults.

@@ -257,6 +257,7 @@ fn ended(view: &RunView, state: &str) -> String {
     };
     match state {
         "Succeeded" => format!("all is done: {} tasks", counts.progress),
+        "Cancelled" if view.tasks.is_empty() => "it was cancelled before it began".to_owned(),
         "Cancelled" => format!("it was cancelled; {} tasks had ended", ended_before(view)),
         _ => match view.failures.first() {
             None => why,

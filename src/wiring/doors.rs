@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +31,12 @@ pub async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener
 pub async fn open_probes(house: &House, crew: &mut Crew) -> anyhow::Result<()> {
     let door = bind("--listen", house.args.listen).await?;
     tracing::info!(address = %door.local_addr()?, "Probes are answered");
-    answer(house, crew, Part::Probes, door, probes::router(house.health.clone()));
+    let routes = probes::router(house.health.clone());
+    let served = serve(door, routes, Bounds::default(), house.stages.serving.clone());
+    crew.start(Part::Probes, async move {
+        served.await;
+        Ok(())
+    });
     let ticks = health::tick(house.health.clone(), house.stages.serving.clone());
     crew.start(Part::Health, async move {
         ticks.await;
@@ -50,6 +54,7 @@ pub fn open_api(
     redis: &RedisSettings,
 ) -> anyhow::Result<()> {
     let backlog = Arc::new(Backlog::new(redis)?);
+    let (stop, tasks) = (house.stages.serving.clone(), TaskTracker::new());
     let params = api::Params {
         store,
         feed,
@@ -59,11 +64,17 @@ pub fn open_api(
             Box::pin(async move { backlog.cleared(&namespace).await })
         }),
         limits: api::logs::Limits::default(),
-        stop: house.stages.serving.clone(),
-        tasks: TaskTracker::new(),
+        stop: stop.clone(),
+        tasks: tasks.clone(),
     };
     tracing::info!(address = %door.local_addr()?, "The API is answered");
-    answer(house, crew, Part::Api, door, api::router(params));
+    let served = serve(door, api::router(params), Bounds::default(), stop);
+    crew.start(Part::Api, async move {
+        served.await;
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
+    });
     Ok(())
 }
 
@@ -89,14 +100,6 @@ fn look_after(house: &House, crew: &mut Crew, check: Check, ping: Ping) {
     let looks = health::look(house.health.clone(), check, ping, house.stages.serving.clone());
     crew.start(Part::Health, async move {
         looks.await;
-        Ok(())
-    });
-}
-
-fn answer(house: &House, crew: &mut Crew, part: Part, door: TcpListener, routes: Router) {
-    let served = serve(door, routes, Bounds::default(), house.stages.serving.clone());
-    crew.start(part, async move {
-        served.await;
         Ok(())
     });
 }

@@ -73,10 +73,10 @@ impl House {
 
         let store = crew.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
         doors::look_after_store(self, crew, store.clone());
-        let queue = crew.meanwhile(stores::queue(&redis, &self.clock, &self.health)).await?;
-        doors::look_after_queue(self, crew, queue.clone());
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
         doors::open_api(self, crew, door, (store.clone(), feed.clone()), &redis)?;
+        let queue = crew.meanwhile(stores::queue(&redis, &self.clock, &self.health)).await?;
+        doors::look_after_queue(self, crew, queue.clone());
 
         let outlook = Arc::new(Outlook::default());
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());

@@ -1,4 +1,6 @@
-//! The feed in memory: who waits, who misses what, and when it ends.
+//! The feed in memory: who waits, who misses what, and when it ends. Through Redis: lines on their way to the store.
+
+mod redis;
 
 use std::{task::Poll, time::Duration};
 

@@ -11,6 +11,7 @@ mod generated;
 mod infra;
 mod leadership;
 mod migrate;
+mod operator;
 mod pools;
 mod queue;
 mod readme;

@@ -90,13 +90,25 @@ pub(super) async fn deployment(
     }
     let api: Api<Deployment> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
     let called = desired::deployment_name(&name.name);
-    let made = within(api.patch(&called, &params(), &Patch::Apply(&wanted))).await?;
+    let made = within(api.patch(&called, &params(), &Patch::Apply(&wanted))).await.map_err(of_template)?;
     let live = Live::of(&made);
     tracing::info!(pool = %name, replicas, "The Deployment of a pool was applied");
     if let Some(memory) = kit.memories().get_mut(name) {
         memory.applied = Some((wanted, live.clone()));
     }
     Ok(live)
+}
+
+/// What cannot be read as a Deployment is answered like a failure of the server (500), and is the template's fault.
+fn of_template(error: ApiError) -> ApiError {
+    const OPENINGS: [&str; 2] = ["failed to create typed patch object", "failed to convert new object"];
+    match error {
+        ApiError::Unavailable(said) if OPENINGS.iter().any(|opening| said.starts_with(opening)) => {
+            // What comes before the first ": " names the Deployment, not what is wrong.
+            ApiError::Refused(said.split_once("): ").map_or(said.clone(), |(_, why)| why.to_owned()))
+        }
+        other => other,
+    }
 }
 
 /// A look at the pods of a pool.

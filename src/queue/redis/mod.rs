@@ -1,4 +1,47 @@
-//! The queue in Redis.
+//! The queue in Redis: the transport of a cluster. It may lose everything at any moment, and no result is lost, and no
+//! job that runs is run a second time for that.
+//!
+//! **Keys.** Everything of a pool begins with `relay:{<namespace>/<pool>}:`, so that each script touches one slot, and a
+//! user's rules cover one pool. `link/keys.rs` has the names that several processes share, `scripts/prelude.lua` the rest:
+//!
+//! | key | what |
+//! |---|---|
+//! | `queue:pending_jobs` | sorted set: jobs that nobody has claimed, by rank |
+//! | `queue:jobs`, `queue:inputs`, `queue:inputs:users:<hash>` | the jobs; documents that several of them share; which ones do |
+//! | `queue:doorbell`, `worker:bell:<id>` | lists: a token wakes one idle worker; this worker, to ask for orders |
+//! | `leases`, `leases:ended`, `leases:cancelled`, `worker:held:<id>` | who holds which job; whose end is reported, or asked for |
+//! | `set:active_workers`, `set:retired_workers`, `worker:heartbeat:<id>` | who works; who claims nothing more; who is present (30 s) |
+//! | `stream:results`, `stream:results:settled` | reports until they are settled, and how far they are |
+//! | `stream:logs`, `stream:logs:bytes`, `stream:logs:held` | lines until they are stored (`feed/redis`) |
+//! | `incarnation` | the life of Redis' content in which all this was written |
+//!
+//! Outside of pools: `relay:pools`, the stream `relay:pools:changed` that wakes readers when one joins, and
+//! `relay:incarnation` with `relay:incarnation:announcing`.
+//!
+//! **Who may say what.** The conductor's side (`RedisQueue`) loads the scripts and makes a user a pool. A worker's user has
+//! EVALSHA, the blocked wait, and the few commands that `claim`, `report`, `beat`, `leave` and `append` make on keys of its
+//! pool (`access.rs`); no key can get another type by them. It could still write lies into its own pool's books: what came
+//! from a pool counts for that pool's tasks alone (`Queue::origin`, `places.rs`).
+//!
+//! **Scripts** (`scripts/*.lua`) take the incarnation that their caller knows and do nothing in another one: `lost` when
+//! there is none, `stale` when it changed. A key of a wrong type is told (`broken`), cleared by `open` or `census`, and
+//! filled again by the sweep. What was done before an error stays done; every step may be said again.
+//!
+//! **Positions** of reports are this process' own and only rise; behind each are a pool, an entry and an incarnation
+//! (`inbox.rs`). Reports stay in their stream until they are settled, so a new process reads them again from the start.
+//!
+//! **What is lost when.**
+//! - *A worker dies:* nothing. Its leases stay until the sweep judges them.
+//! - *The conductor dies:* nothing. Books and reports are in Redis.
+//! - *Redis' content goes (FLUSHALL, a restart, another server):* the conductor's side finds no incarnation, or a server
+//!   with another run id, and begins a new one: books that survived are cleared, for the newest words may be missing in
+//!   them; streams stay. Only then are scripts loaded, so that no worker can act on old books. Workers hear `stale` and
+//!   beat; what they hold becomes their lease again, and ends that they told without hearing that they are settled are told
+//!   again (`kept.rs`). Until every worker that was known has spoken, or `RedisSettings::announce` is over, the census says
+//!   `announcing` and the sweep takes nothing for missing. Lines of logs that were not stored yet are lost.
+//! - *Redis is away:* every verb ends in time with `Unavailable`, and works again later.
+//! - *Its memory is full:* above three quarters nothing is offered, above seven eighths lines wait; reports and beats have
+//!   the rest, and settling makes room even when there is none.
 
 mod access;
 mod conductor;

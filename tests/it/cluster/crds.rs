@@ -289,16 +289,33 @@ fn a_run_keeps_its_workflow_and_may_be_told_what_to_do() {
     well(patched(r#"{"spec": {"desiredState": "Running"}}"#));
 }
 
+/// An object of each kind, and one Run more.
+const ONE_OF_EACH: &str = "
+apiVersion: relay.works/v1alpha1
+kind: Workflow
+metadata: {name: w}
+spec: {tasks: [{name: a}]}
+---
+apiVersion: relay.works/v1alpha1
+kind: Run
+metadata: {name: r}
+spec: {workflowRef: {name: nobody}}
+---
+apiVersion: relay.works/v1alpha1
+kind: Run
+metadata: {name: s}
+spec: {workflowRef: {name: other}}
+---
+apiVersion: relay.works/v1alpha1
+kind: WorkerPool
+metadata: {name: p}
+spec: {image: 'busybox:1.36'}
+";
+
 #[test]
 fn kubectl_knows_short_names_columns_and_what_fields_mean() {
     let (server, _turn) = control();
-    create(
-        server,
-        "apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec: {tasks: [{name: a}]}\n---\n\
-         apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: r}\nspec: {workflowRef: {name: nobody}}\n---\n\
-         apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {name: s}\nspec: {workflowRef: {name: other}}\n---\n\
-         apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {name: p}\nspec: {image: 'busybox:1.36'}\n",
-    );
+    create(server, ONE_OF_EACH);
     let status = |object: &str, status: Value| {
         let patch = serde_json::json!({"status": status}).to_string();
         run(server, &["patch", object, "--subresource=status", "--type=merge", "-p", &patch]);
@@ -334,7 +351,12 @@ fn kubectl_knows_short_names_columns_and_what_fields_mean() {
     let table = columns(&["rwp"]);
     assert_eq!(table[0], "NAME|READY|WORKERS|BUSY|QUEUED|IMAGE|AGE");
     assert!(table[1].starts_with("p|2|7|3|busybox:1.36|"), "{table:?}");
+}
 
+#[test]
+fn kubectl_lists_all_kinds_selects_scales_and_explains() {
+    let (server, _turn) = control();
+    create(server, ONE_OF_EACH);
     let names = run(server, &["get", "relay", "-o", "name"]);
     let mut names: Vec<&str> = names.lines().collect();
     names.sort_unstable();

@@ -21,9 +21,9 @@ spec:
     - {name: first, script: 'echo \"list:=[1,2,3,4,5,6]\" >> \"$RELAY_OUTPUT\"'}
     - name: each
       dependsOn: [first]
-      forEach: {from: tasks.first.outputs.list, as: n}
-      env: [{name: N, value: $(n)}]
-      script: 'sleep 1; echo \"square:=$((N * N))\" >> \"$RELAY_OUTPUT\"'
+      forEach: {from: tasks.first.outputs.list, as: digit}
+      env: [{name: DIGIT, value: $(digit)}]
+      script: 'sleep 1; echo \"square:=$((DIGIT * DIGIT))\" >> \"$RELAY_OUTPUT\"'
     - name: join
       dependsOn: [each]
       env: [{name: SUM, value: \"$(tasks.each.outputs.map(o, o.square))\"}]
@@ -61,7 +61,7 @@ fn all_landed(relay: &Installed, own: &Namespace) {
     }
 }
 
-/// The processes of this machine called `relay` in the containers of a pod.
+/// The operators and workers in the containers of a pod.
 fn processes(pod: &Value) -> Vec<i32> {
     let uid = pod["metadata"]["uid"].as_str().expect("a uid").to_owned();
     // systemd's cgroups have underscores in their names.
@@ -69,7 +69,10 @@ fn processes(pod: &Value) -> Vec<i32> {
     let of_pod = |pid: i32| {
         let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let cgroups = read("cgroup");
-        read("comm").trim() == "relay" && names.iter().any(|name| cgroups.contains(name.as_str()))
+        // A worker starts itself anew under another name of its file, so the verb tells.
+        let verb =
+            read("cmdline").split('\0').nth(1).is_some_and(|verb| ["operator", "worker"].contains(&verb));
+        verb && names.iter().any(|name| cgroups.contains(name.as_str()))
     };
     let all = fs::read_dir("/proc").expect("/proc").flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|pid| of_pod(*pid)).collect()
@@ -116,7 +119,9 @@ fn a_worker_is_killed() {
     let (relay, _turn) = alone();
     let own = Namespace::new("killworker");
     take_off(&own);
-    kill(&pods(&own.name, "app.kubernetes.io/managed-by=relay")[..1]);
+    let workers = pods(&own.name, "app.kubernetes.io/managed-by=relay");
+    let at_work = workers.iter().find(|pod| !processes(pod).is_empty());
+    kill(std::slice::from_ref(at_work.expect("a worker runs the tasks")));
     all_landed(relay, &own);
 }
 

@@ -115,7 +115,7 @@ impl Namespace {
                 return object;
             }
             assert!(Instant::now() < end, "{kind} {name} did not become so within {limit:?}: {object:#}");
-            std::thread::sleep(Duration::from_millis(250));
+            std::thread::park_timeout(Duration::from_millis(250));
         }
     }
 

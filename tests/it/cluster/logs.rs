@@ -16,7 +16,7 @@ metadata: {name: talk}
 spec:
   tasks:
     - {name: plain, script: 'echo out; echo err >&2'}
-    - {name: each, dependsOn: [plain], forEach: {from: '[7, 8]', as: n}, env: [{name: N, value: $(n)}], script: 'echo item $N'}
+    - {name: each, dependsOn: [plain], forEach: {from: '[7, 8]', as: digit}, env: [{name: DIGIT, value: $(digit)}], script: 'echo item $DIGIT'}
     - {name: last, dependsOn: [each], approval: {message: 'Go on?'}, script: 'echo last'}
 ---
 apiVersion: relay.works/v1alpha1

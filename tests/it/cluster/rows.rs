@@ -16,7 +16,6 @@ pub struct TaskRow {
 #[derive(Clone, Debug)]
 pub struct Rows {
     pub status: String,
-    pub reason: Option<String>,
     /// By the task's name; items as `name/index`.
     pub tasks: BTreeMap<String, TaskRow>,
 }
@@ -26,7 +25,7 @@ pub fn of_run(url: &str, id: &str) -> Option<Rows> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let pool = PgPool::connect(url).await.expect("the cluster's Postgres answers");
-        let run = sqlx::query("SELECT status, reason FROM runs WHERE id = $1").bind(id);
+        let run = sqlx::query("SELECT status FROM runs WHERE id = $1").bind(id);
         let run = run.fetch_optional(&pool).await.expect("asks")?;
         let tasks = sqlx::query(
             "SELECT t.task_id, t.item_index, t.status, t.attempt, \
@@ -42,6 +41,6 @@ pub fn of_run(url: &str, id: &str) -> Option<Rows> {
             let (status, attempt) = (row.get("status"), row.get("attempt"));
             (name, TaskRow { status, attempt, successes: row.get("successes") })
         });
-        Some(Rows { status: run.get("status"), reason: run.get("reason"), tasks: tasks.collect() })
+        Some(Rows { status: run.get("status"), tasks: tasks.collect() })
     })
 }

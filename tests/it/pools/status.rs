@@ -46,7 +46,7 @@ fn a_pool_is_ready_when_it_can_take_tasks_now_or_from_zero() {
 
 fn said(before: &WorkerPoolStatus, verdict: &Verdict, at: i64) -> WorkerPoolStatus {
     let numbers = Numbers { wanted: 2, demand: Demand { ready: 1, queued: 2, running: 3 } };
-    status("default", 4, verdict, Some(&live(2, 1)), Some(numbers), before, second(at))
+    status(("default", 4), verdict, (Some(&live(2, 1)), Some(numbers)), before, second(at))
 }
 
 fn condition<'a>(status: &'a WorkerPoolStatus, kind: &str) -> Option<&'a Condition> {

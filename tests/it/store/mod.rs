@@ -17,7 +17,7 @@ use sqlx::{Connection, PgConnection};
 use crate::conformance::store::rows;
 use crate::support::TestDb;
 
-async fn a_store(change: impl FnOnce(&mut PoolSettings)) -> (TestDb, Arc<PostgresStore>) {
+pub async fn a_store(change: impl FnOnce(&mut PoolSettings)) -> (TestDb, Arc<PostgresStore>) {
     let db = TestDb::new();
     migrate::up(db.url(), None).await.expect("migrated");
     let mut settings = PoolSettings { min_connections: 0, ..PoolSettings::new(db.url()) };
@@ -26,7 +26,7 @@ async fn a_store(change: impl FnOnce(&mut PoolSettings)) -> (TestDb, Arc<Postgre
     (db, Arc::new(store))
 }
 
-fn a_birth(fence: Fence) -> Batch {
+pub fn a_birth(fence: Fence) -> Batch {
     let birth =
         rows::changes("data", Some(rows::run_birth(rows::a_run("r", "data"))), vec![rows::task_birth(0)]);
     rows::batch(fence, vec![("r", birth)])

@@ -68,7 +68,7 @@ fn what_is_said_before_the_task_asks_decides_nothing_until_it_is_said_again() {
 #[test]
 fn an_approval_that_came_with_the_run_decides_nothing() {
     let rig = Rig::new();
-    rig.apply(&ASKS.replace("dependsOn: [first]\n", ""));
+    rig.apply(&ASKS.replace("      dependsOn: [first]\n", ""));
     let run = run_of("asks", "eager", "")
         .replace("name: eager}", &format!("name: eager, annotations: {{{KEY}: approved}}}}"));
     rig.apply(&run);
@@ -95,7 +95,7 @@ fn nonsense_is_named_once_and_harms_nobody() {
 #[test]
 fn two_people_are_two_and_one_is_one() {
     let rig = Rig::new();
-    rig.apply(&ASKS.replace("{message: Publish it?}", "{required: 2}"));
+    rig.apply(&ASKS.replace("{message: 'Publish it?'}", "{required: 2}"));
     rig.apply(&run_of("asks", "both", ""));
     rig.until_state("both", "AwaitingApproval");
     rig.run(&["annotate", "run", "both", &format!("{KEY}=approved 1 ann\napproved 1 ann again")]);

@@ -2,7 +2,7 @@
 
 mod approvals;
 mod broken;
-mod control;
+pub(super) mod control;
 mod restart;
 mod rig;
 mod story;
@@ -57,7 +57,7 @@ spec:
       script: until [ -e \"$GO\" ]; do sleep 0.05; done
     - name: publish
       dependsOn: [first]
-      approval: {message: Publish it?}
+      approval: {message: 'Publish it?'}
       command: ['true']
 ---
 ";

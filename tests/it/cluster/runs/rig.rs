@@ -89,15 +89,11 @@ impl Rig {
         self.begin(false);
     }
 
-    fn begin(&mut self, operates: bool) {
-        let stop = CancellationToken::new();
-        let outlook = Arc::new(Outlook::default());
-        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|e| e.to_string()));
-        let feed: Arc<dyn Feed> = self.feed.clone();
-        let (conductor, handle) = Conductor::new(relay::conductor::Params {
+    fn conductors(&self, compile: &Compile, outlook: &Arc<Outlook>) -> relay::conductor::Params {
+        relay::conductor::Params {
             store: self.store.clone(),
             queue: self.queue.clone(),
-            feed: feed.clone(),
+            feed: self.feed.clone(),
             clock: self.clock.clone(),
             compile: compile.clone(),
             holder: format!("test-{}", uuid::Uuid::now_v7()),
@@ -105,7 +101,15 @@ impl Rig {
             adopt: Adopt::All,
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
-        });
+        }
+    }
+
+    fn begin(&mut self, operates: bool) {
+        let stop = CancellationToken::new();
+        let outlook = Arc::new(Outlook::default());
+        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|e| e.to_string()));
+        let feed: Arc<dyn Feed> = self.feed.clone();
+        let (conductor, handle) = Conductor::new(self.conductors(&compile, &outlook));
         let kubeconfig =
             kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
         let (store, clock, pools) = (self.store.clone(), self.clock.clone(), self.pools.clone());

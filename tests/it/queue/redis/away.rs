@@ -39,7 +39,7 @@ async fn everything_works(queue: &Arc<RedisQueue>, w: &Hand, number: u32) {
     until("a report", async || w.jobs.report(report("w", &id, success())).await.ok()).await;
     let all = until("reports", async || queue.reports(Position::START, 9).await.ok()).await;
     assert_eq!(all[0].1.job, id);
-    until("settled", async || queue.settle(all[all.len() - 1].0, &[id.clone()]).await.ok()).await;
+    until("settled", async || queue.settle(all[all.len() - 1].0, std::slice::from_ref(&id)).await.ok()).await;
     assert_eq!(books(&census(queue).await), (vec![], vec![]));
 }
 

@@ -8,13 +8,18 @@ use std::{
 
 use async_trait::async_trait;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Conductor, Handle, Limits, Params, Submission};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, LogPump, Params, Submission};
 use relay::crd;
-use relay::feed::memory::MemoryFeed;
+use relay::feed::{
+    self, Stream,
+    memory::MemoryFeed,
+    redis::{RedisFeed, RedisLogs},
+};
 use relay::link::RedisSettings;
 use relay::model::{
     ids::ShardId,
     job::{Job, JobId, Outcome},
+    log::LogQuery,
     run::RunRow,
     status::RunStatus,
 };
@@ -41,12 +46,14 @@ impl Gate {
 
 #[async_trait]
 impl Executor for Gate {
-    async fn execute(&self, job: &Job, cancel: CancellationToken, _log: LogSink) -> Outcome {
+    async fn execute(&self, job: &Job, cancel: CancellationToken, log: LogSink) -> Outcome {
         *self.ran.lock().unwrap_or_else(PoisonError::into_inner).entry(job.id.clone()).or_default() += 1;
+        log.line(Stream::Stdout, "it began").await;
         tokio::select! {
             permit = self.permits.acquire() => permit.expect("the gate is there").forget(),
             () = cancel.cancelled() => return Outcome::Cancelled,
         }
+        log.line(Stream::Stdout, "it goes on").await;
         Outcome::Success { outputs: BTreeMap::from([("n".to_owned(), job.item.clone().unwrap_or_default())]) }
     }
 }
@@ -67,12 +74,14 @@ impl Fleet {
         let now = clock.clone();
         let store = Arc::new(MemoryStore::new(Arc::new(move || now.now())));
         let queue = conductor(settings).await;
+        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
+        let feed = Arc::new(MemoryFeed::default());
         let (conductor, handle) = Conductor::new(Params {
             store: store.clone(),
             queue,
-            feed: Arc::new(MemoryFeed::default()),
+            feed: feed.clone(),
             clock: clock.clone(),
-            compile: Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string())),
+            compile: compile.clone(),
             holder: "the-conductor".to_owned(),
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
@@ -81,14 +90,19 @@ impl Fleet {
         });
         let (stop, shutdown, mut parts) = (CancellationToken::new(), Shutdown::default(), JoinSet::new());
         let stopping = stop.clone();
-        parts.spawn(async move { drop(conductor.run(stopping).await.expect("in order")) });
+        parts.spawn(async move { assert!(conductor.run(stopping).await.is_ok(), "in order") });
+        let stream = Arc::new(RedisLogs::new(settings).expect("a stream"));
+        let pump = LogPump { stream, store: store.clone(), feed, clock: clock.clone(), compile };
+        let stopping = stop.clone();
+        parts.spawn(async move { assert_eq!(pump.run(stopping).await.foreign, 0) });
         let gate = Arc::new(Gate { ran: Mutex::default(), permits: Semaphore::new(0) });
         for name in ["w", "v"] {
             let jobs = Arc::new(RedisJobs::new(settings, POOL, name).expect("a worker"));
             let limits = worker::Limits { beat: Duration::from_millis(500), ..worker::Limits::default() };
             let pools = Pools::One(POOL.to_owned());
             let params = worker::Params { id: name.to_owned(), pools, slots: 4, limits };
-            let feed = Arc::new(MemoryFeed::default());
+            let feed =
+                Arc::new(RedisFeed::new(settings, POOL, feed::redis::Limits::default()).expect("a feed"));
             let links = Links { jobs, feed, executor: gate.clone(), clock: clock.clone() };
             let (worker, shutdown) = (Worker::new(params, links), shutdown.clone());
             parts.spawn(async move { worker.run(shutdown).await });
@@ -146,5 +160,25 @@ async fn a_redis_emptied_again_and_again_runs_no_job_twice_and_loses_no_result()
     let ran = fleet.gate.ran();
     assert_eq!(ran.len(), 21);
     assert!(ran.iter().all(|(job, times)| *times == 1 && job.attempt == 1), "{ran:?}");
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn what_tasks_write_is_in_the_store_while_they_run() {
+    let server = RedisServer::start(&[]).await;
+    let fleet = Fleet::start(&server.settings()).await;
+    let run = fleet.submit(8).await;
+    let lines = async |count: usize| {
+        let query = LogQuery { run: run.clone(), task: None, item: None, after: 0, limit: 1_000 };
+        let lines = fleet.store.logs(&query).await.expect("lines");
+        (lines.len() == count).then_some(lines)
+    };
+    until("the first line of each", async || lines(8).await).await;
+    fleet.gate.permits.add_permits(100);
+    let all = until("all lines", async || lines(18).await).await;
+    for stored in &all {
+        let text = if stored.line.number == 1 { "it began" } else { "it goes on" };
+        assert_eq!(stored.line.text, text);
+    }
     fleet.end().await;
 }
