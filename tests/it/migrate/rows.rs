@@ -101,6 +101,18 @@ async fn what_a_cluster_keeps_is_not_lost_by_a_step_back() {
 }
 
 #[tokio::test]
+async fn a_live_run_that_is_or_was_paused_holds_up_a_step_back() {
+    let db = with_rows().await;
+    for paused in ["paused_at = now()", "paused_at = null, paused_us = 1"] {
+        sql(&db, &format!("update runs set {paused}")).await.expect("paused");
+        let said = down(db.url(), Some(9)).await.expect_err("in use").to_string();
+        assert!(said.contains("1 live runs are or were paused"), "{said}");
+    }
+    sql(&db, "update runs set status = 'SUCCESS'").await.expect("it ended");
+    assert_eq!(down(db.url(), Some(9)).await.expect("its timeout counts no longer").version, 9);
+}
+
+#[tokio::test]
 async fn a_head_keeps_its_revision_and_says_what_it_lacks() {
     let db = with_rows().await;
     sql(&db, OF_A_CLUSTER).await.expect("rows");
