@@ -35,7 +35,7 @@ const GRANTS: &[(&[&str], &[&str])] = &[
     (&["sadd", "srem", "sismember"], &["leases:ended", "leases:cancelled", "set:active_workers"]),
     (&["srem", "sismember"], &["set:retired_workers"]),
     (&["zrange", "zrem", "zcard", "zscore"], &["queue:pending_jobs"]),
-    (&["zrange", "zadd"], &["worker:held:*"]),
+    (&["zrange", "zadd", "zrem"], &["worker:held:*"]),
     (&["xlen", "xadd"], &["stream:results", "stream:logs"]),
 ];
 

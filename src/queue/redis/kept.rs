@@ -8,7 +8,7 @@ use crate::model::job::{JobId, Report};
 /// Ends that a worker keeps at most; further ones wait, and so do their slots.
 const MOST: usize = 10_000;
 /// And so many bytes of them.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 16 << 20;
 
 /// Ends by job.
 #[derive(Debug, Default)]

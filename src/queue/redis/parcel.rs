@@ -1,6 +1,6 @@
 //! Jobs as they lie in Redis: a document that many jobs share is stored once.
 
-use std::{fmt::Write, sync::Arc};
+use std::{collections::VecDeque, fmt::Write, sync::Arc};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -72,6 +72,43 @@ pub(super) fn unpack(raw: &[u8], document: impl FnOnce(&str) -> Option<Arc<Value
         job.input = document(hash).ok_or("the document that it shares with other jobs is missing")?;
     }
     Ok(job)
+}
+
+/// Documents that a worker keeps, for the next items of the same forEach.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    /// Oldest first: hash, document, its size as text.
+    kept: VecDeque<(String, Arc<Value>, usize)>,
+}
+
+impl Documents {
+    /// So many of them, ...
+    const MOST: usize = 16;
+    /// ... and so many bytes of text, but always the newest one.
+    const MOST_BYTES: usize = 4 << 20;
+
+    /// Their hashes.
+    pub(super) fn hashes(&self) -> Vec<String> {
+        self.kept.iter().map(|(hash, ..)| hash.clone()).collect()
+    }
+
+    /// The one of this hash.
+    pub(super) fn get(&self, hash: &str) -> Option<Arc<Value>> {
+        self.kept.iter().find(|(own, ..)| own == hash).map(|(_, document, _)| document.clone())
+    }
+
+    /// Keeps one more, and forgets the oldest ones for it.
+    pub(super) fn keep(&mut self, hash: String, document: Arc<Value>, bytes: usize) {
+        self.kept.retain(|(own, ..)| *own != hash);
+        self.kept.push_back((hash, document, bytes));
+        let too_much = |kept: &VecDeque<(String, Arc<Value>, usize)>| {
+            kept.len() > Documents::MOST
+                || kept.iter().map(|(.., bytes)| bytes).sum::<usize>() > Documents::MOST_BYTES
+        };
+        while self.kept.len() > 1 && too_much(&self.kept) {
+            self.kept.pop_front();
+        }
+    }
 }
 
 fn hash(text: &[u8]) -> Arc<str> {

@@ -149,6 +149,8 @@ impl RedisQueue {
                 if let Some(present) = &mut self.server.known().present {
                     present.insert(report.worker.clone());
                 }
+                // Whoever settles it knows where to look, also after a restart.
+                self.places().seen(&report.job, pool);
                 self.inbox().keep(pool, id, report, bytes);
             }
             Err(why) => {

@@ -21,7 +21,7 @@ use crate::queue::{
     Claim, Jobs, Orders, Pools, QueueError,
     redis::{
         kept::KeptEnds,
-        parcel::unpack,
+        parcel::{Documents, unpack},
         scripts::{BEAT, CLAIM, LEAVE, REPORT},
         server::Answer,
     },
@@ -54,6 +54,7 @@ struct Mine {
     /// The incarnation that knows this worker.
     incarnation: Option<String>,
     kept: KeptEnds,
+    documents: Documents,
     /// There may be orders.
     called: bool,
 }
@@ -189,7 +190,10 @@ impl RedisJobs {
     }
 
     async fn try_claim(&self, claim: &Claim) -> Result<Claimed, QueueError> {
-        let mut arguments = vec![claim.slots.to_string().into_bytes(), CLAIM_BYTES.to_string().into_bytes()];
+        let known = self.mine().documents.hashes();
+        let numbers = [claim.slots, CLAIM_BYTES, known.len()].map(|number| number.to_string().into_bytes());
+        let mut arguments = numbers.to_vec();
+        arguments.extend(known.iter().map(|hash| hash.clone().into_bytes()));
         arguments.extend(claim.holding.iter().map(|job| job.to_string().into_bytes()));
         let Answer { word, mut rest } = self.run(&CLAIM, &arguments).await?;
         match word.as_str() {
@@ -204,10 +208,19 @@ impl RedisJobs {
         for _ in 0..rest.number()? {
             raw.push((rest.text()?, rest.bytes()?));
         }
-        let mut documents: BTreeMap<String, Arc<Json>> = BTreeMap::new();
+        let mut documents: BTreeMap<String, Arc<Json>> = {
+            let mine = self.mine();
+            known
+                .into_iter()
+                .filter_map(|hash| mine.documents.get(&hash).map(|found| (hash, found)))
+                .collect()
+        };
         while rest.left() > 0 {
             let (hash, text) = (rest.text()?, rest.bytes()?);
-            documents.extend(serde_json::from_slice(&text).ok().map(|document| (hash, Arc::new(document))));
+            if let Ok(document) = serde_json::from_slice::<Json>(&text).map(Arc::new) {
+                self.mine().documents.keep(hash.clone(), document.clone(), text.len());
+                documents.insert(hash, document);
+            }
         }
         let mut jobs = Vec::new();
         for (id, raw) in raw {

@@ -16,6 +16,20 @@ return guarded(function()
         end
     end
     ring(1)
+    -- What is in no book any more, after a key of a wrong type was cleared.
+    if redis.call('HLEN', JOBS) > redis.call('ZCARD', PENDING) + redis.call('HLEN', LEASES) then
+        for _, job in ipairs(redis.call('HKEYS', JOBS)) do
+            local known = redis.call('ZSCORE', PENDING, job) or redis.call('HEXISTS', LEASES, job) == 1
+            if not known then forget_body(job) end
+        end
+    end
+    for _, set in ipairs({ ENDED, CANCELLED }) do
+        if redis.call('SCARD', set) > redis.call('HLEN', LEASES) then
+            for _, job in ipairs(redis.call('SMEMBERS', set)) do
+                if redis.call('HEXISTS', LEASES, job) == 0 then redis.call('SREM', set, job) end
+            end
+        end
+    end
     if ARGV[2] ~= '0' then redis.call('SET', LOGS_HELD, '1', 'PX', ARGV[2]) end
     local empty = redis.call('XLEN', RESULTS) + redis.call('XLEN', LOGS) + redis.call('HLEN', LEASES) == 0
         and redis.call('ZCARD', PENDING) == 0 and #present == 0

@@ -1,7 +1,8 @@
 -- Takes jobs into leases of a worker: first those that it holds without knowing it, then the smallest ranks.
--- ARGV: incarnation, worker, free slots, most bytes, then the jobs that it knows it holds...
+-- ARGV: incarnation, worker, free slots, most bytes, documents that it has (a count), those..., then the jobs that it
+-- knows it holds...
 -- Answers: lost | stale | unknown (it must beat first) | retired | ok, last settled report, jobs,
--- then (job, '<hash or nothing>\n<body>')... and (hash, document)... for what they share.
+-- then (job, '<hash or nothing>\n<body>')... and (hash, document)... for what they share and it has not.
 return guarded(function()
     local not_now = stale(ARGV[1])
     if not_now then return not_now end
@@ -14,7 +15,9 @@ return guarded(function()
     end
     local answer, documents, knows = { 'ok', redis.call('GET', SETTLED) or '', 0 }, {}, {}
     local given, bytes = 0, 0
-    for i = 5, #ARGV do knows[ARGV[i]] = true end
+    local first = 6 + tonumber(ARGV[5])
+    for i = 6, first - 1 do documents[ARGV[i]] = '' end
+    for i = first, #ARGV do knows[ARGV[i]] = true end
 
     local function fits(raw)
         return given < slots and (given == 0 or bytes + #raw <= room)
@@ -31,7 +34,9 @@ return guarded(function()
     end
 
     for _, job in ipairs(redis.call('ZRANGE', held(worker), 0, -1)) do
-        if not knows[job] and redis.call('SISMEMBER', ENDED, job) == 0 then
+        if redis.call('HGET', LEASES, job) ~= worker then
+            redis.call('ZREM', held(worker), job)
+        elseif not knows[job] and redis.call('SISMEMBER', ENDED, job) == 0 then
             local raw = redis.call('HGET', JOBS, job)
             if raw and fits(raw) then give(job, raw) end
         end
@@ -51,8 +56,10 @@ return guarded(function()
     ring(1)
     answer[3] = given
     for hash, document in pairs(documents) do
-        answer[#answer + 1] = hash
-        answer[#answer + 1] = document
+        if document ~= '' then
+            answer[#answer + 1] = hash
+            answer[#answer + 1] = document
+        end
     end
     return answer
 end)
