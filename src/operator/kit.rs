@@ -14,6 +14,7 @@ use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::book::{Book, Definitions, RunRef};
 use crate::operator::desk::Desk;
 use crate::operator::events::Herald;
+use crate::operator::pulse::Pulses;
 use crate::operator::status::Story;
 use crate::operator::watch::Mirror;
 use crate::operator::work::Work;
@@ -26,6 +27,7 @@ const COMPILED_MAX: usize = 200;
 /// The parts of an operator, shared by all looks.
 pub(super) struct Kit {
     pub(super) cluster: Cluster,
+    pub(super) pulses: Arc<Pulses>,
     pub(super) store: Arc<dyn Store>,
     pub(super) handle: Handle,
     pub(super) outlook: Arc<Outlook>,
@@ -48,6 +50,7 @@ impl Kit {
     pub(super) fn new(params: Params, herald: Herald) -> Kit {
         Kit {
             cluster: Cluster::new(params.client),
+            pulses: params.pulses,
             store: params.store,
             handle: params.handle,
             outlook: params.outlook,

@@ -6,6 +6,7 @@ mod desire;
 mod desk;
 mod events;
 mod patch;
+mod pulse;
 mod status;
 mod work;
 

@@ -9,7 +9,10 @@ use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Outlook};
 use relay::crd;
 use relay::feed::{Feed, memory::MemoryFeed};
 use relay::model::ids::ShardId;
-use relay::operator::{Operator, Pools, api};
+use relay::operator::{
+    Operator, Pools, api,
+    pulse::{Bounds, Pulses},
+};
 use relay::queue::{self, memory::MemoryQueue};
 use relay::store::{Store, memory::MemoryStore};
 use relay::worker::process::Processes;
@@ -25,12 +28,20 @@ use crate::cluster::kubectl::{well, with_input};
 /// How long anything is waited for.
 const SOON: Duration = Duration::from_secs(60);
 
+/// Bounds of the pulses that a test can wait for; a watch's first tries are not that far apart.
+const BOUNDS: Bounds = Bounds {
+    bear: Duration::from_millis(500),
+    quiet: Duration::from_secs(10),
+    ping_every: Duration::from_millis(200),
+};
+
 /// A cluster, a namespace in it, and what outlives an operator.
 pub struct Rig {
     pub control: &'static Control,
     pub namespace: String,
     pub store: Arc<dyn Store>,
     pub pools: Pools,
+    pulses: Arc<Pulses>,
     queue: Arc<MemoryQueue>,
     feed: Arc<MemoryFeed>,
     clock: Clock,
@@ -69,6 +80,7 @@ impl Rig {
             namespace,
             store: Arc::new(MemoryStore::new(Arc::new(move || of_store.now()))),
             pools: Pools::default(),
+            pulses: Arc::new(Pulses::new(clock.clone(), BOUNDS)),
             queue: Arc::new(MemoryQueue::new(queue::memory::Limits::default())),
             feed: Arc::new(MemoryFeed::new(relay::feed::memory::Limits::default())),
             clock,
@@ -113,6 +125,7 @@ impl Rig {
         let kubeconfig =
             kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
         let (store, clock, pools) = (self.store.clone(), self.clock.clone(), self.pools.clone());
+        let pulses = self.pulses.clone();
         let links = Links {
             jobs: self.queue.clone(),
             feed,
@@ -150,12 +163,12 @@ impl Rig {
                 clock,
                 compile,
                 pools,
+                pulses,
                 instance: "test".to_owned(),
-                adopt_cluster: false,
             });
             let mut ready = operator.ready();
             let until = stop.clone();
-            parts.spawn(async move { operator.run(until).await.expect("the operator") });
+            parts.spawn(async move { operator.run(until).await });
             let seen = tokio::time::timeout(SOON, ready.wait_for(|ready| *ready)).await;
             seen.expect("in time").expect("it lives");
             parts
@@ -209,6 +222,16 @@ impl Rig {
         let end = Instant::now() + SOON;
         while self.live() != names {
             assert!(Instant::now() < end, "{:?} are live", self.live());
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the operator says that it hears the API server, or that it does not.
+    #[track_caller]
+    pub fn until_hears(&self, hears: bool) {
+        let end = Instant::now() + SOON;
+        while self.pulses.deaf().is_none() != hears {
+            assert!(Instant::now() < end, "{:?}", self.pulses.deaf());
             std::thread::park_timeout(Duration::from_millis(50));
         }
     }
