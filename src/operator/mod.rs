@@ -11,12 +11,15 @@
 pub mod accept;
 pub mod api;
 pub mod approvals;
-mod book;
+mod aside;
+mod behind;
+pub mod book;
 pub mod conditions;
 pub mod desire;
 pub mod desk;
 pub mod events;
 mod follow;
+pub mod fresh;
 mod kit;
 mod news;
 mod pools;
@@ -43,8 +46,8 @@ use crate::operator::kit::Kit;
 use crate::operator::pulse::Pulses;
 use crate::store::{Store, StoreError};
 
-pub use pools::Pools;
-pub use workflows::status as workflow_status;
+pub use pools::{PoolState, Pools};
+pub use workflows::{Unfit, status as workflow_status};
 pub use writer::merge_patch;
 
 /// Workflows that are looked at at a time.

@@ -14,6 +14,7 @@ mod left_out;
 mod migrate;
 mod operator;
 mod pools;
+mod protocol;
 mod queue;
 mod readme;
 mod refusals;

@@ -32,7 +32,6 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::conductor::Demands;
 use crate::crd::schema::Kind;
-use crate::operator::Pools;
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::events::{self, Herald, Told};
 use crate::operator::pulse::Pulses;
@@ -45,6 +44,7 @@ use crate::operator::workers::{
     look::Memory,
     password::Access,
 };
+use crate::operator::{PoolState, Pools};
 use crate::queue::Roster;
 
 /// Pools that are looked at at a time.
@@ -140,12 +140,15 @@ impl Workers {
 
 impl Kit {
     fn pool(&self, change: watch::Change) {
-        if let watch::Change::Seen(name, _) | watch::Change::Gone(name, _) = change {
-            self.work.push(name);
+        let name = match change {
+            watch::Change::Seen(name, _) | watch::Change::Gone(name, _) => name,
+            watch::Change::Synced => return self.pools.complete(),
+        };
+        match self.mirror.get(&name) {
+            Some(object) => self.pools.seen(&name, PoolState::of(&object.json)),
+            None => self.pools.gone(&name),
         }
-        if self.mirror.is_synced() {
-            self.pools.tell(self.mirror.names().iter().map(ObjectName::to_string).collect());
-        }
+        self.work.push(name);
     }
 
     fn deployment(&self, change: Change) {
