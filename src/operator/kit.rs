@@ -15,6 +15,7 @@ use crate::operator::book::{Book, Definitions, RunRef, Version};
 use crate::operator::desk::Desk;
 use crate::operator::events::Herald;
 use crate::operator::fresh::Fresh;
+use crate::operator::pulse::Pulses;
 use crate::operator::status::Story;
 use crate::operator::watch::Mirror;
 use crate::operator::work::Work;
@@ -27,6 +28,7 @@ const COMPILED_MAX: usize = 200;
 /// The parts of an operator, shared by all looks.
 pub(super) struct Kit {
     pub(super) cluster: Cluster,
+    pub(super) pulses: Arc<Pulses>,
     pub(super) store: Arc<dyn Store>,
     pub(super) handle: Handle,
     pub(super) outlook: Arc<Outlook>,
@@ -51,6 +53,7 @@ impl Kit {
     pub(super) fn new(params: Params, herald: Herald) -> Kit {
         Kit {
             cluster: Cluster::new(params.client),
+            pulses: params.pulses,
             store: params.store,
             handle: params.handle,
             outlook: params.outlook,

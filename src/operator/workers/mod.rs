@@ -34,6 +34,7 @@ use crate::conductor::Demands;
 use crate::crd::schema::Kind;
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::events::{self, Herald, Told};
+use crate::operator::pulse::Pulses;
 use crate::operator::watch::{self, Mirror};
 use crate::operator::work::{self, Work};
 use crate::operator::workers::{
@@ -67,6 +68,8 @@ pub struct Params {
     pub settings: Settings,
     /// What lets workers in.
     pub access: Access,
+    /// Told of what the watches hear.
+    pub pulses: Arc<Pulses>,
     /// Who reports Events: the name of this pod.
     pub instance: String,
 }
@@ -74,6 +77,7 @@ pub struct Params {
 /// What every look needs.
 struct Kit {
     cluster: Cluster,
+    pulses: Arc<Pulses>,
     roster: Arc<dyn Roster>,
     demands: channel::Receiver<Demands>,
     pools: Pools,
@@ -101,6 +105,7 @@ impl Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
             cluster: Cluster::new(params.client),
+            pulses: params.pulses,
             roster: params.roster,
             demands: params.demands,
             pools: params.pools,
@@ -122,8 +127,9 @@ impl Workers {
         let Workers { kit, instance, events } = self;
         let (kit, stop) = (&kit, &stop);
         tokio::join!(
-            watch::follow(&kit.cluster, Kind::WorkerPool, &kit.mirror, stop, |change| kit.pool(change)),
-            kit.deployments.follow(&kit.cluster, stop, |change| kit.deployment(change)),
+            watch::follow((&kit.cluster, &kit.pulses), Kind::WorkerPool, &kit.mirror, stop, |change| kit
+                .pool(change)),
+            kit.deployments.follow((&kit.cluster, &kit.pulses), stop, |change| kit.deployment(change)),
             looks(kit, stop),
             kit.alarms.ring(&kit.clock, stop, |pool| kit.work.push(pool)),
             demands(kit, stop),

@@ -8,6 +8,7 @@ mod events;
 mod fresh;
 mod patch;
 mod pools;
+mod pulse;
 mod status;
 mod waiting;
 mod work;

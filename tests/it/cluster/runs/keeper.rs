@@ -6,6 +6,7 @@ use std::sync::Arc;
 use relay::clock::Clock;
 use relay::conductor::Outlook;
 use relay::operator::Pools;
+use relay::operator::pulse::Pulses;
 use relay::operator::workers::{Params, Workers, desired::Settings, password::Access};
 use relay::queue::{self, Roster};
 use relay::worker::{self, Links, Shutdown, Worker};
@@ -16,13 +17,14 @@ pub fn keeper(
     client: kube::Client,
     roster: Arc<dyn Roster>,
     outlook: &Outlook,
-    (pools, clock): (Pools, Clock),
+    (pools, pulses, clock): (Pools, Arc<Pulses>, Clock),
 ) -> Workers {
     Workers::new(Params {
         client,
         roster,
         demands: outlook.demands(),
         pools,
+        pulses,
         clock,
         settings: Settings { image: "relay:test".to_owned(), redis_prefix: "relay".to_owned() },
         access: Access {

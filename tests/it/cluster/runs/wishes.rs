@@ -52,7 +52,10 @@ fn a_cancel_with_finally_runs_it() {
 fn a_wish_that_is_not_followed_is_not_told_as_followed() {
     let rig = Rig::new();
     let file = rig.file("slow");
-    rig.apply(&PATIENT.replace("script: echo ended", "script: until [ -e \"$GO\" ]; do sleep 0.05; done; echo ended"));
+    rig.apply(
+        &PATIENT
+            .replace("script: echo ended", "script: until [ -e \"$GO\" ]; do sleep 0.05; done; echo ended"),
+    );
     rig.apply(&run_of("patient", "slow", &format!(", params: {{file: '{file}'}}")));
     rig.until("run", "slow", |run| run["status"]["tasks"]["running"] == 1);
     want(&rig, "slow", "CancelledRunFinally");
