@@ -1,18 +1,14 @@
 //! What works beside an operator in a test: a worker, and the keeper of WorkerPools. Nothing makes pods here; their objects
 //! are what it looks at.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use relay::clock::Clock;
 use relay::conductor::Outlook;
-use relay::feed::Feed;
 use relay::operator::Pools;
 use relay::operator::pulse::Pulses;
 use relay::operator::workers::{Params, Workers, desired::Settings, password::Access};
-use relay::queue::{self, Jobs, Roster};
-use relay::worker::process::{self, Processes};
+use relay::queue::{self, Roster};
 use relay::worker::{self, Links, Shutdown, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -21,14 +17,14 @@ pub fn keeper(
     client: kube::Client,
     roster: Arc<dyn Roster>,
     outlook: &Outlook,
-    (pools, clock): (Pools, Clock),
-    pulses: Arc<Pulses>,
+    (pools, pulses, clock): (Pools, Arc<Pulses>, Clock),
 ) -> Workers {
     Workers::new(Params {
         client,
         roster,
         demands: outlook.demands(),
         pools,
+        pulses,
         clock,
         settings: Settings { image: "relay:test".to_owned(), redis_prefix: "relay".to_owned() },
         access: Access {
@@ -36,7 +32,6 @@ pub fn keeper(
             url_for: Arc::new(|user, password| Ok(format!("redis://{user}:{password}@redis/0"))),
         },
         instance: "test".to_owned(),
-        pulses,
     })
 }
 
@@ -55,14 +50,4 @@ pub async fn work(links: Links, stop: CancellationToken) {
         shutdown.kill.cancel();
     };
     tokio::join!(working, ended);
-}
-
-/// What a worker needs that runs processes below `root`.
-pub fn links(jobs: Arc<dyn Jobs>, feed: Arc<dyn Feed>, clock: &Clock, root: &Path) -> Links {
-    let executor = Processes::new(process::Params {
-        root: root.to_owned(),
-        env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
-        grace: Duration::from_secs(1),
-    });
-    Links { jobs, feed, clock: clock.clone(), executor: Arc::new(executor) }
 }

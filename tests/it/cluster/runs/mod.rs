@@ -9,6 +9,7 @@ mod keeper;
 mod newest;
 mod restart;
 mod rig;
+mod rows;
 mod story;
 mod wishes;
 

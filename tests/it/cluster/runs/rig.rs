@@ -8,28 +8,26 @@ use relay::clock::Clock;
 use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Outlook};
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
-use relay::model::ids::{RunId, ShardId};
-use relay::model::run::RunRow;
+use relay::model::ids::ShardId;
 use relay::operator::{
     Operator, Pools, api,
     pulse::{Bounds, Pulses},
 };
 use relay::queue::{self, memory::MemoryQueue};
-use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
 use relay::store::{Store, memory::MemoryStore};
+use relay::worker::process::Processes;
+use relay::worker::{Links, process};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, control};
-use super::keeper::{keeper, links, work};
+use super::keeper::{keeper, work};
 use crate::cluster::kubectl::{well, with_input};
-use crate::support::TestDb;
 
 /// How long anything is waited for.
-const SOON: Duration = Duration::from_secs(60);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// Bounds of the pulses that a test can wait for; a watch's first tries are not that far apart.
 const BOUNDS: Bounds = Bounds {
@@ -49,7 +47,7 @@ pub struct Rig {
     feed: Arc<MemoryFeed>,
     clock: Clock,
     scratch: tempfile::TempDir,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     life: Option<Life>,
     keeps_pools: bool,
     _turn: MutexGuard<'static, ()>,
@@ -78,49 +76,6 @@ impl Rig {
         rig.keeps_pools = true;
         rig.start();
         rig
-    }
-
-    /// With an operator at work on a Postgres of its own.
-    pub fn on_postgres(database: &TestDb) -> Rig {
-        let mut rig = Rig::without_operator();
-        let url = database.url().to_owned();
-        rig.store = rig.runtime.block_on(async move {
-            migrate::up(&url, None).await.expect("migrated");
-            let settings = PoolSettings { min_connections: 0, ..PoolSettings::new(&url) };
-            Arc::new(PostgresStore::connect(&settings).await.expect("connected"))
-        });
-        rig.start();
-        rig
-    }
-
-    /// Says this to its Postgres.
-    pub fn sql(&self, database: &TestDb, statement: &str) {
-        self.runtime.block_on(async {
-            let mut connection = PgConnection::connect(database.url()).await.expect("connected");
-            let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await;
-            done.expect("the statement runs");
-        });
-    }
-
-    /// A run's row, by the name of its Run.
-    pub fn row(&self, name: &str) -> RunRow {
-        let uid = self.get("run", name)["metadata"]["uid"].as_str().expect("a uid").to_owned();
-        let id = uid.parse().expect("an id");
-        self.runtime.block_on(self.store.run_row(&id)).expect("read").expect("it is there")
-    }
-
-    /// Waits until a run's row is as wanted.
-    #[track_caller]
-    pub fn until_row(&self, id: &RunId, wanted: impl Fn(&RunRow) -> bool) {
-        let end = Instant::now() + SOON;
-        loop {
-            let row = self.runtime.block_on(self.store.run_row(id)).expect("read").expect("it is there");
-            if wanted(&row) {
-                return;
-            }
-            assert!(Instant::now() < end, "it did not become so: {row:?}");
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
     }
 
     /// Without: it starts later.
@@ -172,6 +127,21 @@ impl Rig {
         }
     }
 
+    /// What a worker needs.
+    fn links(&self) -> Links {
+        let executor = Processes::new(process::Params {
+            root: self.scratch.path().to_owned(),
+            env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
+            grace: Duration::from_secs(1),
+        });
+        Links {
+            jobs: self.queue.clone(),
+            feed: self.feed.clone(),
+            clock: self.clock.clone(),
+            executor: Arc::new(executor),
+        }
+    }
+
     fn begin(&mut self, operates: bool) {
         let stop = CancellationToken::new();
         let outlook = Arc::new(Outlook::default());
@@ -180,8 +150,8 @@ impl Rig {
         let kubeconfig =
             kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
         let (store, clock, pools) = (self.store.clone(), self.clock.clone(), self.pools.clone());
+        let links = self.links();
         let pulses = self.pulses.clone();
-        let links = links(self.queue.clone(), self.feed.clone(), &self.clock, self.scratch.path());
         let (no_more, until) = (CancellationToken::new(), stop.clone());
         let working = no_more.clone();
         let keeps = self.keeps_pools.then(|| self.queue.clone());
@@ -204,8 +174,8 @@ impl Rig {
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
             let client = api::client(config).expect("a client");
             if let Some(queue) = keeps {
-                let known = (pools.clone(), clock.clone());
-                let workers = keeper(client.clone(), queue, &outlook, known, pulses.clone());
+                let workers =
+                    keeper(client.clone(), queue, &outlook, (pools.clone(), pulses.clone(), clock.clone()));
                 parts.spawn(workers.run(stop.clone()));
             }
             let operator = Operator::new(relay::operator::Params {

@@ -48,6 +48,13 @@ fn a_failed_run_is_stalled_and_names_what_failed() {
     assert_eq!(run["status"]["tasks"]["upstreamFailed"], 1);
     let note = rig.until_event("bad", "Failed");
     assert!(note.contains("load") && note.contains('3'), "{note}");
+    // What a task wrote stands in one place, which has rights of its own.
+    assert!(
+        failure["message"].as_str().is_some_and(|message| message.contains("no such table")),
+        "{failure}"
+    );
+    let events = rig.events("bad");
+    assert!(events.iter().all(|(_, note)| !note.contains("no such table")), "{events:?}");
 }
 
 #[test]
