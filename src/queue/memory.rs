@@ -223,7 +223,15 @@ impl Jobs for MemoryQueue {
             cancel: cancel.cloned().collect(),
             abandoned: abandoned.into_iter().cloned().collect(),
             retired,
+            // What was told is lost with this process alone.
+            unsettled: 0,
         })
+    }
+
+    async fn give_back(&self, worker: &str, holding: &[JobId]) -> Result<(), QueueError> {
+        self.books().give_back(worker, holding);
+        self.published.notify_waiters();
+        Ok(())
     }
 
     async fn called(&self, worker: &str) -> Result<(), QueueError> {
@@ -299,6 +307,15 @@ impl Books {
         jobs.sort_by(|a, b| (a.rank, &a.id).cmp(&(b.rank, &b.id)));
         jobs.truncate(claim.slots);
         jobs
+    }
+
+    fn give_back(&mut self, worker: &str, holding: &[JobId]) {
+        let Some(known) = self.workers.get_mut(worker) else { return };
+        let unknown: Vec<JobId> = known.open.iter().filter(|job| !holding.contains(job)).cloned().collect();
+        known.open.retain(|job| holding.contains(job));
+        for held in unknown.iter().filter_map(|job| self.leases.remove(job)).collect::<Vec<_>>() {
+            self.offer(&held.job);
+        }
     }
 
     fn head(&self, pools: &Pools) -> Option<JobId> {

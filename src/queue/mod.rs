@@ -143,6 +143,9 @@ pub struct Orders {
     pub abandoned: Vec<JobId>,
     /// It should claim nothing more: its pod is about to go. False again: it may go on.
     pub retired: bool,
+    /// Ends that it told, that the conductor has not settled, and that would be lost with both the queue's content and this
+    /// worker.
+    pub unsettled: usize,
 }
 
 /// The worker's side.
@@ -163,6 +166,11 @@ pub trait Jobs: Send + Sync {
     /// Waits until there may be new orders for the worker; the next beat gives them, and until then this returns
     /// at once.
     async fn called(&self, worker: &str) -> Result<(), QueueError>;
+
+    /// Gives back what it holds by the queue's books, has not reported as ended, and does not know (as `Claim::holding`): jobs
+    /// in an answer that it did not wait for. They are pending again, and nobody has seen them. For a worker that claims
+    /// nothing more.
+    async fn give_back(&self, worker: &str, holding: &[JobId]) -> Result<(), QueueError>;
 
     /// Says good-bye: the worker is present no longer. A lease that it leaves behind stays until it is settled.
     async fn leave(&self, worker: &str) -> Result<(), QueueError>;

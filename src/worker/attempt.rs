@@ -1,6 +1,9 @@
 //! One attempt: run the job, and tell until the queue has heard it.
 
+use std::time::Duration;
+
 use futures::future::join;
+use tokio::time::timeout;
 
 use crate::model::{
     job::{Job, JobId, News, Outcome, PROTOCOL, Report},
@@ -11,9 +14,14 @@ use crate::worker::{
     shift::{Orderly, Shift},
 };
 
+/// The end of a task waits for its last lines so long: a log that takes nothing must not keep results from being told,
+/// for what they free may be what the log waits for.
+const LINES_FIRST: Duration = Duration::from_secs(1);
+
 impl Shift {
-    /// Runs a job and tells its start and its end. The process does not wait until its start was heard.
-    pub(super) async fn make(&self, job: &Job, orders: &Orderly) {
+    /// Runs a job and tells its start and its end. The process does not wait until its start was heard. Gives the log,
+    /// which may not have been taken yet.
+    pub(super) async fn make(&self, job: &Job, orders: &Orderly) -> LogSink {
         let log = LogSink::new(
             job.id.clone(),
             self.links.feed.clone(),
@@ -24,12 +32,16 @@ impl Shift {
             tracing::warn!(worker.id = %self.params.id, job.id = %job.id, job.version, "A job is refused: {refusal}");
             let kind = FailureKind::Error;
             let outcome = Outcome::Failed { kind, output_invalid: false, exit_code: None, message: refusal };
-            return self.tell(&job.id, News::Ended(outcome), orders).await;
+            self.tell(&job.id, News::Ended(outcome), orders).await;
+            return log;
         }
         let started = self.tell(&job.id, News::Started, orders);
-        let work = self.links.executor.execute(job, orders.cancel.clone(), log);
+        let work = self.links.executor.execute(job, orders.cancel.clone(), log.clone());
         let ((), outcome) = join(started, work).await;
+        // What is not taken in time is brought after the end was told.
+        let _ = timeout(LINES_FIRST, log.flush()).await;
         self.tell(&job.id, News::Ended(outcome), orders).await;
+        log
     }
 
     /// Says it until the queue takes it, or nobody waits for it any more.

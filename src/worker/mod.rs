@@ -63,6 +63,8 @@ pub struct Limits {
     pub retry_first: Duration,
     /// ... up to so long.
     pub retry_longest: Duration,
+    /// Once all is told it waits so long until it is acknowledged as committed.
+    pub acknowledge: Duration,
     /// It waits so long for the queue to take its good-bye.
     pub farewell: Duration,
     /// Bytes of log that an attempt may write; the rest is dropped behind a visible mark.
@@ -76,6 +78,7 @@ impl Default for Limits {
             drain: Duration::from_secs(3600),
             retry_first: Duration::from_millis(50),
             retry_longest: Duration::from_secs(5),
+            acknowledge: Duration::from_secs(30),
             farewell: Duration::from_secs(2),
             log: limits::LOG_BYTES,
         }

@@ -1,4 +1,5 @@
-//! From a pipe into the log, until nobody writes to it any more.
+//! From a pipe into the log, until nobody writes to it any more. While the task runs it waits for the log, which so slows
+//! down whoever writes too much; once the task has ended nothing of it waits for the log any longer.
 
 use std::{collections::VecDeque, io, pin::pin, time::Duration};
 
@@ -75,7 +76,7 @@ where
         };
         let lines = splitter.take(&buffer[..bytes]);
         tail.see(&lines);
-        log.lines(stream, lines).await;
+        add(log, stream, lines, ended).await;
         if ended.is_cancelled() {
             match left.checked_sub(bytes) {
                 Some(rest) => left = rest,
@@ -85,6 +86,11 @@ where
     }
     let rest: Vec<Line> = splitter.rest().into_iter().collect();
     tail.see(&rest);
-    log.lines(stream, rest).await;
+    add(log, stream, rest, ended).await;
     tail
+}
+
+async fn add(log: &LogSink, stream: Stream, lines: Vec<Line>, ended: &CancellationToken) {
+    log.note(stream, lines);
+    ended.run_until_cancelled(log.flush()).await;
 }

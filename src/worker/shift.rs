@@ -85,6 +85,7 @@ impl Shift {
                 () = self.claims(&found) => {}
             }
             drop(found);
+            self.give_back().await;
         };
         let too_long = async {
             drain.cancelled().await;
@@ -92,7 +93,10 @@ impl Shift {
         };
         tokio::select! {
             biased;
-            _ = async { tokio::join!(claims, self.attempts(jobs)) } => {}
+            () = async {
+                tokio::join!(claims, self.attempts(jobs));
+                self.until_acknowledged().await;
+            } => {}
             () = self.beats() => {}
             () = too_long => {
                 let open = self.held().len();
@@ -136,6 +140,42 @@ impl Shift {
         }
     }
 
+    /// The claim that was dropped may have brought jobs: others take them. What this does not bring about the sweep does,
+    /// once this worker is gone.
+    async fn give_back(&self) {
+        let holding = self.holding();
+        let given = self.links.jobs.give_back(&self.params.id, &holding);
+        match tokio::time::timeout(self.params.limits.farewell, given).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(worker.id = %self.params.id, error.kind = error.label(), "give_back: {error}");
+            }
+            Err(_) => {
+                tracing::warn!(worker.id = %self.params.id, "The queue was not told which jobs go back to it")
+            }
+        }
+    }
+
+    /// Waits until what was told is committed: until then this worker may have to tell it again.
+    async fn until_acknowledged(&self) {
+        let acknowledged = async {
+            loop {
+                let (worker, now) = (&self.params.id, self.links.clock.now());
+                if let Ok(Orders { unsettled: 0, .. }) = self.links.jobs.beat(worker, &[], now).await {
+                    return;
+                }
+                self.links.clock.sleep(self.params.limits.retry_first).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = acknowledged => {}
+            () = self.links.clock.sleep(self.params.limits.acknowledge) => {
+                tracing::warn!(worker.id = %self.params.id, "Results are told and not acknowledged yet; they lie in the queue");
+            }
+        }
+    }
+
     fn take_on(&self, job: Job, slot: OwnedSemaphorePermit, found: &mpsc::Sender<Claimed>) {
         let orders = Orderly::default();
         let mut held = self.held();
@@ -167,12 +207,14 @@ impl Shift {
         }
     }
 
+    /// Keeps its slot until its lines are taken: the memory of lines that wait has a bound by that.
     async fn attempt(&self, claimed: Claimed) {
-        self.make(&claimed.job, &claimed.orders).await;
+        let log = self.make(&claimed.job, &claimed.orders).await;
         self.held().remove(&claimed.job.id);
         if *self.retired.borrow() {
             self.tell_ready();
         }
+        log.flush().await;
     }
 
     /// Says that the worker lives, every few seconds and when it is called, and does as it is told; for ever.

@@ -24,7 +24,9 @@ const STAY: &str = r#"
 /// A bed in a temporary folder of its own, so that beds of other tests are out of its sight. What its Kubernetes leaves is
 /// looked at in `cluster::leftovers`.
 fn bed(within: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(repository("tests/bed/run"));
+    // Whoever runs these tests in the background may have them begin with signals ignored, and a shell cannot undo that.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,HUP,TERM").arg(repository("tests/bed/run"));
     command.args(["--without", "kubernetes"]).args(arguments).env("TMPDIR", within);
     command
 }

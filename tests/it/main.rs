@@ -13,6 +13,7 @@ mod leadership;
 mod migrate;
 mod operator;
 mod pools;
+mod protocol;
 mod queue;
 mod readme;
 mod refusals;

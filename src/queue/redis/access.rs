@@ -12,8 +12,9 @@ use redis::{Cmd, Pipeline, cmd};
 
 use crate::link::{Link, LinkError, Reply, keys};
 
-/// Older ones cannot trim a stream by an id.
-const OLDEST: (u32, u32) = (6, 2);
+/// Older ones have no rules for some keys alone, no scripts that may run when the memory is full, and hand scripts on to
+/// replicas, where workers would act on books that nobody has looked at yet.
+const OLDEST: (u32, u32) = (7, 0);
 
 /// What logging in takes.
 const ENTRANCE: &[&str] = &["ping", "hello", "auth", "select", "client|setname"];
@@ -31,10 +32,11 @@ const GRANTS: &[(&[&str], &[&str])] = &[
     (&["get"], &["incarnation", "stream:results:settled", "stream:logs:bytes"]),
     (&["incrby"], &["stream:logs:bytes"]),
     (&["hget"], &["queue:jobs", "queue:inputs"]),
-    (&["hget", "hset", "hexists"], &["leases"]),
+    (&["hexists"], &["queue:inputs"]),
+    (&["hget", "hset", "hdel"], &["leases"]),
     (&["sadd", "srem", "sismember"], &["leases:ended", "leases:cancelled", "set:active_workers"]),
     (&["srem", "sismember"], &["set:retired_workers"]),
-    (&["zrange", "zrem", "zcard", "zscore"], &["queue:pending_jobs"]),
+    (&["zrange", "zadd", "zrem", "zcard", "zscore"], &["queue:pending_jobs"]),
     (&["zrange", "zadd", "zrem"], &["worker:held:*"]),
     (&["xlen", "xadd"], &["stream:results", "stream:logs"]),
 ];
@@ -43,8 +45,6 @@ const GRANTS: &[(&[&str], &[&str])] = &[
 pub(super) struct Kind {
     /// Of this life of the server.
     pub(super) run_id: String,
-    /// A user may have rules for some keys alone.
-    pub(super) selectors: bool,
 }
 
 /// What the server says of itself; one that is too old is refused, one that may forget jobs is warned of once.
@@ -67,7 +67,7 @@ pub(super) async fn look_at_server(link: &Link) -> Result<Kind, LinkError> {
     }
     warn_of_eviction(link).await;
     let run_id = field("run_id").ok_or(LinkError::Unexpected("INFO has no run_id"))?;
-    Ok(Kind { run_id, selectors: found.0 >= 7 })
+    Ok(Kind { run_id })
 }
 
 async fn warn_of_eviction(link: &Link) {
@@ -88,11 +88,10 @@ pub(super) async fn admit(
     link: &Link,
     prefix: &str,
     admitted: &BTreeMap<Arc<str>, String>,
-    selectors: bool,
 ) -> Result<(), LinkError> {
     let mut commands = Pipeline::with_capacity(admitted.len());
     for (pool, password) in admitted {
-        commands.add_command(user(prefix, pool, password, selectors));
+        commands.add_command(user(prefix, pool, password));
     }
     for (answer, password) in link.ask_all(&commands).await?.into_iter().zip(admitted.values()) {
         answer.map_err(|error| without(password, error))?;
@@ -115,24 +114,17 @@ pub(super) async fn dismiss(link: &Link, prefix: &str, pool: &str) -> Result<(),
     link.ask(cmd("ACL").arg("DELUSER").arg(keys::user(prefix, pool))).await.map(drop)
 }
 
-fn user(prefix: &str, pool: &str, password: &str, selectors: bool) -> Cmd {
+fn user(prefix: &str, pool: &str, password: &str) -> Cmd {
     let mut command = cmd("ACL");
     command.arg("SETUSER").arg(keys::user(prefix, pool));
     // In one step: whoever is logged in keeps the connection.
     command.arg("reset").arg("on").arg(format!(">{password}"));
     command.arg(ENTRANCE.iter().map(|name| format!("+{name}")).collect::<Vec<_>>());
     let base = keys::of_pool(prefix, pool);
-    if !selectors {
-        command.arg(format!("~{base}*"));
-    }
     for (names, keys) in GRANTS {
         let names = names.iter().map(|name| format!("+{name}"));
-        if selectors {
-            let rules: Vec<String> = names.chain(keys.iter().map(|key| format!("~{base}{key}"))).collect();
-            command.arg(format!("({})", rules.join(" ")));
-        } else {
-            command.arg(names.collect::<Vec<_>>());
-        }
+        let rules: Vec<String> = names.chain(keys.iter().map(|key| format!("~{base}{key}"))).collect();
+        command.arg(format!("({})", rules.join(" ")));
     }
     command
 }

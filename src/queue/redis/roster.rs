@@ -22,8 +22,7 @@ impl Roster for RedisQueue {
         let one = [(pool.clone(), password.to_owned())].into();
         let incarnation = self.server.incarnation().await?;
         self.server.open(&incarnation, [pool].into()).await?;
-        let selectors = self.server.known().selectors;
-        access::admit(&self.server.link, self.server.prefix(), &one, selectors).await?;
+        access::admit(&self.server.link, self.server.prefix(), &one).await?;
         self.server.known().admitted.extend(one);
         Ok(())
     }

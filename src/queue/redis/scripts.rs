@@ -5,11 +5,16 @@ use std::sync::LazyLock;
 use crate::link::Script;
 
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
+/// Also when the memory is full: what they add is small, and what they tell or settle makes room again. Offering jobs
+/// and log lines have no such right.
+const ALWAYS: &str = "#!lua flags=allow-oom\n";
+const WHILE_THERE_IS_ROOM: &str = "";
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $file:literal),+ $(,)?) => {
-        $($(#[$doc])* pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new($file, &[PRELUDE, include_str!(concat!("scripts/", $file, ".lua"))]));)+
+    ($($(#[$doc:meta])* $name:ident = $head:ident $file:literal),+ $(,)?) => {
+        $($(#[$doc])* pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new($file, &[$head, PRELUDE, include_str!(concat!("scripts/", $file, ".lua"))])
+        });)+
 
         /// Those that work on one pool.
         pub(super) fn of_a_pool() -> Vec<&'static Script> {
@@ -20,37 +25,39 @@ macro_rules! scripts {
 
 scripts! {
     /// A pool is brought into an incarnation.
-    OPEN = "open",
+    OPEN = ALWAYS "open",
     /// Jobs are offered.
-    PUBLISH = "publish",
+    PUBLISH = WHILE_THERE_IS_ROOM "publish",
     /// A worker takes jobs.
-    CLAIM = "claim",
+    CLAIM = ALWAYS "claim",
     /// A job that nobody has claimed is taken back.
-    REMOVE = "remove",
+    REMOVE = ALWAYS "remove",
     /// A worker is asked to stop a job.
-    CANCEL = "cancel",
+    CANCEL = ALWAYS "cancel",
     /// A worker tells news of a job.
-    REPORT = "report",
+    REPORT = ALWAYS "report",
     /// Reports and jobs are forgotten.
-    SETTLE = "settle",
+    SETTLE = ALWAYS "settle",
     /// A worker lives.
-    BEAT = "beat",
+    BEAT = ALWAYS "beat",
+    /// A worker gives back what it does not know.
+    GIVE_BACK = ALWAYS "give_back",
     /// A worker says good-bye.
-    LEAVE = "leave",
+    LEAVE = ALWAYS "leave",
     /// What the books hold.
-    CENSUS = "census",
+    CENSUS = ALWAYS "census",
     /// An empty pool is forgotten.
-    CLOSE = "close",
+    CLOSE = ALWAYS "close",
     /// Who is present.
-    MEMBERS = "members",
+    MEMBERS = ALWAYS "members",
     /// Workers are told to claim nothing more, or to go on.
-    RETIRE = "retire",
+    RETIRE = ALWAYS "retire",
 }
 
 /// Which life of Redis' content this is.
 pub(super) static INCARNATE: LazyLock<Script> =
-    LazyLock::new(|| Script::new("incarnate", &[include_str!("scripts/incarnate.lua")]));
+    LazyLock::new(|| Script::new("incarnate", &[ALWAYS, include_str!("scripts/incarnate.lua")]));
 
 /// Everybody has told an incarnation what they hold.
 pub(super) static ANNOUNCED: LazyLock<Script> =
-    LazyLock::new(|| Script::new("announced", &[include_str!("scripts/announced.lua")]));
+    LazyLock::new(|| Script::new("announced", &[ALWAYS, include_str!("scripts/announced.lua")]));

@@ -69,8 +69,6 @@ pub(super) struct Known {
     pub(super) open: BTreeSet<Arc<str>>,
     /// Users to be made again when Redis forgets them: pool and password.
     pub(super) admitted: BTreeMap<Arc<str>, String>,
-    /// Users may have rules for some keys alone.
-    pub(super) selectors: bool,
     /// Pools of which something had a wrong type, until the next look at the books mends it: a read of all streams fails
     /// when one of them is none.
     pub(super) set_aside: BTreeSet<Arc<str>>,
@@ -193,12 +191,8 @@ impl Server {
                 continue;
             }
             self.load(&scripts::of_a_pool()).await?;
-            let admitted = {
-                let mut known = self.known();
-                known.selectors = server.selectors;
-                known.admitted.clone()
-            };
-            access::admit(&self.link, self.prefix(), &admitted, server.selectors).await?;
+            let admitted = self.known().admitted.clone();
+            access::admit(&self.link, self.prefix(), &admitted).await?;
             let announcing = self.link.ask(cmd("EXISTS").arg(keys::announcing(self.prefix()))).await?;
             self.entered(number, &incarnation, pools, seen);
             self.known().announcing = matches!(announcing, Value::Int(1));

@@ -22,7 +22,7 @@ use crate::queue::{
     redis::{
         kept::KeptEnds,
         parcel::{Documents, unpack},
-        scripts::{BEAT, CLAIM, LEAVE, REPORT},
+        scripts::{BEAT, CLAIM, GIVE_BACK, LEAVE, REPORT},
         server::Answer,
     },
 };
@@ -148,7 +148,8 @@ impl RedisJobs {
             }
         }
         self.tell_again().await?;
-        Ok(Orders { cancel, abandoned, retired })
+        let unsettled = self.mine().kept.jobs().len();
+        Ok(Orders { cancel, abandoned, retired, unsettled })
     }
 
     /// Ends that Redis lost.
@@ -328,6 +329,13 @@ impl Jobs for RedisJobs {
                 },
             }
         }
+    }
+
+    async fn give_back(&self, worker: &str, holding: &[JobId]) -> Result<(), QueueError> {
+        self.check(worker)?;
+        // In another incarnation it holds what it says, and nothing else.
+        let holding: Vec<Vec<u8>> = holding.iter().map(|job| job.to_string().into_bytes()).collect();
+        self.run(&GIVE_BACK, &holding).await.map(drop)
     }
 
     async fn leave(&self, worker: &str) -> Result<(), QueueError> {

@@ -119,6 +119,9 @@ impl Jobs for Broken {
     async fn called(&self, _: &str) -> Result<(), QueueError> {
         std::future::pending().await
     }
+    async fn give_back(&self, _: &str, _: &[JobId]) -> Result<(), QueueError> {
+        Ok(())
+    }
     async fn leave(&self, _: &str) -> Result<(), QueueError> {
         Ok(())
     }

@@ -270,6 +270,10 @@ impl Jobs for FaultyJobs {
         self.through("called", |queue| async move { queue.called(worker).await }).await
     }
 
+    async fn give_back(&self, worker: &str, holding: &[JobId]) -> Result<(), QueueError> {
+        self.through("give_back", |queue| async move { queue.give_back(worker, holding).await }).await
+    }
+
     async fn leave(&self, worker: &str) -> Result<(), QueueError> {
         self.through("leave", |queue| async move { queue.leave(worker).await }).await
     }

@@ -78,6 +78,10 @@ impl Jobs for Crew {
         self.worker(worker).called(worker).await
     }
 
+    async fn give_back(&self, worker: &str, holding: &[JobId]) -> Result<(), QueueError> {
+        self.worker(worker).give_back(worker, holding).await
+    }
+
     async fn leave(&self, worker: &str) -> Result<(), QueueError> {
         self.worker(worker).leave(worker).await
     }

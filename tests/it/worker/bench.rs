@@ -68,7 +68,11 @@ impl Bench {
                 }
             }
         };
-        let execution = self.executor.execute(job, cancel, log);
+        let execution = async move {
+            let outcome = self.executor.execute(job, cancel, log.clone()).await;
+            log.flush().await;
+            outcome
+        };
         let both = async { tokio::join!(execution, reading) };
         let (outcome, lines) =
             tokio::time::timeout(Duration::from_secs(60), both).await.expect("it should have ended long ago");

@@ -136,6 +136,9 @@ impl Jobs for Faulty {
     async fn called(&self, worker: &str) -> Result<(), QueueError> {
         self.through("called", self.inner.called(worker)).await
     }
+    async fn give_back(&self, worker: &str, holding: &[JobId]) -> Result<(), QueueError> {
+        self.through("give_back", self.inner.give_back(worker, holding)).await
+    }
     async fn leave(&self, worker: &str) -> Result<(), QueueError> {
         self.through("leave", self.inner.leave(worker)).await
     }

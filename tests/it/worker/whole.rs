@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use relay::clock::Clock;
-use relay::feed::{Feed, Item, Reader, Subscription, memory::MemoryFeed};
+use relay::feed::{Feed, Item, Reader, Subscription, memory, memory::MemoryFeed};
 use relay::model::job::{Job, News, Outcome};
 use relay::queue::{Pools, Position, Queue, memory::MemoryQueue};
 use relay::worker::{Limits, Links, Params, Shutdown, Worker};
@@ -20,8 +20,12 @@ struct Whole {
 }
 
 async fn whole(scripts: &[&str], slots: usize) -> Whole {
+    whole_with(MemoryFeed::default(), scripts, slots).await
+}
+
+async fn whole_with(feed: MemoryFeed, scripts: &[&str], slots: usize) -> Whole {
     let bench = Bench::default();
-    let (queue, feed) = (Arc::new(MemoryQueue::default()), Arc::new(MemoryFeed::default()));
+    let (queue, feed) = (Arc::new(MemoryQueue::default()), Arc::new(feed));
     let reader = feed.subscribe(None, Reader::Every);
     let named = |(n, text): (usize, &&str)| Job { id: job_id(n as u32), ..script(text) };
     let jobs: Vec<Job> = scripts.iter().enumerate().map(named).collect();
@@ -70,6 +74,38 @@ async fn many_jobs_end_each_once_and_leave_nothing() {
     let ((), ended, lines) = tokio::time::timeout(Duration::from_secs(60), all).await.expect("it ends");
     assert_eq!((ended, lines), ((0..12).collect(), 12));
     assert_eq!(stage.bench.left_behind(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_log_that_takes_nothing_keeps_no_result_from_being_told() {
+    // Little enough for a pipe, and more than the one reader of this log lets in while it reads nothing.
+    let feed = MemoryFeed::new(memory::Limits { buffer: 10_000, ..memory::Limits::default() });
+    let text = "yes line | head -n 12000";
+    let mut stage = whole_with(feed, &[text, text], 2).await;
+    let shutdown = Shutdown::default();
+    let work = stage.worker.run(shutdown.clone());
+    let conduct = async {
+        let mut after = Position::START;
+        let mut ended = 0;
+        while ended < 2 {
+            for (position, report) in stage.queue.reports(after, 100).await.expect("reports") {
+                after = position;
+                ended += usize::from(matches!(report.news, News::Ended(Outcome::Success { .. })));
+            }
+        }
+        shutdown.drain.cancel();
+        // And nothing that was written is lost: whoever drains waits for it.
+        let mut lines = 0;
+        loop {
+            match stage.reader.next(1_000).await.as_slice() {
+                [] => return lines,
+                items => lines += items.len(),
+            }
+        }
+    };
+    let all = async { tokio::join!(work, conduct) };
+    let ((), lines) = tokio::time::timeout(Duration::from_secs(60), all).await.expect("it ends");
+    assert_eq!(lines, 24_000);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 -- A worker lives, and says what it holds. In an incarnation that it did not know yet its word is taken for the books:
--- what it holds becomes its lease again, unless another worker has it by now.
+-- what it holds becomes its lease again, unless another worker has it by now. A job whose end it kept becomes its lease
+-- even then: the work is done, and whoever began it a second time stops.
 -- ARGV: incarnation that it knew (or nothing), worker, presence in ms, 0 when the call for orders stays open,
 -- jobs that it holds (a count), those..., jobs whose end it reported without hearing that it is settled...
 -- Answers: ok, incarnation, last settled report, 1 when retired, jobs to stop [..], jobs that are not its own [..].
@@ -15,11 +16,16 @@ return guarded(function()
     if ARGV[4] ~= '0' then redis.call('DEL', bell(worker)) end
     if current ~= ARGV[1] and ARGV[1] ~= '' then
         for i = 6, #ARGV do
-            local job = ARGV[i]
-            if redis.call('HEXISTS', LEASES, job) == 0 then
+            local job, ended = ARGV[i], i > 5 + holding
+            local holder = redis.call('HGET', LEASES, job)
+            if not holder then
                 local rank = redis.call('ZSCORE', PENDING, job)
                 redis.call('ZREM', PENDING, job)
                 lease(job, worker, rank or 0)
+            elseif ended and holder ~= worker and redis.call('SISMEMBER', ENDED, job) == 0 then
+                redis.call('ZREM', held(holder), job)
+                lease(job, worker, 0)
+                call_worker(holder)
             end
         end
     end

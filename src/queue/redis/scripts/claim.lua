@@ -28,26 +28,32 @@ return guarded(function()
         answer[#answer + 1] = raw
         local hash = string.match(raw, '^(%x+)\n')
         if hash and not documents[hash] then
-            documents[hash] = redis.call('HGET', INPUTS, hash) or 'null'
+            documents[hash] = redis.call('HGET', INPUTS, hash)
             bytes = bytes + #documents[hash]
         end
+    end
+    -- Without a body, or the document that it shares, it is no job: the conductor's sweep misses it and offers it again.
+    local function body(job)
+        local raw = redis.call('HGET', JOBS, job)
+        local hash = raw and string.match(raw, '^(%x+)\n')
+        if hash and not documents[hash] and redis.call('HEXISTS', INPUTS, hash) == 0 then return nil end
+        return raw or nil
     end
 
     for _, job in ipairs(redis.call('ZRANGE', held(worker), 0, -1)) do
         if redis.call('HGET', LEASES, job) ~= worker then
             redis.call('ZREM', held(worker), job)
         elseif not knows[job] and redis.call('SISMEMBER', ENDED, job) == 0 then
-            local raw = redis.call('HGET', JOBS, job)
+            local raw = body(job)
             if raw and fits(raw) then give(job, raw) end
         end
     end
     while given < slots do
         local head = redis.call('ZRANGE', PENDING, 0, 0, 'WITHSCORES')
         if #head == 0 then break end
-        local job, raw = head[1], redis.call('HGET', JOBS, head[1])
+        local job, raw = head[1], body(head[1])
         if raw and not fits(raw) then break end
         redis.call('ZREM', PENDING, job)
-        -- Without a body it is no job: the conductor's sweep misses it and offers it again.
         if raw then
             lease(job, worker, head[2])
             give(job, raw)

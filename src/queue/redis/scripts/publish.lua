@@ -13,12 +13,13 @@ return guarded(function()
     for i = at, #ARGV, 4 do
         local job, rank, hash, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
         local known = redis.call('ZSCORE', PENDING, job) or redis.call('HEXISTS', LEASES, job) == 1
+        -- A body that lies about without its job may be the last user of the very document.
+        if not known then forget_body(job) end
         if not known and count >= most then
             full = 1
         elseif not known and hash ~= '' and not given[hash] and redis.call('HEXISTS', INPUTS, hash) == 0 then
             answer[#answer + 1] = job
         elseif not known then
-            forget_body(job)
             if hash ~= '' then
                 if given[hash] then redis.call('HSETNX', INPUTS, hash, given[hash]) end
                 redis.call('SADD', users(hash), job)

@@ -14,7 +14,7 @@ over_every_queue! {
     the_smallest_rank_goes_first, a_claim_takes_no_more_than_its_slots, pools_do_not_mix,
     a_blocked_claim_wakes, a_dropped_claim_loses_nothing,
     a_job_published_twice_is_one, a_job_is_taken_back_only_while_nobody_has_it,
-    an_answer_that_was_lost_is_given_again, ten_workers_get_ten_jobs_once_each,
+    an_answer_that_was_lost_is_given_again, what_a_worker_never_heard_of_goes_back_when_it_drains, ten_workers_get_ten_jobs_once_each,
     a_hundred_workers_get_ten_thousand_jobs_once_each,
 }
 
@@ -95,6 +95,22 @@ async fn an_answer_that_was_lost_is_given_again(ends: Ends) {
     assert_eq!(numbers(&soon(ends.jobs.claim(&ask)).await.expect("a claim")), [2, 4]);
     let full = Claim { holding: vec![job_id(1), job_id(2), job_id(4)], ..claim("w", 1) };
     still_waits(&mut ends.jobs.claim(&full)).await;
+}
+
+async fn what_a_worker_never_heard_of_goes_back_when_it_drains(ends: Ends) {
+    let ranked = |n, rank| Job { rank, ..job(n) };
+    ends.queue.publish(&[ranked(1, 1), ranked(2, 2), ranked(3, 3), ranked(4, 4)]).await.expect("published");
+    assert_eq!(numbers(&ends.claim("w", 3).await), [1, 2, 3]);
+    ends.jobs.report(report("w", &job_id(3), success())).await.expect("reported");
+    // It runs 1, has ended 3, and never heard of 2.
+    for _ in 0..2 {
+        ends.jobs.give_back("w", &[job_id(1)]).await.expect("given back");
+        let (pending, leases) = ends.books().await;
+        assert_eq!(BTreeSet::from_iter(pending), BTreeSet::from([job_id(2), job_id(4)]));
+        let held: BTreeSet<_> = leases.into_iter().collect();
+        assert_eq!(held, [(job_id(1), "w".to_owned()), (job_id(3), "w".to_owned())].into());
+    }
+    assert_eq!(numbers(&ends.claim("v", 9).await), [2, 4], "by their ranks as before");
 }
 
 async fn ten_workers_get_ten_jobs_once_each(ends: Ends) {

@@ -121,21 +121,24 @@ async fn a_full_memory_is_no_outage_and_leaves_room_for_what_ends() {
     let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
     let settings = server.settings();
     let (queue, w) = (conductor(&settings).await, worker(&settings, "w").await);
-    queue.publish(&[job(0), job(1)]).await.expect("there is room");
-    assert_eq!(w.claim(1).await, [job_id(0)]);
+    queue.publish(&[job(0), job(1), job(3)]).await.expect("there is room");
+    assert_eq!(w.claim(2).await, [job_id(0), job_id(1)]);
     // Four fifths full: nothing more is offered, and what runs may end.
     let used = used_memory(&server).await;
     server.say(&["CONFIG", "SET", "maxmemory", &(used * 5 / 4).to_string()]).await;
     census(&queue).await;
     let full = queue.publish(&[job(2)]).await;
     assert!(matches!(full, Err(QueueError::Full(_))), "{full:?}");
-    w.beat(&[job_id(0)]).await.expect("a beat");
+    w.beat(&[job_id(0), job_id(1)]).await.expect("a beat");
     w.jobs.report(report("w", &job_id(0), success())).await.expect("told");
-    // Quite full: what is settled makes room all the same.
+    // Quite full: what ends is told, what is settled makes room, and the books can be looked through.
     server.say(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    w.beat(&[]).await.expect("a beat");
+    w.beat(&[job_id(1)]).await.expect("a beat");
+    w.jobs.report(report("w", &job_id(1), success())).await.expect("told");
+    assert_eq!(w.claim(1).await, [job_id(3)], "what lies there is run");
+    assert_eq!(books(&census(&queue).await).1.len(), 3);
     let all = reports(&queue, Position::START).await;
-    queue.settle(all[0].0, &[job_id(0), job_id(1)]).await.expect("settled");
+    queue.settle(all[1].0, &[job_id(0), job_id(1), job_id(3)]).await.expect("settled");
     server.say(&["CONFIG", "SET", "maxmemory", "0"]).await;
     assert_eq!(books(&census(&queue).await), (vec![], vec![]));
     queue.publish(&[job(2)]).await.expect("there is room again");

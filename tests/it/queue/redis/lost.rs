@@ -44,7 +44,8 @@ async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
     );
     is_unavailable(w.jobs.report(report("w", &job_id(0), News::Started)).await);
     soon(w.jobs.called("w")).await.expect("it should beat at once");
-    assert_eq!(w.beat(&[job_id(0)]).await.expect("a beat"), Orders::default(), "nothing is abandoned");
+    let one_to_settle = Orders { unsettled: 1, ..Orders::default() };
+    assert_eq!(w.beat(&[job_id(0)]).await.expect("a beat"), one_to_settle, "nothing is abandoned");
 
     let told = census(queue).await;
     assert_eq!(books(&told), (vec![], vec![(job_id(0), "w"), (job_id(1), "w")]));
@@ -180,4 +181,23 @@ async fn positions_rise_over_a_loss() {
     // What was read before the loss may be settled after it, without harm to what came since.
     queue.settle(last, &[]).await.expect("settled");
     assert_eq!(reports(&queue, Position::START).await, after);
+}
+
+#[tokio::test]
+async fn an_end_that_its_worker_kept_counts_though_another_has_begun_again() {
+    let server = RedisServer::start(&[]).await;
+    let settings = with_time(&server, Duration::ZERO);
+    let (queue, w) = at_work(&settings).await;
+    let v = worker(&settings, "v").await;
+    server.say(&["FLUSHALL"]).await;
+    census(&queue).await;
+    // The worker with the end is slow to speak, and the time for that is over.
+    queue.publish(&[job(1)]).await.expect("published");
+    v.beat(&[]).await.expect("a beat");
+    assert_eq!(v.claim(1).await, [job_id(1)]);
+    w.beat(&[job_id(0)]).await.expect("a beat");
+    let ends = reports(&queue, Position::START).await;
+    assert_eq!(ends.iter().filter(|(_, r)| r.job == job_id(1) && r.worker == "w").count(), 1, "{ends:?}");
+    soon(v.jobs.called("v")).await.expect("a call");
+    assert_eq!(v.beat(&[job_id(1)]).await.expect("a beat").abandoned, [job_id(1)]);
 }
