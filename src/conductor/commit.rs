@@ -6,15 +6,15 @@ use crate::conductor::{
     Conductor, ConductorError,
     cycle::Input,
     inbox::{DecideError, Message, SubmitError},
+    live::pool_of,
     submit::Newcomers,
 };
 use crate::engine::{Effect, Event, Plan, Refused, Run};
 use crate::model::{
     change::{Batch, Changes},
     ids::{RunId, ShardId},
-    job::JobId,
 };
-use crate::queue::Position;
+use crate::queue::{Placed, Position};
 use crate::store::{Leadership, StoreError};
 
 /// What a message is answered once the draft is committed.
@@ -31,7 +31,7 @@ pub(super) struct Draft {
     effects: Vec<(RunId, Effect)>,
     pub(super) inputs: Vec<(Input, Answer)>,
     pub(super) read: Option<Position>,
-    pub(super) ended_jobs: Vec<JobId>,
+    pub(super) ended_jobs: Vec<Placed>,
     /// Of the runs that are submitted: which are new.
     pub(super) newcomers: Newcomers,
 }
@@ -103,9 +103,8 @@ impl Conductor {
             match effect {
                 Effect::Offer(key) => {
                     if let Some(row) = run.task_run(key) {
-                        let pool = run.workflow().at(key.task).pool.as_str();
                         let rank = row.ready_at.map_or(0, |at| at.as_millisecond());
-                        self.ready.offer(format!("{}/{pool}", run.row().namespace), rank, id, key);
+                        self.ready.offer(pool_of(run, key.task), rank, id, key);
                     }
                 }
                 Effect::Withdraw(key) => self.ready.withdraw(id, key),

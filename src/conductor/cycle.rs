@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::conductor::{
     Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY,
     commit::{Committed, Draft, backoff},
-    inbox::{Message, SubmitError},
+    inbox::{DecideError, Message, SubmitError},
 };
 use crate::engine::Plan;
 use crate::model::{
@@ -16,7 +16,7 @@ use crate::model::{
     job::{JobId, News, Report},
     time::later,
 };
-use crate::queue::Position;
+use crate::queue::{Placed, Told};
 use crate::store::StoreError;
 
 /// Something to be taken into the next commit.
@@ -24,7 +24,7 @@ pub(super) enum Input {
     /// From the inbox.
     Message(Message),
     /// From a worker.
-    Report(Position, Report),
+    Report(Told),
     /// A run's timer.
     Tick(RunId),
     /// The next chunk of a forEach.
@@ -32,18 +32,20 @@ pub(super) enum Input {
     /// A job was taken back, and nobody has seen it.
     Removed(JobId),
     /// A job was taken back, or was to be, and a worker may have seen it.
-    Forgotten(JobId),
+    Forgotten(Placed),
     /// A job that nobody holds, or whose worker is gone.
-    Lost(JobId),
+    Lost(Placed),
     /// What restoring a run found to be mended.
     Mended(RunId, Box<Plan>),
 }
 
 impl Input {
     /// The job whose end it tells.
-    fn ended_job(&self) -> Option<JobId> {
+    fn ended_job(&self) -> Option<Placed> {
         match self {
-            Input::Report(_, Report { job, news: News::Ended(_), .. }) => Some(job.clone()),
+            Input::Report(Told { pool, report: Report { job, news: News::Ended(_), .. }, .. }) => {
+                Some(Placed { pool: pool.clone(), job: job.clone() })
+            }
             _ => None,
         }
     }
@@ -56,17 +58,32 @@ impl Input {
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
             Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => None,
-            Input::Report(_, report) => Some(&report.job.task_run.run),
+            Input::Report(told) => Some(&told.report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
-            Input::Removed(job) | Input::Forgotten(job) | Input::Lost(job) => Some(&job.task_run.run),
+            Input::Removed(job) => Some(&job.task_run.run),
+            Input::Forgotten(placed) | Input::Lost(placed) => Some(&placed.job.task_run.run),
         }
     }
 
-    /// Its run cannot be written: whoever waits for a run to be accepted is told why, others that nobody serves it.
+    /// The run that a user wants otherwise.
+    pub(super) fn steers(&self) -> Option<&RunId> {
+        match self {
+            Input::Message(Message::Steer { run, .. }) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Its run cannot be written: whoever waits for an answer is told why.
     fn refuse(self, why: &str) {
-        if let Input::Message(Message::Submit(_, reply)) = self {
-            // Whoever asked may have gone away meanwhile.
-            drop(reply.send(Err(SubmitError::Store(why.to_owned()))));
+        let aside = |run: RunId| Err(DecideError::Aside { run, why: why.to_owned() });
+        // Whoever asked may have gone away meanwhile.
+        match self {
+            Input::Message(Message::Submit(_, reply)) => {
+                drop(reply.send(Err(SubmitError::Store(why.to_owned()))));
+            }
+            Input::Message(Message::Steer { run, reply, .. }) => drop(reply.send(aside(run))),
+            Input::Message(Message::Decide(verdict, reply)) => drop(reply.send(aside(verdict.run))),
+            _ => {}
         }
     }
 }
@@ -79,7 +96,7 @@ enum Attempt {
 
 enum Woken {
     Stop,
-    Reports(Vec<(Position, Report)>),
+    Reports(Vec<Told>),
     Message(Option<Message>),
     Time,
     QueueDown,
@@ -144,6 +161,7 @@ impl Conductor {
     ) -> Result<Attempt, ConductorError> {
         let mut tries = 0;
         loop {
+            self.recall(&inputs).await?;
             let mut draft = Draft::of(self.look_up(&inputs).await?);
             for input in self.found_again(&inputs, only).into_iter().chain(inputs) {
                 self.take(&mut draft, input);
@@ -192,7 +210,7 @@ impl Conductor {
         let busy = !inputs.is_empty() || self.can_dispatch() || (self.outbox.has_more() && !resting);
         match self.wait(busy, stop).await {
             Woken::Stop => return Ok(None),
-            Woken::Reports(reports) => inputs.extend(reports.into_iter().map(|(at, r)| Input::Report(at, r))),
+            Woken::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
             Woken::Message(Some(message)) => inputs.push(Input::Message(message)),
             // Every handle is gone: what is live goes on all the same.
             Woken::Message(None) | Woken::Time => {}

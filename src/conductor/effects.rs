@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::conductor::{Conductor, cycle::Input};
+use crate::conductor::{Conductor, cycle::Input, live::pool_of};
 use crate::engine::{Effect, Run};
 use crate::feed::events_of;
 use crate::model::{
@@ -11,7 +11,7 @@ use crate::model::{
     job::JobId,
     status::TaskStatus,
 };
-use crate::queue::{Position, QueueError, Removal};
+use crate::queue::{Placed, Position, QueueError, Removal};
 
 /// Jobs taken back in one turn, a call each: a turn must be short beside the time after which leadership is lost.
 const TAKE_BACK_MAX: usize = 100;
@@ -28,7 +28,7 @@ pub(super) struct Outbox {
     pub(super) read: Position,
     settled: Position,
     /// Jobs whose leases may end.
-    pub(super) ended: Vec<JobId>,
+    pub(super) ended: Vec<Placed>,
     queued: BTreeMap<String, BTreeSet<(RunId, TaskKey)>>,
     running: BTreeMap<String, BTreeSet<(RunId, TaskKey)>>,
 }
@@ -53,7 +53,7 @@ impl Outbox {
 
     /// Notes whether a task run is QUEUED.
     pub(super) fn count(&mut self, run: &Run, key: TaskKey, status: TaskStatus) {
-        let pool = format!("{}/{}", run.row().namespace, run.workflow().at(key.task).pool);
+        let pool = pool_of(run, key.task);
         // A forEach's group is RUNNING as long as its items are; they do the work.
         let group = key.item.is_none() && run.workflow().at(key.task).for_each.is_some();
         let entry = (run.row().id.clone(), key);
@@ -179,13 +179,14 @@ impl Conductor {
         let current = run.task_run(key).is_some_and(|row| row.attempt == job.attempt);
         let Some(kill) = run.unwanted(key).filter(|_| current) else { return Ok(()) };
         let unseen = self.outbox.once.contains(&(job.task_run.run.clone(), key));
-        match self.queue.remove(&job).await? {
-            Removal::Removed if unseen => self.todo.push(Input::Removed(job)),
-            Removal::Removed => self.todo.push(Input::Forgotten(job)),
-            Removal::Claimed if kill => self.queue.cancel(&job).await?,
+        let placed = Placed { pool: pool_of(run, key.task).into(), job };
+        match self.queue.remove(&placed).await? {
+            Removal::Removed if unseen => self.todo.push(Input::Removed(placed.job)),
+            Removal::Removed => self.todo.push(Input::Forgotten(placed)),
+            Removal::Claimed if kill => self.queue.cancel(&placed).await?,
             Removal::Claimed => {}
             // It was never published, or the queue lost its books, and then a worker may have it.
-            Removal::Absent => self.todo.push(Input::Forgotten(job)),
+            Removal::Absent => self.todo.push(Input::Forgotten(placed)),
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::model::{
     time::later,
     workflow::Workflow,
 };
+use crate::queue::Placed;
 use crate::store::{Leadership, StoreError};
 
 /// Definitions kept at hand, those of live runs aside.
@@ -124,7 +125,7 @@ impl Conductor {
     fn jobs_are_gone(&mut self, id: &RunId) {
         let Some(run) = self.runs.get(id) else { return };
         self.outbox.forget(id);
-        self.todo.extend(live_jobs(run).into_iter().map(|(job, _)| Input::Lost(job)));
+        self.todo.extend(live_jobs(run).into_iter().map(Input::Lost));
     }
 
     /// Loads a run from its rows; without rows it is forgotten. Waits for the store as long as it must.
@@ -149,6 +150,20 @@ impl Conductor {
                 }
             }
         }
+    }
+
+    /// Of the runs that are set aside, those that a user now wants otherwise are loaded again: what kept them from going on
+    /// may be mended.
+    pub(super) async fn recall(&mut self, inputs: &[Input]) -> Result<(), ConductorError> {
+        let wanted: BTreeSet<&RunId> = inputs.iter().filter_map(Input::steers).collect();
+        for id in wanted {
+            if self.aside.remove(id).is_some() {
+                self.reload(id).await?;
+                self.mark_recalled(id);
+                self.keep_leading().await?;
+            }
+        }
+        Ok(())
     }
 
     async fn load(&mut self, id: &RunId) -> Result<(), StoreError> {
@@ -251,13 +266,27 @@ impl Conductor {
     }
 }
 
+/// The pool in which a task of the run works.
+pub(super) fn pool_of(run: &Run, task: u32) -> String {
+    format!("{}/{}", run.row().namespace, run.workflow().at(task).pool)
+}
+
+/// Is it the pool in which this task works?
+pub(super) fn is_pool_of(run: &Run, task: u32, pool: &str) -> bool {
+    let own = (run.row().namespace.as_str(), run.workflow().at(task).pool.as_str());
+    pool.split_once('/') == Some(own)
+}
+
 /// The jobs of a run that are QUEUED or RUNNING.
-pub(super) fn live_jobs(run: &Run) -> Vec<(JobId, TaskStatus)> {
+pub(super) fn live_jobs(run: &Run) -> Vec<Placed> {
     let live = |r: &&crate::model::task_run::TaskRow| {
         matches!(r.status, TaskStatus::Queued | TaskStatus::Running) && r.attempt > 0
     };
-    let job = |r: &crate::model::task_run::TaskRow| {
-        (JobId { task_run: r.id(&run.row().id), attempt: r.attempt }, r.status)
+    let mut pools: BTreeMap<u32, Arc<str>> = BTreeMap::new();
+    let mut place = |r: &crate::model::task_run::TaskRow| {
+        let pool = pools.entry(r.key.task).or_insert_with(|| pool_of(run, r.key.task).into());
+        let job = JobId { task_run: r.id(&run.row().id), attempt: r.attempt };
+        Placed { pool: pool.clone(), job }
     };
-    run.task_runs().filter(live).map(job).collect()
+    run.task_runs().filter(live).map(&mut place).collect()
 }

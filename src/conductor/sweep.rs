@@ -9,15 +9,18 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::conductor::{Conductor, cycle::Input, live::live_jobs};
+use crate::conductor::{
+    Conductor,
+    cycle::Input,
+    live::{is_pool_of, live_jobs},
+};
 use crate::engine::Effect;
 use crate::model::{
     ids::RunId,
-    job::JobId,
     status::TaskStatus,
     time::{between, later},
 };
-use crate::queue::{Census, PRESENCE_TTL, Position};
+use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
 
 /// Runs that are not live here and whose jobs are in the queue: the store is asked for so many in one sweep.
 const STRANGERS_MAX: usize = 100;
@@ -42,11 +45,11 @@ pub(super) struct Sweep {
 /// A job that the census did not find in order. It is judged only after the reports of that moment are read.
 pub(super) enum Suspect {
     /// Nobody holds it.
-    Missing(JobId),
+    Missing(Placed),
     /// Its worker is silent.
-    Silent(JobId),
-    /// The queue holds it, and its attempt is over.
-    Stray(JobId),
+    Silent(Placed),
+    /// The queue holds it, and its attempt is over, or runs in another pool.
+    Stray(Placed),
 }
 
 impl Sweep {
@@ -99,21 +102,21 @@ impl Conductor {
 
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
         let silence_counts = between(self.sweep.beats_since, self.clock.now()) >= PRESENCE_TTL;
-        let present: BTreeSet<&str> = census.present.iter().map(String::as_str).collect();
-        let mut held: BTreeSet<&JobId> = census.pending.iter().collect();
-        let mut silent: BTreeSet<&JobId> = BTreeSet::new();
+        let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
+        let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {
-            match present.contains(lease.worker.as_str()) || !silence_counts {
-                true => held.insert(&lease.job),
-                false => silent.insert(&lease.job),
+            match lease.present || !silence_counts {
+                true => held.insert(&lease.place),
+                false => silent.insert(&lease.place),
             };
         }
         let mut suspects = Vec::new();
-        for (job, _) in self.runs.values().flat_map(live_jobs) {
-            if silent.contains(&job) {
-                suspects.push(Suspect::Silent(job));
-            } else if !held.contains(&job) && !census.announcing {
-                suspects.push(Suspect::Missing(job));
+        // Each is looked for in its own pool: what another pool's books say of it means nothing.
+        for placed in self.runs.values().flat_map(live_jobs) {
+            if silent.contains(&placed) {
+                suspects.push(Suspect::Silent(placed));
+            } else if !held.contains(&placed) && !census.announcing {
+                suspects.push(Suspect::Missing(placed));
             }
         }
         suspects
@@ -121,38 +124,45 @@ impl Conductor {
 
     /// What the queue holds of attempts that are over: a settle got lost, or a conductor died before it.
     async fn strays(&self, census: &Census) -> Vec<Suspect> {
-        let held = census.pending.iter().chain(census.leases.iter().map(|lease| &lease.job));
-        let over: Vec<&JobId> = held.filter(|job| !self.is_live(job)).collect();
+        let held = census.pending.iter().chain(census.leases.iter().map(|lease| &lease.place));
+        let over: Vec<&Placed> = held.filter(|placed| !self.is_live(placed)).collect();
         let mut strangers: BTreeMap<&RunId, bool> = BTreeMap::new();
-        for run in over.iter().map(|job| &job.task_run.run) {
+        for run in over.iter().map(|placed| &placed.job.task_run.run) {
             if !self.runs.contains_key(run) && !strangers.contains_key(run) && strangers.len() < STRANGERS_MAX
             {
-                strangers.insert(run, self.has_ended(run).await);
+                // A store that does not answer is not asked about the others: in doubt a run has not ended.
+                let Some(ended) = self.has_ended(run).await else { break };
+                strangers.insert(run, ended);
             }
         }
-        let stray = |job: &&JobId| {
-            let run = &job.task_run.run;
+        let stray = |placed: &&Placed| {
+            let run = &placed.job.task_run.run;
             self.runs.contains_key(run) || strangers.get(run).copied().unwrap_or(false)
         };
-        over.into_iter().filter(stray).map(|job| Suspect::Stray(job.clone())).collect()
+        over.into_iter().filter(stray).map(|placed| Suspect::Stray(placed.clone())).collect()
     }
 
-    /// Is it a run of ours that is final? In doubt it is not.
-    async fn has_ended(&self, run: &RunId) -> bool {
+    /// Is it a run of ours that is final? None when the store does not say.
+    async fn has_ended(&self, run: &RunId) -> Option<bool> {
         match self.store.run_row(run).await {
-            Ok(Some(run)) => run.status.is_final() && self.fences.contains_key(&run.shard()),
-            Ok(None) => false,
+            Ok(row) => {
+                Some(row.is_some_and(|row| row.status.is_final() && self.fences.contains_key(&row.shard())))
+            }
             Err(e) => {
                 tracing::warn!(run.id = %run, error = %e, "Whose job is in the queue cannot be said yet");
-                false
+                None
             }
         }
     }
 
-    fn is_live(&self, job: &JobId) -> bool {
-        let row = self.runs.get(&job.task_run.run).and_then(|run| run.task_run(job.task_run.key));
-        row.is_some_and(|row| {
-            row.attempt == job.attempt && matches!(row.status, TaskStatus::Queued | TaskStatus::Running)
+    /// Is it the newest attempt of a task run that waits for a worker or has one, in the pool where it belongs?
+    fn is_live(&self, placed: &Placed) -> bool {
+        let (task_run, attempt) = (&placed.job.task_run, placed.job.attempt);
+        let Some(run) = self.runs.get(&task_run.run) else { return false };
+        run.task_run(task_run.key).is_some_and(|row| {
+            row.attempt == attempt
+                && matches!(row.status, TaskStatus::Queued | TaskStatus::Running)
+                && is_pool_of(run, row.key.task, &placed.pool)
         })
     }
 
@@ -174,21 +184,22 @@ impl Conductor {
     }
 
     fn judge(&mut self, suspect: Suspect) {
-        let (Suspect::Missing(job) | Suspect::Silent(job) | Suspect::Stray(job)) = &suspect;
-        let live = self.is_live(job);
-        let row = self.runs.get(&job.task_run.run).and_then(|run| run.task_run(job.task_run.key));
+        let (Suspect::Missing(placed) | Suspect::Silent(placed) | Suspect::Stray(placed)) = &suspect;
+        let live = self.is_live(placed);
+        let task_run = &placed.job.task_run;
+        let row = self.runs.get(&task_run.run).and_then(|run| run.task_run(task_run.key));
         let queued = row.is_some_and(|row| row.status == TaskStatus::Queued);
         match suspect {
-            Suspect::Missing(job) if live && queued => {
+            Suspect::Missing(Placed { job, .. }) if live && queued => {
                 self.note_effect(&job.task_run.run, Effect::Republish(job.task_run.key));
             }
-            Suspect::Missing(job) | Suspect::Silent(job) if live => {
-                tracing::warn!(job = %job, "The worker of a job is gone");
-                self.todo.push(Input::Lost(job));
+            Suspect::Missing(placed) | Suspect::Silent(placed) if live => {
+                tracing::warn!(job = %placed.job, "The worker of a job is gone");
+                self.todo.push(Input::Lost(placed));
             }
-            Suspect::Stray(job) if !live => {
-                tracing::debug!(job = %job, "The queue forgets a job whose attempt is over");
-                self.outbox.ended.push(job);
+            Suspect::Stray(placed) if !live => {
+                tracing::debug!(job = %placed.job, pool = %placed.pool, "The queue forgets a job that should not be there");
+                self.outbox.ended.push(placed);
             }
             _ => {}
         }

@@ -5,13 +5,14 @@ use crate::conductor::{
     commit::{Answer, Draft},
     cycle::Input,
     inbox::{DecideError, Message, Verdict},
+    live::is_pool_of,
 };
 use crate::engine::{Event, Refused};
 use crate::model::{
     ids::RunId,
-    job::{JobId, News, Report},
+    job::{JobId, News},
 };
-use crate::queue::Position;
+use crate::queue::{Placed, Told};
 
 impl Conductor {
     /// Takes an input. Whatever it changes is in the draft, and in memory until the draft fails.
@@ -23,9 +24,9 @@ impl Conductor {
             }
             Input::Message(Message::Decide(verdict, _)) => Answer::Decide(self.decide(draft, verdict)),
             Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => Answer::None,
-            Input::Report(at, report) => {
-                draft.read = draft.read.max(Some(*at));
-                self.report(draft, *at, report);
+            Input::Report(told) => {
+                draft.read = draft.read.max(Some(told.at));
+                self.report(draft, told);
                 Answer::None
             }
             Input::Tick(run) => {
@@ -41,17 +42,17 @@ impl Conductor {
                 self.told(draft, &job.task_run.run, event);
                 Answer::None
             }
-            Input::Forgotten(job) => {
-                let event = Event::Forgotten { key: job.task_run.key, attempt: job.attempt };
-                self.told(draft, &job.task_run.run, event);
+            Input::Forgotten(placed) => {
+                let JobId { task_run, attempt } = &placed.job;
+                self.told(draft, &task_run.run, Event::Forgotten { key: task_run.key, attempt: *attempt });
                 // Should a worker have it all the same, it is to stop.
-                draft.ended_jobs.push(job.clone());
+                draft.ended_jobs.push(placed.clone());
                 Answer::None
             }
-            Input::Lost(job) => {
-                let event = Event::Lost { key: job.task_run.key, attempt: job.attempt };
-                self.told(draft, &job.task_run.run, event);
-                draft.ended_jobs.push(job.clone());
+            Input::Lost(placed) => {
+                let JobId { task_run, attempt } = &placed.job;
+                self.told(draft, &task_run.run, Event::Lost { key: task_run.key, attempt: *attempt });
+                draft.ended_jobs.push(placed.clone());
                 Answer::None
             }
             Input::Mended(run, plan) => {
@@ -71,10 +72,10 @@ impl Conductor {
         }
     }
 
-    fn report(&mut self, draft: &mut Draft, at: Position, report: &Report) {
-        if self.queue.origin(at).is_some_and(|pool| !self.runs_in(&report.job, &pool)) {
+    fn report(&mut self, draft: &mut Draft, Told { pool, report, .. }: &Told) {
+        if !self.runs_in(&report.job, pool) {
             self.counters.foreign += 1;
-            tracing::warn!(job = %report.job, worker.id = %report.worker, "A worker reported on a task that does not run in its pool: dropped");
+            tracing::warn!(%pool, job = %report.job, worker.id = %report.worker, "A worker reported on a task that does not run in its pool: dropped");
             return;
         }
         let JobId { task_run, attempt } = report.job.clone();
@@ -82,7 +83,7 @@ impl Conductor {
         let event = match &report.news {
             News::Started => Event::Started { key, attempt, worker },
             News::Ended(outcome) => {
-                draft.ended_jobs.push(report.job.clone());
+                draft.ended_jobs.push(Placed { pool: pool.clone(), job: report.job.clone() });
                 Event::Ended { key, attempt, worker, outcome: outcome.clone() }
             }
         };
@@ -98,21 +99,25 @@ impl Conductor {
     fn runs_in(&self, job: &JobId, pool: &str) -> bool {
         let Some(run) = self.runs.get(&job.task_run.run) else { return true };
         // Only a task run that is there says which task it is.
-        run.task_run(job.task_run.key).is_none_or(|row| {
-            let own = &run.workflow().at(row.key.task).pool;
-            pool.split_once('/').is_some_and(|(ns, name)| ns == run.row().namespace && name == own)
-        })
+        run.task_run(job.task_run.key).is_none_or(|row| is_pool_of(run, row.key.task, pool))
     }
 
     fn ask(&mut self, draft: &mut Draft, run: &RunId, event: Event) -> Result<(), DecideError> {
         if !self.runs.contains_key(run) {
-            return Err(DecideError::NoSuchRun(run.clone()));
+            return Err(self.not_live(run));
         }
         Ok(self.apply(draft, run, event)?)
     }
 
+    fn not_live(&self, run: &RunId) -> DecideError {
+        match self.aside.get(run) {
+            Some(why) => DecideError::Aside { run: run.clone(), why: why.clone() },
+            None => DecideError::NoSuchRun(run.clone()),
+        }
+    }
+
     fn decide(&mut self, draft: &mut Draft, verdict: &Verdict) -> Result<(), DecideError> {
-        let run = self.runs.get(&verdict.run).ok_or_else(|| DecideError::NoSuchRun(verdict.run.clone()))?;
+        let run = self.runs.get(&verdict.run).ok_or_else(|| self.not_live(&verdict.run))?;
         let task = run.workflow().task_named(&verdict.task).map(|t| t.no);
         let task = task.ok_or_else(|| DecideError::NoSuchTask {
             run: verdict.run.clone(),

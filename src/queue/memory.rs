@@ -5,7 +5,7 @@ mod roster;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -17,7 +17,8 @@ use crate::model::{
     time::between,
 };
 use crate::queue::{
-    Census, Claim, Jobs, Lease, Orders, PRESENCE_TTL, Pools, Position, Queue, QueueError, Removal,
+    Census, Claim, Jobs, Lease, Orders, PRESENCE_TTL, Placed, Pools, Position, Queue, QueueError, Removal,
+    Told,
 };
 
 /// What a memory queue holds at most.
@@ -58,7 +59,7 @@ struct Books {
     places: BTreeMap<JobId, (String, i64)>,
     leases: BTreeMap<JobId, Held>,
     workers: BTreeMap<String, Known>,
-    reports: BTreeMap<Position, Report>,
+    reports: BTreeMap<Position, (Arc<str>, Report)>,
     reported: Position,
 }
 
@@ -113,18 +114,20 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    async fn remove(&self, job: &JobId) -> Result<Removal, QueueError> {
+    async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {
         let mut books = self.books();
-        if books.withdraw(job).is_some() {
-            return Ok(Removal::Removed);
+        if !books.has(job) {
+            return Ok(Removal::Absent);
         }
-        Ok(if books.leases.contains_key(job) { Removal::Claimed } else { Removal::Absent })
+        Ok(if books.withdraw(&job.job).is_some() { Removal::Removed } else { Removal::Claimed })
     }
 
-    async fn cancel(&self, job: &JobId) -> Result<(), QueueError> {
+    async fn cancel(&self, job: &Placed) -> Result<(), QueueError> {
         {
             let mut books = self.books();
-            let Some(held) = books.leases.get_mut(job).filter(|h| !h.ended) else { return Ok(()) };
+            let has = books.has(job);
+            let held = books.leases.get_mut(&job.job).filter(|held| has && !held.ended);
+            let Some(held) = held else { return Ok(()) };
             held.cancel = true;
             let worker = held.worker.clone();
             books.call(&worker);
@@ -133,7 +136,7 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError> {
+    async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         loop {
             // Made before the look, so that what comes in between wakes it.
             let news = self.reported.notified();
@@ -145,15 +148,17 @@ impl Queue for MemoryQueue {
         }
     }
 
-    async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError> {
+    async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
         {
             let mut books = self.books();
             books.reports = match up_to.0.checked_add(1) {
                 Some(next) => books.reports.split_off(&Position(next)),
                 None => BTreeMap::new(),
             };
-            for job in ended {
-                books.forget(job);
+            for placed in ended {
+                if books.has(placed) {
+                    books.forget(&placed.job);
+                }
             }
         }
         self.ordered.notify_waiters();
@@ -163,10 +168,15 @@ impl Queue for MemoryQueue {
     async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
         let mut books = self.books();
         books.workers.retain(|_, w| w.present(now) || w.holds_some());
-        let lease = |(job, held): (&JobId, &Held)| Lease { job: job.clone(), worker: held.worker.clone() };
+        let place = |job: &JobId, pool: &str| Placed { pool: pool.into(), job: job.clone() };
+        let lease = |(job, held): (&JobId, &Held)| Lease {
+            place: place(job, &held.job.pool),
+            worker: held.worker.clone(),
+            present: books.workers.get(&held.worker).is_some_and(|worker| worker.present(now)),
+        };
         Ok(Census {
             reported: books.reports.last_key_value().map_or(Position::START, |(at, _)| *at),
-            pending: books.places.keys().cloned().collect(),
+            pending: books.places.iter().map(|(job, (pool, _))| place(job, pool)).collect(),
             leases: books.leases.iter().map(lease).collect(),
             present: books.workers.iter().filter(|(_, w)| w.present(now)).map(|(id, _)| id.clone()).collect(),
             announcing: false,
@@ -191,9 +201,8 @@ impl Jobs for MemoryQueue {
         {
             let mut books = self.books();
             let full = books.reports.len() >= self.limits.reports;
-            if books.leases.get(&report.job).is_none_or(|h| h.worker != report.worker) {
-                return Ok(());
-            }
+            let held = books.leases.get(&report.job).filter(|held| held.worker == report.worker);
+            let Some(pool) = held.map(|held| Arc::from(held.job.pool.as_str())) else { return Ok(()) };
             if full {
                 return Err(QueueError::Full("reports that are not settled"));
             }
@@ -202,7 +211,7 @@ impl Jobs for MemoryQueue {
             }
             books.reported.0 += 1;
             let position = books.reported;
-            books.reports.insert(position, report);
+            books.reports.insert(position, (pool, report));
         }
         self.reported.notify_waiters();
         Ok(())
@@ -259,6 +268,13 @@ impl Jobs for MemoryQueue {
 impl Books {
     fn holds(&self, job: &JobId) -> bool {
         self.places.contains_key(job) || self.leases.contains_key(job)
+    }
+
+    /// Is it here, pending or leased, and of this pool?
+    fn has(&self, placed: &Placed) -> bool {
+        let pending = self.places.get(&placed.job).map(|(pool, _)| pool);
+        let pool = pending.or_else(|| self.leases.get(&placed.job).map(|held| &held.job.pool));
+        pool.is_some_and(|pool| **pool == *placed.pool)
     }
 
     fn offer(&mut self, job: &Job) {
@@ -356,9 +372,14 @@ impl Books {
         }
     }
 
-    fn reports_after(&self, after: Position, max: usize) -> Vec<(Position, Report)> {
+    fn reports_after(&self, after: Position, max: usize) -> Vec<Told> {
         let Some(first) = after.0.checked_add(1) else { return Vec::new() };
-        self.reports.range(Position(first)..).take(max).map(|(at, report)| (*at, report.clone())).collect()
+        let told = |(at, (pool, report)): (&Position, &(Arc<str>, Report))| Told {
+            at: *at,
+            pool: pool.clone(),
+            report: report.clone(),
+        };
+        self.reports.range(Position(first)..).take(max).map(told).collect()
     }
 }
 

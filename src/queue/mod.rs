@@ -7,6 +7,8 @@
 pub mod memory;
 pub mod redis;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -53,13 +55,36 @@ impl Position {
     pub const START: Position = Position(0);
 }
 
+/// A job where it runs. The pool is what the conductor knows, or what the books were in which the job was seen: a job that
+/// is in another pool's books is another job.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placed {
+    /// `<namespace>/<pool>`.
+    pub pool: Arc<str>,
+    /// Which.
+    pub job: JobId,
+}
+
 /// A job that a worker holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Which.
-    pub job: JobId,
+    /// Which, and in whose books.
+    pub place: Placed,
     /// Who.
     pub worker: String,
+    /// Is the worker's last beat, to this pool, younger than the presence TTL?
+    pub present: bool,
+}
+
+/// A report as the conductor reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// Where it stands.
+    pub at: Position,
+    /// `<namespace>/<pool>`: the pool whose workers alone can have told it. Of another pool's task it is no report.
+    pub pool: Arc<str>,
+    /// What was told.
+    pub report: Report,
 }
 
 /// What the queue holds, for the sweep.
@@ -69,10 +94,10 @@ pub struct Census {
     /// report is missing.
     pub reported: Position,
     /// Jobs that no worker has claimed.
-    pub pending: Vec<JobId>,
+    pub pending: Vec<Placed>,
     /// Jobs that workers hold, until `settle`.
     pub leases: Vec<Lease>,
-    /// Workers whose last beat is younger than the presence TTL.
+    /// Workers whose last beat is younger than the presence TTL, of every pool.
     pub present: Vec<String>,
     /// The queue lost its books, and workers may still hold jobs that these do not show: a job that is missing here
     /// is not believed to be missing yet.
@@ -87,24 +112,18 @@ pub trait Queue: Send + Sync {
     async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError>;
 
     /// Takes a job back that nobody has claimed.
-    async fn remove(&self, job: &JobId) -> Result<Removal, QueueError>;
+    async fn remove(&self, job: &Placed) -> Result<Removal, QueueError>;
 
     /// Asks the worker that holds the job to stop it. Nothing is remembered of a job that nobody holds: `remove` it.
-    async fn cancel(&self, job: &JobId) -> Result<(), QueueError>;
+    async fn cancel(&self, job: &Placed) -> Result<(), QueueError>;
 
     /// Reports after a position, oldest first, at most `max` (but at least one); waits until there is one. Reports
     /// stay until settled, so that a new conductor reads them again from the start. One may come twice.
-    async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError>;
-
-    /// The pool (`<namespace>/<pool>`) whose workers alone can have told this report, if it is not settled yet; none where
-    /// every worker can tell every report. A report of another pool's task is no report.
-    fn origin(&self, _report: Position) -> Option<String> {
-        None
-    }
+    async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError>;
 
     /// What these reports told is committed, or was refused for good: forget the reports up to a position, and
-    /// forget these jobs wherever they are, pending or leased. A worker that still runs one is called.
-    async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError>;
+    /// forget these jobs in their pools, pending or leased. A worker that still runs one is called.
+    async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError>;
 
     /// What is pending, leased and present. A lease is shown as long as its job was not settled, even when its
     /// worker is gone.

@@ -1,16 +1,18 @@
 //! What the leader does with the cluster: Workflows and Runs, and the workers of WorkerPools.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 
 use relay::api::health::{Check, Health};
 use relay::cli::operator::Args;
+use relay::clock::Clock;
 use relay::conductor::{Handle, Outlook};
 use relay::link::{RedisSettings, worker_url};
 use relay::operator::{
     self, Operator, Pools,
+    pulse::{self, Pulses},
     workers::{
         self, Workers,
         desired::Settings,
@@ -24,6 +26,9 @@ use crate::wiring::{
     crew::{Crew, Part},
     operator::{House, instance},
 };
+
+/// How often the watches are looked at for what the probes tell of them.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the watches need of the other parts.
 pub struct Around {
@@ -59,6 +64,7 @@ pub fn access(args: &Args, redis: &RedisSettings) -> anyhow::Result<Access> {
 /// Starts both.
 pub fn start(house: &House, crew: &mut Crew, around: Around) {
     let pools = Pools::default();
+    let pulses = Arc::new(Pulses::new(house.clock.clone(), pulse::Bounds::default()));
     let workers = Workers::new(workers::Params {
         client: around.client.clone(),
         roster: around.queue,
@@ -70,6 +76,7 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
             redis_prefix: around.redis.prefix().to_owned(),
         },
         access: around.access,
+        pulses: pulses.clone(),
         instance: instance(),
     });
     let stop = house.stages.watching.clone();
@@ -85,24 +92,43 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
         clock: house.clock.clone(),
         compile: house.compile.clone(),
         pools,
+        pulses: pulses.clone(),
         instance: instance(),
-        adopt_cluster: house.args.adopt_cluster,
     });
-    let (health, stop) = (house.health.clone(), house.stages.watching.clone());
-    health.bad(Check::Kubernetes, "the watches have begun and have not seen everything yet");
+    let (health, clock, stop) = (house.health.clone(), house.clock.clone(), house.stages.watching.clone());
     crew.start(Part::Watches, async move {
         let ready = operator.ready();
         tokio::select! {
-            worked = operator.run(stop) => Ok(worked?),
-            never = tell_when_ready(ready, &health) => match never {},
+            () = operator.run(stop) => Ok(()),
+            never = tell_how_they_are(ready, &pulses, &health, &clock) => match never {},
         }
     });
 }
 
-async fn tell_when_ready(mut ready: watch::Receiver<bool>, health: &Health) -> Infallible {
-    if ready.wait_for(|ready| *ready).await.is_ok() {
-        tracing::info!("Every Workflow and Run of the cluster has been seen");
-        health.good(Check::Kubernetes, "every object has been seen, and changes are heard");
+/// Keeps the check up to date: everything must have been seen once, and nothing may have been unheard for too long.
+async fn tell_how_they_are(
+    ready: watch::Receiver<bool>,
+    pulses: &Pulses,
+    health: &Health,
+    clock: &Clock,
+) -> Infallible {
+    let mut said = false;
+    loop {
+        let ready = *ready.borrow();
+        match pulses.deaf() {
+            Some(deaf) => {
+                let why = format!("{}: nothing was heard since {}: {}", deaf.of, deaf.since, deaf.why);
+                health.bad(Check::Kubernetes, &why);
+            }
+            None if ready => {
+                health.good(Check::Kubernetes, "every object has been seen, and changes are heard")
+            }
+            None => health.bad(Check::Kubernetes, "the watches have begun and have not seen everything yet"),
+        }
+        if ready && !said {
+            tracing::info!("Every Workflow and Run of the cluster has been seen");
+            said = true;
+        }
+        clock.sleep(LOOK_EVERY).await;
     }
-    std::future::pending().await
 }

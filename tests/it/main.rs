@@ -10,6 +10,7 @@ mod feed;
 mod generated;
 mod infra;
 mod leadership;
+mod left_out;
 mod migrate;
 mod operator;
 mod pools;

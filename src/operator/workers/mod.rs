@@ -34,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::conductor::Demands;
 use crate::crd::schema::Kind;
-use crate::operator::Pools;
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::events::{self, Herald, Told};
+use crate::operator::pulse::Pulses;
 use crate::operator::watch::{self, Mirror};
 use crate::operator::work::{self, Work};
 use crate::operator::workers::{
@@ -46,6 +46,7 @@ use crate::operator::workers::{
     look::Memory,
     password::Access,
 };
+use crate::operator::{PoolState, Pools};
 use crate::queue::Roster;
 
 /// Pools that are looked at at a time.
@@ -69,6 +70,8 @@ pub struct Params {
     pub settings: Settings,
     /// What lets workers in.
     pub access: Access,
+    /// Told of what the watches hear.
+    pub pulses: Arc<Pulses>,
     /// Who reports Events: the name of this pod.
     pub instance: String,
 }
@@ -76,6 +79,7 @@ pub struct Params {
 /// What every look needs.
 struct Kit {
     cluster: Cluster,
+    pulses: Arc<Pulses>,
     roster: Arc<dyn Roster>,
     demands: channel::Receiver<Demands>,
     pools: Pools,
@@ -103,6 +107,7 @@ impl Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
             cluster: Cluster::new(params.client),
+            pulses: params.pulses,
             roster: params.roster,
             demands: params.demands,
             pools: params.pools,
@@ -124,8 +129,9 @@ impl Workers {
         let Workers { kit, instance, events } = self;
         let (kit, stop) = (&kit, &stop);
         tokio::join!(
-            watch::follow(&kit.cluster, Kind::WorkerPool, &kit.mirror, stop, |change| kit.pool(change)),
-            kit.deployments.follow(&kit.cluster, stop, |change| kit.deployment(change)),
+            watch::follow((&kit.cluster, &kit.pulses), Kind::WorkerPool, &kit.mirror, stop, |change| kit
+                .pool(change)),
+            kit.deployments.follow((&kit.cluster, &kit.pulses), stop, |change| kit.deployment(change)),
             looks(kit, stop),
             kit.alarms.ring(&kit.clock, stop, |pool| kit.work.push(pool)),
             demands(kit, stop),
@@ -137,12 +143,15 @@ impl Workers {
 
 impl Kit {
     fn pool(&self, change: watch::Change) {
-        if let watch::Change::Seen(name, _) | watch::Change::Gone(name, _) = change {
-            self.work.push(name);
+        let name = match change {
+            watch::Change::Seen(name, _) | watch::Change::Gone(name, _) => name,
+            watch::Change::Synced => return self.pools.complete(),
+        };
+        match self.mirror.get(&name) {
+            Some(object) => self.pools.seen(&name, PoolState::of(&object.json)),
+            None => self.pools.gone(&name),
         }
-        if self.mirror.is_synced() {
-            self.pools.tell(self.mirror.names().iter().map(ObjectName::to_string).collect());
-        }
+        self.work.push(name);
     }
 
     fn deployment(&self, change: Change) {

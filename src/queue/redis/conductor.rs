@@ -13,15 +13,14 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::link::{BadSettings, RedisSettings, Wait};
-use crate::model::job::{Job, JobId, Report};
+use crate::model::job::{Job, JobId};
 use crate::queue::{
-    Census, Position, Queue, QueueError, Removal,
+    Census, Placed, Position, Queue, QueueError, Removal, Told,
     redis::{
         inbox::Inbox,
-        places::Places,
         publish,
         scripts::{CANCEL, REMOVE, SETTLE},
-        server::{Answer, Call, Server},
+        server::{Call, Server},
     },
 };
 
@@ -52,7 +51,6 @@ pub struct RedisQueue {
     /// The incarnation in which that read began.
     pub(super) heard_in: Mutex<Option<Arc<str>>>,
     pub(super) inbox: Mutex<Inbox>,
-    pub(super) places: Mutex<Places>,
     /// Documents that Redis has, as far as is known.
     pub(super) sent: Mutex<BTreeSet<(Arc<str>, Arc<str>)>>,
     /// There is room in the inbox again, or something new in it.
@@ -70,7 +68,6 @@ impl RedisQueue {
             ear: Wait::new(settings)?,
             heard_in: Mutex::default(),
             inbox: Mutex::default(),
-            places: Mutex::default(),
             sent: Mutex::default(),
             moved: Notify::new(),
             unreadable: AtomicU64::new(0),
@@ -93,38 +90,12 @@ impl RedisQueue {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where a job may be: in its pool, or, when that is not known, in any.
-    async fn search(&self, job: &JobId) -> Result<Vec<Arc<str>>, QueueError> {
-        if let Some(pool) = self.places().of(job) {
-            return Ok(vec![pool]);
-        }
-        self.server.incarnation().await?;
-        Ok(self.server.known().open.iter().cloned().collect())
-    }
-
-    async fn ask_where_it_may_be(
-        &self,
-        job: &JobId,
-        script: &'static crate::link::Script,
-    ) -> Result<Vec<Answer>, QueueError> {
-        let pools = self.search(job).await?;
-        let calls: Vec<Call> =
-            pools.iter().map(|pool| Call::new(pool, script).arg(job.to_string())).collect();
-        self.server.call(&calls).await
-    }
-
-    async fn forget(&self, ended: &[JobId]) -> Result<(), QueueError> {
+    async fn forget(&self, ended: &[Placed]) -> Result<(), QueueError> {
         let owed = self.inbox().owed();
         let mut by_pool: BTreeMap<Arc<str>, Vec<&JobId>> =
             owed.keys().map(|pool| (pool.clone(), Vec::new())).collect();
-        for job in ended {
-            for pool in self.search(job).await? {
-                by_pool.entry(pool).or_default().push(job);
-            }
+        for Placed { pool, job } in ended {
+            by_pool.entry(pool.clone()).or_default().push(job);
         }
         let incarnation = self.server.incarnation().await?;
         let mut calls = Vec::new();
@@ -143,8 +114,6 @@ impl RedisQueue {
         }
         self.server.call(&calls).await?;
         self.inbox().trimmed(&incarnation, &owed);
-        let mut places = self.places();
-        ended.iter().for_each(|job| places.forget(job));
         Ok(())
     }
 }
@@ -155,31 +124,26 @@ impl Queue for RedisQueue {
         publish::publish(self, jobs).await
     }
 
-    async fn remove(&self, job: &JobId) -> Result<Removal, QueueError> {
-        let answers = self.ask_where_it_may_be(job, &REMOVE).await?;
-        let words: BTreeSet<&str> = answers.iter().map(|a| a.word.as_str()).collect();
-        if words.contains("removed") {
-            self.places().forget(job);
-            return Ok(Removal::Removed);
-        }
+    async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {
+        let answer = self.server.call_one(Call::new(&job.pool, &REMOVE).arg(job.job.to_string())).await?;
         // While workers are still telling what they hold, one of them may have it.
         let in_doubt = self.server.known().announcing;
-        Ok(if words.contains("claimed") || in_doubt { Removal::Claimed } else { Removal::Absent })
+        Ok(match answer.word.as_str() {
+            "removed" => Removal::Removed,
+            "absent" if !in_doubt => Removal::Absent,
+            _ => Removal::Claimed,
+        })
     }
 
-    async fn cancel(&self, job: &JobId) -> Result<(), QueueError> {
-        self.ask_where_it_may_be(job, &CANCEL).await.map(drop)
+    async fn cancel(&self, job: &Placed) -> Result<(), QueueError> {
+        self.server.call_one(Call::new(&job.pool, &CANCEL).arg(job.job.to_string())).await.map(drop)
     }
 
-    async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError> {
+    async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         self.read(after, max.max(1)).await
     }
 
-    fn origin(&self, report: Position) -> Option<String> {
-        self.inbox().origin(report).map(str::to_owned)
-    }
-
-    async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError> {
+    async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
         self.inbox().settle(up_to);
         self.moved.notify_waiters();
         self.forget(ended).await

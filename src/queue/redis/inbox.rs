@@ -8,7 +8,7 @@ use std::{
 
 use crate::link::EntryId;
 use crate::model::job::Report;
-use crate::queue::Position;
+use crate::queue::{Position, Told};
 
 /// Reports that were read and are not settled; when there are so many, no more are read.
 const MOST: usize = 10_000;
@@ -81,14 +81,13 @@ impl Inbox {
     }
 
     /// Reports after a position.
-    pub(super) fn after(&self, after: Position, max: usize) -> Vec<(Position, Report)> {
-        let behind = self.reports.range((Excluded(after.0), Unbounded));
-        behind.take(max).map(|(at, kept)| (Position(*at), kept.report.clone())).collect()
-    }
-
-    /// The pool whose stream a report came in on.
-    pub(super) fn origin(&self, at: Position) -> Option<&str> {
-        self.reports.get(&at.0).map(|kept| kept.pool.as_ref())
+    pub(super) fn after(&self, after: Position, max: usize) -> Vec<Told> {
+        let told = |(at, kept): (&u64, &Kept)| Told {
+            at: Position(*at),
+            pool: kept.pool.clone(),
+            report: kept.report.clone(),
+        };
+        self.reports.range((Excluded(after.0), Unbounded)).take(max).map(told).collect()
     }
 
     /// Forgets reports up to a position.

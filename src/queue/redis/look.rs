@@ -1,13 +1,13 @@
 //! The look at the books: what every pool holds, read together with every report of that moment.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redis::{Value, cmd};
 
 use crate::link::{EntryId, LinkError, Reply, keys, text};
 use crate::model::job::JobId;
 use crate::queue::{
-    Census, Lease, QueueError,
+    Census, Lease, Placed, QueueError,
     redis::{
         conductor::RedisQueue,
         scripts::{ANNOUNCED, CENSUS, CLOSE},
@@ -22,7 +22,7 @@ const LOGS_HELD_MS: u64 = 30_000;
 struct Page {
     pool: Arc<str>,
     newest: Option<EntryId>,
-    pending: Vec<JobId>,
+    pending: Vec<Placed>,
     leases: Vec<Lease>,
     present: Vec<String>,
     /// There is nothing in it at all.
@@ -39,7 +39,6 @@ impl RedisQueue {
             known.set_aside.clear();
             known.open.clone()
         };
-        self.places().begin();
         let calls: Vec<Call> = pools.iter().map(|pool| Call::new(pool, &CENSUS).arg(&hold)).collect();
         let answers = self.server.call(&calls).await?;
         let incarnation = self.server.incarnation().await?;
@@ -57,13 +56,12 @@ impl RedisQueue {
             census.leases.extend(page.leases);
             census.present.extend(page.present);
         }
-        self.places().end();
         census.present.sort();
         census.announcing = self.server.announcing(&census.present).await?;
         if !all_read {
             // A report that was not read yet may explain what seems to be missing: nobody is judged this time.
             census.announcing = true;
-            census.present = census.leases.iter().map(|l| l.worker.clone()).chain(census.present).collect();
+            census.leases.iter_mut().for_each(|lease| lease.present = true);
         }
         Ok(census)
     }
@@ -75,13 +73,14 @@ impl RedisQueue {
             tracing::warn!(%pool, "Keys in Redis had a wrong type and were cleared");
         }
         let empty = told.number()? == 1;
-        let mut places = self.places();
-        let mut known = |text: &str| text.parse::<JobId>().ok().filter(|job| places.seen(job, pool));
-        let pending = pending.iter().filter_map(|text| known(text)).collect();
+        let place = |text: &str| text.parse::<JobId>().ok().map(|job| Placed { pool: pool.clone(), job });
+        let pending = pending.iter().filter_map(|text| place(text)).collect();
+        let here: BTreeSet<&String> = present.iter().collect();
         let mut leases = Vec::new();
         while leased.left() > 0 {
             let (job, worker) = (leased.text()?, leased.text()?);
-            leases.extend(known(&job).map(|job| Lease { job, worker }));
+            let present = here.contains(&worker);
+            leases.extend(place(&job).map(|place| Lease { place, worker, present }));
         }
         Ok(Page { pool: pool.clone(), newest, pending, leases, present, empty })
     }

@@ -21,7 +21,7 @@
 //! **Who may say what.** The conductor's side (`RedisQueue`) loads the scripts and makes a user a pool. A worker's user has
 //! EVALSHA, the blocked wait, and the few commands that `claim`, `report`, `beat`, `leave` and `append` make on keys of its
 //! pool (`access.rs`); no key can get another type by them. It could still write lies into its own pool's books: what came
-//! from a pool counts for that pool's tasks alone (`Queue::origin`, `places.rs`).
+//! from a pool counts for that pool's tasks alone (`Placed`, `Told`).
 //!
 //! **Scripts** (`scripts/*.lua`) take the incarnation that their caller knows and do nothing in another one: `lost` when
 //! there is none, `stale` when it changed. A key of a wrong type is told (`broken`), cleared by `open` or `census`, and
@@ -49,7 +49,6 @@ mod inbox;
 mod kept;
 mod look;
 mod parcel;
-mod places;
 mod publish;
 mod reading;
 mod roster;

@@ -64,9 +64,6 @@ fn packed(queue: &RedisQueue, packer: &mut Packer, job: &Job) -> Option<Parcel> 
 }
 
 async fn offer(queue: &RedisQueue, pool: &Arc<str>, batch: &[(&Job, Parcel)]) -> Result<(), QueueError> {
-    for (job, _) in batch {
-        queue.places().offered(&job.id, pool);
-    }
     let all: Vec<&(&Job, Parcel)> = batch.iter().collect();
     let mut full = false;
     let without = say(queue, pool, &all, false, &mut full).await?;

@@ -9,7 +9,7 @@ use redis::{Cmd, Pipeline, Value, cmd};
 
 use crate::link::{EntryId, LinkError, Reply, keys, text};
 use crate::model::job::{PROTOCOL, Report};
-use crate::queue::{Position, QueueError, redis::conductor::RedisQueue};
+use crate::queue::{Position, QueueError, Told, redis::conductor::RedisQueue};
 
 /// Entries that one read takes from each pool.
 const READ_AT_ONCE: usize = 100;
@@ -18,11 +18,7 @@ const UNREADABLE_TOLD: u64 = 10;
 
 impl RedisQueue {
     /// Reports after a position; waits until there is one.
-    pub(super) async fn read(
-        &self,
-        after: Position,
-        max: usize,
-    ) -> Result<Vec<(Position, Report)>, QueueError> {
+    pub(super) async fn read(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         loop {
             let moved = self.moved.notified();
             let (found, room) = {
@@ -149,8 +145,6 @@ impl RedisQueue {
                 if let Some(present) = &mut self.server.known().present {
                     present.insert(report.worker.clone());
                 }
-                // Whoever settles it knows where to look, also after a restart.
-                self.places().seen(&report.job, pool);
                 self.inbox().keep(pool, id, report, bytes);
             }
             Err(why) => {

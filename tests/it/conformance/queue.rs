@@ -85,8 +85,8 @@ impl Ends {
     /// The pending jobs and the leases, as the census tells them.
     pub async fn books(&self) -> (Vec<JobId>, Vec<(JobId, String)>) {
         let census = self.queue.census(self.now()).await.expect("a census");
-        let leases = census.leases.into_iter().map(|l| (l.job, l.worker)).collect();
-        (census.pending, leases)
+        let leases = census.leases.into_iter().map(|l| (l.place.job, l.worker)).collect();
+        (census.pending.into_iter().map(|placed| placed.job).collect(), leases)
     }
 
     /// Now. Where time is paused, it passes while the test waits.

@@ -3,15 +3,16 @@
 mod access;
 mod away;
 mod fleet;
+mod hostile;
 mod lost;
 mod stored;
 
 use std::{sync::Arc, time::Duration};
 
 use relay::link::RedisSettings;
-use relay::model::job::{Job, JobId, Report};
+use relay::model::job::{Job, JobId};
 use relay::queue::{
-    Census, Claim, Jobs, Orders, Pools, Position, Queue, QueueError, Roster,
+    Census, Claim, Jobs, Orders, Pools, Position, Queue, QueueError, Roster, Told,
     redis::{Limits, RedisJobs, RedisQueue},
 };
 
@@ -65,11 +66,11 @@ pub async fn census(queue: &RedisQueue) -> Census {
 
 /// Pending jobs, leases as job and worker.
 pub fn books(census: &Census) -> (Vec<JobId>, Vec<(JobId, &str)>) {
-    let leases = census.leases.iter().map(|l| (l.job.clone(), l.worker.as_str())).collect();
-    (census.pending.clone(), leases)
+    let leases = census.leases.iter().map(|l| (l.place.job.clone(), l.worker.as_str())).collect();
+    (census.pending.iter().map(|placed| placed.job.clone()).collect(), leases)
 }
 
-pub async fn reports(queue: &RedisQueue, after: Position) -> Vec<(Position, Report)> {
+pub async fn reports(queue: &RedisQueue, after: Position) -> Vec<Told> {
     soon(queue.reports(after, 100)).await.expect("reports")
 }
 

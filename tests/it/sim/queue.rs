@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use relay::{
     model::job::{Job, JobId, Report},
-    queue::{Census, Claim, Jobs, Orders, Position, Queue, QueueError, Removal, memory::MemoryQueue},
+    queue::{
+        Census, Claim, Jobs, Orders, Placed, Position, Queue, QueueError, Removal, Told, memory::MemoryQueue,
+    },
 };
 use tokio::sync::Notify;
 
@@ -146,7 +148,7 @@ impl Queue for FaultyQueue {
         .await
     }
 
-    async fn remove(&self, job: &JobId) -> Result<Removal, QueueError> {
+    async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {
         self.up().await?;
         if self.faults.shared.settings.mutation == Some(Mutation::RemovesNothing) {
             return Ok(Removal::Removed);
@@ -155,7 +157,7 @@ impl Queue for FaultyQueue {
         self.faults.through("remove", call, |_| gone()).await
     }
 
-    async fn cancel(&self, job: &JobId) -> Result<(), QueueError> {
+    async fn cancel(&self, job: &Placed) -> Result<(), QueueError> {
         self.tell("cancel", || {
             let (server, job) = (self.server.clone(), job.clone());
             async move { server.content().queue.cancel(&job).await }
@@ -163,13 +165,13 @@ impl Queue for FaultyQueue {
         .await
     }
 
-    async fn reports(&self, after: Position, max: usize) -> Result<Vec<(Position, Report)>, QueueError> {
+    async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         self.up().await?;
         let reading = async {
             let read = |content: Content| async move {
                 let after = Position(after.0.saturating_sub(content.base));
                 let found = content.queue.reports(after, max).await?;
-                let place = |(at, report): (Position, Report)| (Position(at.0 + content.base), report);
+                let place = |told: Told| Told { at: Position(told.at.0 + content.base), ..told };
                 Ok(found.into_iter().map(place).collect::<Vec<_>>())
             };
             let found = self.server.held(read).await?;
@@ -178,10 +180,10 @@ impl Queue for FaultyQueue {
             Ok(found)
         };
         let found = self.faults.through("reports", reading, |_| gone()).await?;
-        Ok(found.into_iter().map(|(at, report)| (at, self.tampered(report))).collect())
+        Ok(found.into_iter().map(|told| Told { report: self.tampered(told.report), ..told }).collect())
     }
 
-    async fn settle(&self, up_to: Position, ended: &[JobId]) -> Result<(), QueueError> {
+    async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
         self.tell("settle", || {
             let (server, ended) = (self.server.clone(), ended.to_vec());
             async move {

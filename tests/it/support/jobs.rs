@@ -7,6 +7,7 @@ use relay::model::{
     ids::{TaskKey, TaskRunId},
     job::{Job, JobId, News, Outcome, PROTOCOL, Program, Report},
 };
+use relay::queue::Placed;
 use serde_json::json;
 
 /// The pool of jobs that say nothing else.
@@ -16,6 +17,11 @@ pub const POOL: &str = "data/default";
 pub fn job_id(task: u32) -> JobId {
     let run = "run-1".parse().expect("a run id");
     JobId { task_run: TaskRunId { run, key: TaskKey::of_task(task) }, attempt: 1 }
+}
+
+/// The same, in the pool of jobs that say nothing else.
+pub fn placed(task: u32) -> Placed {
+    Placed { pool: POOL.into(), job: job_id(task) }
 }
 
 /// A job that runs `program`, with its number for a rank.

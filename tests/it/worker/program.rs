@@ -11,7 +11,7 @@ use std::{
 use relay::link::{RedisSettings, worker_url};
 use relay::model::job::{Job, News, Outcome, Program as Runs};
 use relay::queue::{
-    Position, Queue, Roster,
+    Position, Queue, Roster, Told,
     redis::{Limits, RedisQueue},
 };
 use rustix::process::{Signal, geteuid};
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::bench::gone;
 use crate::support::{
     Finished, Program,
-    jobs::{POOL, job_id, job_of, second},
+    jobs::{POOL, job_id, job_of, placed, second},
     redis_url, relay,
 };
 
@@ -109,11 +109,11 @@ impl Site {
             let reports = self.queue.reports(after, 100);
             let reports =
                 tokio::time::timeout(LIMIT, reports).await.expect("a report in time").expect("reports");
-            for (position, report) in reports {
-                after = position;
+            for Told { at, report, .. } in reports {
+                after = at;
                 let News::Ended(outcome) = report.news else { continue };
                 if report.job == job_id(task) {
-                    self.queue.settle(Position::START, &[report.job]).await.expect("settled");
+                    self.queue.settle(Position::START, &[placed(task)]).await.expect("settled");
                     return outcome;
                 }
             }
@@ -165,7 +165,7 @@ async fn it_runs_the_jobs_of_its_pool_and_drains_when_told_to() {
     ended_well(&finished);
     assert!(!finished.errors.contains("s3cret"), "{}", finished.errors);
     let census = site.queue.census(second(0)).await.expect("a census");
-    assert_eq!(census.pending, [job_id(2)], "what it did not claim is still there");
+    assert_eq!(census.pending, [placed(2)], "what it did not claim is still there");
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use relay::clock::Clock;
 use relay::feed::{Feed, Stream, memory::MemoryFeed};
 use relay::model::job::{Job, JobId, News, Outcome, Report};
-use relay::queue::{Claim, Jobs, Orders, Pools, Position, Queue, QueueError, memory::MemoryQueue};
+use relay::queue::{
+    Claim, Jobs, Orders, Placed, Pools, Position, Queue, QueueError, Told, memory::MemoryQueue,
+};
 use relay::worker::{Executor, Limits, Links, Params, Shutdown, Worker, log::LogSink};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -205,11 +207,12 @@ impl Stage {
         let mut after = Position::START;
         while ends.len() < count {
             let reports = self.queue.reports(after, 100).await.expect("reports");
-            for (position, report) in reports {
-                after = position;
+            for Told { at, pool, report } in reports {
+                after = at;
                 let News::Ended(outcome) = report.news else { continue };
-                self.queue.settle(position, std::slice::from_ref(&report.job)).await.expect("settled");
-                ends.push((report.job.task_run.key.task, outcome, self.second()));
+                let task = report.job.task_run.key.task;
+                self.queue.settle(at, &[Placed { pool, job: report.job }]).await.expect("settled");
+                ends.push((task, outcome, self.second()));
             }
         }
         ends

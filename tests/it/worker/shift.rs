@@ -8,7 +8,7 @@ use relay::queue::{Claim, Jobs, Pools, Position, Queue, Roster};
 use relay::worker::Limits;
 
 use super::scripted::{Stage, success};
-use crate::support::jobs::{job, job_id};
+use crate::support::jobs::{job, job_id, placed};
 
 /// A job of so many seconds.
 fn lasting(task: u32, seconds: i64) -> Job {
@@ -34,8 +34,8 @@ async fn a_job_is_claimed_run_logged_and_told() {
     stage.publish(&[lasting(1, 3)]).await;
     let told = beside(stage.worker(2), async {
         let first = stage.queue.reports(Position::START, 9).await.expect("reports");
-        let second = stage.queue.reports(first[0].0, 9).await.expect("reports");
-        [first[0].1.clone(), second[0].1.clone()]
+        let second = stage.queue.reports(first[0].at, 9).await.expect("reports");
+        [first[0].report.clone(), second[0].report.clone()]
     })
     .await;
     assert_eq!([&told[0].news, &told[1].news], [&News::Started, &News::Ended(success())]);
@@ -72,7 +72,7 @@ async fn a_cancel_reaches_a_running_job_at_once() {
     stage.publish(&[lasting(1, 3600), lasting(2, 7)]).await;
     let ends = beside(stage.worker(2), async {
         stage.until(1).await;
-        stage.queue.cancel(&job_id(1)).await.expect("cancelled");
+        stage.queue.cancel(&placed(1)).await.expect("cancelled");
         stage.ends(2).await
     })
     .await;
@@ -86,7 +86,7 @@ async fn an_abandoned_job_is_stopped_and_its_slot_is_free_again() {
     let ends = beside(stage.worker(1), async {
         stage.until(1).await;
         // As a conductor that took the worker for lost.
-        stage.queue.settle(Position(1), &[job_id(1)]).await.expect("settled");
+        stage.queue.settle(Position(1), &[placed(1)]).await.expect("settled");
         stage.publish(&[lasting(2, 4)]).await;
         stage.ends(1).await
     })

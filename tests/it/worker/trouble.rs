@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relay::model::job::{Job, News};
-use relay::queue::{Position, Queue};
+use relay::queue::{Position, Queue, Told};
 
 use super::scripted::{Fault, Stage, success};
 use crate::support::jobs::job;
@@ -61,8 +61,8 @@ async fn the_start_is_told_before_the_end_even_if_it_is_heard_late() {
         let mut told = Vec::new();
         let mut after = Position::START;
         while !matches!(told.last(), Some(News::Ended(_))) {
-            for (position, report) in stage.queue.reports(after, 9).await.expect("reports") {
-                after = position;
+            for Told { at, report, .. } in stage.queue.reports(after, 9).await.expect("reports") {
+                after = at;
                 told.push(report.news);
             }
         }

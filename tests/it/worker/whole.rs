@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use relay::clock::Clock;
 use relay::feed::{Feed, Item, Reader, Subscription, memory, memory::MemoryFeed};
 use relay::model::job::{Job, News, Outcome};
-use relay::queue::{Pools, Position, Queue, memory::MemoryQueue};
+use relay::queue::{Pools, Position, Queue, Told, memory::MemoryQueue};
 use relay::worker::{Limits, Links, Params, Shutdown, Worker};
 
 use super::bench::{Bench, gone, group_gone};
@@ -49,8 +49,8 @@ async fn many_jobs_end_each_once_and_leave_nothing() {
     let conduct = async {
         let (mut after, mut ended) = (Position::START, Vec::new());
         while ended.len() < 12 {
-            for (position, report) in stage.queue.reports(after, 100).await.expect("reports") {
-                after = position;
+            for Told { at, report, .. } in stage.queue.reports(after, 100).await.expect("reports") {
+                after = at;
                 if let News::Ended(Outcome::Success { outputs }) = report.news {
                     assert_eq!(outputs["n"], 1);
                     ended.push(report.job.task_run.key.task);
@@ -88,8 +88,8 @@ async fn a_log_that_takes_nothing_keeps_no_result_from_being_told() {
         let mut after = Position::START;
         let mut ended = 0;
         while ended < 2 {
-            for (position, report) in stage.queue.reports(after, 100).await.expect("reports") {
-                after = position;
+            for Told { at, report, .. } in stage.queue.reports(after, 100).await.expect("reports") {
+                after = at;
                 ended += usize::from(matches!(report.news, News::Ended(Outcome::Success { .. })));
             }
         }

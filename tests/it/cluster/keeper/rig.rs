@@ -9,6 +9,7 @@ use relay::clock::Clock;
 use relay::conductor::{Demand, Demands};
 use relay::link::{RedisSettings, worker_url};
 use relay::model::job::{Job, JobId};
+use relay::operator::pulse::{Bounds, Pulses};
 use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
 use relay::operator::{Pools, api};
 use relay::queue::{
@@ -77,9 +78,18 @@ impl Rig {
                 kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
             config.auth_info.impersonate = Some(OPERATOR.to_owned());
             let client = api::client(config).expect("a client");
-            let (clock, instance) = (Clock::system(), "test".to_owned());
-            let params =
-                workers::Params { client, roster, demands, pools, clock, settings, access, instance };
+            let clock = Clock::system();
+            let params = workers::Params {
+                client,
+                roster,
+                demands,
+                pools,
+                pulses: Arc::new(Pulses::new(clock.clone(), Bounds::default())),
+                clock,
+                settings,
+                access,
+                instance: "test".to_owned(),
+            };
             Workers::new(params).run(until).await;
         });
         self.life = Some((queue, stop, working));

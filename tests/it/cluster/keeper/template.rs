@@ -1,6 +1,6 @@
 //! Templates that are refused, and those of another Relay: what becomes of the workers that there are.
 
-use relay::queue::{Position, Queue};
+use relay::queue::{Placed, Position, Queue};
 use serde_json::Value;
 
 use super::{pool, rig::Rig};
@@ -74,7 +74,8 @@ fn another_relay_leaves_busy_workers_what_they_are() {
     rig.runtime.block_on(async {
         relay::queue::Jobs::report(&worker, report("relay-pool-0-w", &job, success())).await.expect("told");
         let told = rig.queue().reports(Position::START, 1).await.expect("a report");
-        rig.queue().settle(told[0].0, &[job]).await.expect("settled");
+        let ended = Placed { pool: rig.key().into(), job };
+        rig.queue().settle(told[0].at, &[ended]).await.expect("settled");
     });
     rig.until("deployment", "relay-pool", |made| installs(made) == "relay:2");
 }

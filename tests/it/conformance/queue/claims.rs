@@ -8,7 +8,7 @@ use relay::queue::{Claim, Pools, Removal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ends, claim, numbers, over_every_queue, soon, still_waits};
-use crate::support::jobs::{job, job_id, report, success};
+use crate::support::jobs::{job, job_id, placed, report, success};
 
 over_every_queue! {
     the_smallest_rank_goes_first, a_claim_takes_no_more_than_its_slots, pools_do_not_mix,
@@ -75,12 +75,12 @@ async fn a_job_published_twice_is_one(ends: Ends) {
 }
 
 async fn a_job_is_taken_back_only_while_nobody_has_it(ends: Ends) {
-    assert_eq!(ends.queue.remove(&job_id(1)).await.expect("an answer"), Removal::Absent);
+    assert_eq!(ends.queue.remove(&placed(1)).await.expect("an answer"), Removal::Absent);
     ends.queue.publish(&[job(1), job(2)]).await.expect("published");
     assert_eq!(numbers(&ends.claim("w", 1).await), [1]);
-    assert_eq!(ends.queue.remove(&job_id(1)).await.expect("an answer"), Removal::Claimed);
-    assert_eq!(ends.queue.remove(&job_id(2)).await.expect("an answer"), Removal::Removed);
-    assert_eq!(ends.queue.remove(&job_id(2)).await.expect("an answer"), Removal::Absent);
+    assert_eq!(ends.queue.remove(&placed(1)).await.expect("an answer"), Removal::Claimed);
+    assert_eq!(ends.queue.remove(&placed(2)).await.expect("an answer"), Removal::Removed);
+    assert_eq!(ends.queue.remove(&placed(2)).await.expect("an answer"), Removal::Absent);
     assert_eq!(ends.books().await, (vec![], vec![(job_id(1), "w".to_owned())]));
     ends.queue.publish(&[job(2)]).await.expect("published");
     assert_eq!(ends.books().await.0, [job_id(2)], "what was taken back may be offered again");

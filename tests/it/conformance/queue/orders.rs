@@ -3,7 +3,7 @@
 use relay::queue::{Orders, Position};
 
 use super::{Ends, over_every_queue, soon, still_waits};
-use crate::support::jobs::{job, job_id, report, second, success};
+use crate::support::jobs::{job, job_id, placed, report, second, success};
 
 over_every_queue! {
     a_cancel_calls_the_worker, a_cancel_that_nobody_holds_is_forgotten, a_job_that_has_ended_is_not_cancelled,
@@ -31,7 +31,7 @@ async fn a_cancel_calls_the_worker(ends: Ends) {
     beat(&ends, "v", &[]).await;
     let (mut called, mut other) = (ends.jobs.called("w"), ends.jobs.called("v"));
     still_waits(&mut called).await;
-    ends.queue.cancel(&job_id(1)).await.expect("cancelled");
+    ends.queue.cancel(&placed(1)).await.expect("cancelled");
     soon(called).await.expect("a call");
     still_waits(&mut other).await;
     soon(ends.jobs.called("w")).await.expect("a call, until the beat has answered it");
@@ -42,7 +42,7 @@ async fn a_cancel_calls_the_worker(ends: Ends) {
 }
 
 async fn a_cancel_that_nobody_holds_is_forgotten(ends: Ends) {
-    ends.queue.cancel(&job_id(0)).await.expect("no error");
+    ends.queue.cancel(&placed(0)).await.expect("no error");
     held(&ends).await;
     assert_eq!(beat(&ends, "w", &[0, 1]).await, Orders::default());
 }
@@ -50,7 +50,7 @@ async fn a_cancel_that_nobody_holds_is_forgotten(ends: Ends) {
 async fn a_job_that_has_ended_is_not_cancelled(ends: Ends) {
     held(&ends).await;
     ends.jobs.report(report("w", &job_id(0), success())).await.expect("reported");
-    ends.queue.cancel(&job_id(0)).await.expect("no error");
+    ends.queue.cancel(&placed(0)).await.expect("no error");
     assert_eq!(beat(&ends, "w", &[0, 1]).await, Orders::default());
 }
 
@@ -58,7 +58,7 @@ async fn a_job_settled_under_a_worker_is_abandoned(ends: Ends) {
     held(&ends).await;
     let mut called = ends.jobs.called("w");
     still_waits(&mut called).await;
-    ends.queue.settle(Position::START, &[job_id(0)]).await.expect("settled");
+    ends.queue.settle(Position::START, &[placed(0)]).await.expect("settled");
     soon(called).await.expect("a call");
     let orders = Orders { abandoned: vec![job_id(0)], ..Orders::default() };
     assert_eq!(beat(&ends, "w", &[0, 1]).await, orders);
@@ -68,8 +68,8 @@ async fn a_job_settled_under_a_worker_is_abandoned(ends: Ends) {
 async fn a_settled_end_calls_nobody(ends: Ends) {
     held(&ends).await;
     ends.jobs.report(report("w", &job_id(0), success())).await.expect("reported");
-    let end = soon(ends.queue.reports(Position::START, 9)).await.expect("reports")[0].0;
-    ends.queue.settle(end, &[job_id(0)]).await.expect("settled");
+    let end = soon(ends.queue.reports(Position::START, 9)).await.expect("reports")[0].at;
+    ends.queue.settle(end, &[placed(0)]).await.expect("settled");
     still_waits(&mut ends.jobs.called("w")).await;
 }
 
@@ -101,8 +101,8 @@ async fn a_worker_that_leaves_is_gone_and_its_leases_are_not(ends: Ends) {
     ends.jobs.leave("w").await.expect("a good-bye");
     let census = ends.queue.census(second(0)).await.expect("a census");
     assert_eq!(census.present, [""; 0]);
-    let leases: Vec<_> = census.leases.into_iter().map(|l| (l.job, l.worker)).collect();
+    let leases: Vec<_> = census.leases.into_iter().map(|l| (l.place.job, l.worker)).collect();
     assert_eq!(leases, [(job_id(0), "w".to_owned()), (job_id(1), "w".to_owned())]);
-    ends.queue.settle(Position::START, &[job_id(0), job_id(1)]).await.expect("settled");
+    ends.queue.settle(Position::START, &[placed(0), placed(1)]).await.expect("settled");
     assert_eq!(ends.books().await, (vec![], vec![]));
 }

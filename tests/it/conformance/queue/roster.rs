@@ -3,7 +3,7 @@
 use relay::queue::{Claim, Member, Position};
 
 use super::{Ends, claim, over_every_queue, soon, still_waits};
-use crate::support::jobs::{POOL, job, job_id, report, second, success};
+use crate::support::jobs::{POOL, job, job_id, placed, report, second, success};
 
 over_every_queue! {
     a_pool_knows_who_works_for_it_and_what_they_hold, who_left_is_no_member,
@@ -50,8 +50,8 @@ async fn a_pool_knows_who_works_for_it_and_what_they_hold(ends: Ends) {
     assert_eq!(ends.claim("a", 2).await.len(), 2);
     assert_eq!(members(&ends).await, [member("a", 2, false), member("b", 0, false)]);
     ends.jobs.report(report("a", &job_id(0), success())).await.expect("reported");
-    let end = soon(ends.queue.reports(Position::START, 9)).await.expect("reports")[0].0;
-    ends.queue.settle(end, &[job_id(0)]).await.expect("settled");
+    let end = soon(ends.queue.reports(Position::START, 9)).await.expect("reports")[0].at;
+    ends.queue.settle(end, &[placed(0)]).await.expect("settled");
     assert_eq!(members(&ends).await, [member("a", 1, false), member("b", 0, false)]);
 }
 

@@ -7,7 +7,7 @@ use relay::queue::{Jobs, Position, Queue, Roster, redis::RedisJobs};
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, job, job_id, report, second, success},
+    jobs::{POOL, job, job_id, placed, report, second, success},
 };
 
 const OTHER: &str = "data/other";
@@ -33,16 +33,16 @@ async fn a_worker_does_all_its_work_as_its_pools_user() {
     queue.publish(&[large.clone(), job(1)]).await.expect("published");
     let claimed = soon(w.try_claim(2, &[])).await.expect("a claim");
     assert_eq!(claimed, [large, job(1)]);
-    queue.cancel(&job_id(1)).await.expect("cancelled");
+    queue.cancel(&placed(1)).await.expect("cancelled");
     soon(w.jobs.called("w")).await.expect("a call");
     assert_eq!(w.beat(&[job_id(0), job_id(1)]).await.expect("a beat").cancel, [job_id(1)]);
     w.jobs.report(report("w", &job_id(0), News::Started)).await.expect("told");
     w.jobs.report(report("w", &job_id(0), success())).await.expect("told");
     let all = reports(&queue, Position::START).await;
-    assert_eq!(queue.origin(all[0].0).as_deref(), Some(POOL));
-    queue.settle(all[1].0, &[job_id(0)]).await.expect("settled");
+    assert_eq!(*all[0].pool, *POOL);
+    queue.settle(all[1].at, &[placed(0)]).await.expect("settled");
     assert_eq!(queue.retire(POOL, 1).await.expect("nobody is idle"), 0);
-    queue.settle(Position::START, &[job_id(1)]).await.expect("settled");
+    queue.settle(Position::START, &[placed(1)]).await.expect("settled");
     assert_eq!(queue.retire(POOL, 1).await.expect("retired"), 1);
     assert!(w.beat(&[]).await.expect("a beat").retired);
     queue.recall(POOL).await.expect("recalled");
@@ -109,7 +109,7 @@ async fn whatever_else_a_worker_tries_is_refused() {
     let stranger = RedisJobs::new(&login(&server, POOL, "secret"), OTHER, "w").expect("a worker");
     let answer = stranger.beat("w", &[], second(0)).await;
     assert!(format!("{answer:?}").to_uppercase().contains("NOPERM"), "{answer:?}");
-    assert_eq!(census(&queue).await.pending, [job_id(0)], "nothing of it had an effect");
+    assert_eq!(books(&census(&queue).await).0, [job_id(0)], "nothing of it had an effect");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_user_has_the_last_password_alone_and_none_once_dismissed() {
     assert_eq!(queue.admitted().await.expect("whose workers are let in"), [""; 0]);
     is_unavailable(v.beat(&[]).await);
     is_unavailable(w.beat(&[]).await);
-    assert_eq!(census(&queue).await.pending, [job_id(0)], "jobs that wait stay");
+    assert_eq!(books(&census(&queue).await).0, [job_id(0)], "jobs that wait stay");
 }
 
 #[tokio::test]

@@ -11,16 +11,16 @@ use relay::queue::{
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, job, job_id, report, second, success},
+    jobs::{POOL, job, job_id, placed, report, second, success},
 };
 
 /// Every verb of both sides fails, in time.
 async fn nothing_works(queue: &Arc<RedisQueue>, w: &Hand) {
     is_unavailable(soon(queue.publish(&[job(8)])).await);
-    is_unavailable(soon(queue.remove(&job_id(8))).await);
-    is_unavailable(soon(queue.cancel(&job_id(8))).await);
+    is_unavailable(soon(queue.remove(&placed(8))).await);
+    is_unavailable(soon(queue.cancel(&placed(8))).await);
     is_unavailable(soon(queue.reports(Position::START, 1)).await);
-    is_unavailable(soon(queue.settle(Position::START, &[job_id(8)])).await);
+    is_unavailable(soon(queue.settle(Position::START, &[placed(8)])).await);
     is_unavailable(soon(queue.census(second(0))).await);
     is_unavailable(soon(w.try_claim(1, &[])).await);
     is_unavailable(soon(w.jobs.report(report("w", &job_id(0), News::Started))).await);
@@ -38,8 +38,8 @@ async fn everything_works(queue: &Arc<RedisQueue>, w: &Hand, number: u32) {
     assert_eq!(until("a claim", async || w.try_claim(1, &[]).await.ok()).await[0].id, id);
     until("a report", async || w.jobs.report(report("w", &id, success())).await.ok()).await;
     let all = until("reports", async || queue.reports(Position::START, 9).await.ok()).await;
-    assert_eq!(all[0].1.job, id);
-    until("settled", async || queue.settle(all[all.len() - 1].0, std::slice::from_ref(&id)).await.ok()).await;
+    assert_eq!(all[0].report.job, id);
+    until("settled", async || queue.settle(all[all.len() - 1].at, &[placed(number)]).await.ok()).await;
     assert_eq!(books(&census(queue).await), (vec![], vec![]));
 }
 
@@ -55,7 +55,7 @@ async fn a_redis_that_comes_late_is_waited_for() {
     server.start_again().await;
     is_unavailable(w.beat(&[]).await);
     queue.publish(&[job(0)]).await.expect("it is there now");
-    queue.remove(&job_id(0)).await.expect("it is there now");
+    queue.remove(&placed(0)).await.expect("it is there now");
     everything_works(&queue, &w, 1).await;
 }
 
@@ -101,7 +101,7 @@ async fn a_redis_that_does_not_answer_is_given_up_in_time() {
     nothing_works(&queue, &w).await;
     server.thaw();
     // What was said while it stood still may have arrived after all.
-    until("settled", async || queue.settle(Position::START, &[job_id(8)]).await.ok()).await;
+    until("settled", async || queue.settle(Position::START, &[placed(8)]).await.ok()).await;
     everything_works(&queue, &w, 1).await;
 }
 
@@ -138,7 +138,7 @@ async fn a_full_memory_is_no_outage_and_leaves_room_for_what_ends() {
     assert_eq!(w.claim(1).await, [job_id(3)], "what lies there is run");
     assert_eq!(books(&census(&queue).await).1.len(), 3);
     let all = reports(&queue, Position::START).await;
-    queue.settle(all[1].0, &[job_id(0), job_id(1), job_id(3)]).await.expect("settled");
+    queue.settle(all[1].at, &[placed(0), placed(1), placed(3)]).await.expect("settled");
     server.say(&["CONFIG", "SET", "maxmemory", "0"]).await;
     assert_eq!(books(&census(&queue).await), (vec![], vec![]));
     queue.publish(&[job(2)]).await.expect("there is room again");

@@ -9,7 +9,7 @@ use relay::queue::{Jobs, Orders, Position, Queue, Removal, redis::RedisQueue};
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{job, job_id, report, success},
+    jobs::{job, job_id, placed, report, success},
 };
 
 /// A conductor, and a worker `w` that runs job 0, has told the end of job 1, and leaves job 2 pending.
@@ -38,7 +38,7 @@ async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
     assert!(unknown.announcing);
     assert_eq!(books(&unknown), (vec![], vec![]));
     assert_eq!(
-        queue.remove(&job_id(0)).await.expect("an answer"),
+        queue.remove(&placed(0)).await.expect("an answer"),
         Removal::Claimed,
         "in doubt somebody has it"
     );
@@ -50,9 +50,9 @@ async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
     let told = census(queue).await;
     assert_eq!(books(&told), (vec![], vec![(job_id(0), "w"), (job_id(1), "w")]));
     let ends = reports(queue, Position::START).await;
-    let again = ends.iter().filter(|(_, r)| r.job == job_id(1) && r.news == success()).count();
+    let again = ends.iter().filter(|t| t.report.job == job_id(1) && t.report.news == success()).count();
     assert!(again >= 1, "the end that was not settled is told again: {ends:?}");
-    assert_eq!(told.reported, ends[ends.len() - 1].0);
+    assert_eq!(told.reported, ends[ends.len() - 1].at);
 
     // Only then are the others published again, and the run goes on.
     until("everybody has told", async || (!census(queue).await.announcing).then_some(())).await;
@@ -61,8 +61,8 @@ async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
     assert_eq!(w.claim_knowing(1, &[job_id(0)]).await, [job_id(2)]);
     w.jobs.report(report("w", &job_id(0), success())).await.expect("told");
     let all = reports(queue, told.reported).await;
-    assert_eq!(all[0].1.job, job_id(0));
-    queue.settle(all[0].0, &[job_id(0), job_id(1)]).await.expect("settled");
+    assert_eq!(all[0].report.job, job_id(0));
+    queue.settle(all[0].at, &[placed(0), placed(1)]).await.expect("settled");
     assert_eq!(w.beat(&[job_id(2)]).await.expect("a beat"), Orders::default());
     assert_eq!(books(&census(queue).await), (vec![], vec![(job_id(2), "w")]));
 }
@@ -111,7 +111,7 @@ async fn books_that_survived_a_restart_are_not_believed_and_reports_are() {
     is_unavailable(v.try_claim(1, &[]).await);
     until("the conductor is back", async || queue.ping().await.ok()).await;
     let all = reports(&queue, Position::START).await;
-    assert!(all.iter().any(|(_, r)| r.job == job_id(1) && r.news == success()), "{all:?}");
+    assert!(all.iter().any(|t| t.report.job == job_id(1) && t.report.news == success()), "{all:?}");
     the_workers_word_is_taken(&queue, &w).await;
 }
 
@@ -129,7 +129,7 @@ async fn a_job_that_was_offered_again_too_early_stays_with_whoever_runs_it() {
     assert_eq!(books(&census(&queue).await), (vec![], vec![(job_id(0), "v"), (job_id(1), "w")]));
     let ends = reports(&queue, Position::START).await;
     assert!(
-        ends.iter().any(|(_, r)| r.job == job_id(1) && r.worker == "w"),
+        ends.iter().any(|t| t.report.job == job_id(1) && t.report.worker == "w"),
         "its end is told again: {ends:?}"
     );
 }
@@ -159,8 +159,8 @@ async fn a_new_conductor_on_a_whole_redis_knows_at_once() {
     let seen = census(&queue).await;
     assert!(!seen.announcing);
     assert_eq!(books(&seen), (vec![job_id(2)], vec![(job_id(0), "w"), (job_id(1), "w")]));
-    let told: Vec<_> = reports(&queue, Position::START).await.into_iter().map(|(_, r)| r).collect();
-    assert_eq!(told, before.into_iter().map(|(_, r)| r).collect::<Vec<_>>(), "all that is not settled");
+    let told: Vec<_> = reports(&queue, Position::START).await.into_iter().map(|t| t.report).collect();
+    assert_eq!(told, before.into_iter().map(|t| t.report).collect::<Vec<_>>(), "all that is not settled");
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn positions_rise_over_a_loss() {
     let server = RedisServer::start(&[]).await;
     let (queue, w) = at_work(&with_time(&server, Duration::from_millis(1))).await;
     let before = reports(&queue, Position::START).await;
-    let last = before[before.len() - 1].0;
+    let last = before[before.len() - 1].at;
     queue.settle(last, &[]).await.expect("settled");
     w.beat(&[job_id(0)]).await.expect("a beat");
     server.say(&["FLUSHALL"]).await;
@@ -177,7 +177,7 @@ async fn positions_rise_over_a_loss() {
     w.jobs.report(report("w", &job_id(0), success())).await.expect("told");
     let after = reports(&queue, last).await;
     assert_eq!(after.len(), 1, "what was settled is not told again: {after:?}");
-    assert!(after[0].0 > last);
+    assert!(after[0].at > last);
     // What was read before the loss may be settled after it, without harm to what came since.
     queue.settle(last, &[]).await.expect("settled");
     assert_eq!(reports(&queue, Position::START).await, after);
@@ -197,7 +197,8 @@ async fn an_end_that_its_worker_kept_counts_though_another_has_begun_again() {
     assert_eq!(v.claim(1).await, [job_id(1)]);
     w.beat(&[job_id(0)]).await.expect("a beat");
     let ends = reports(&queue, Position::START).await;
-    assert_eq!(ends.iter().filter(|(_, r)| r.job == job_id(1) && r.worker == "w").count(), 1, "{ends:?}");
+    let told = ends.iter().filter(|t| t.report.job == job_id(1) && t.report.worker == "w");
+    assert_eq!(told.count(), 1, "{ends:?}");
     soon(v.jobs.called("v")).await.expect("a call");
     assert_eq!(v.beat(&[job_id(1)]).await.expect("a beat").abandoned, [job_id(1)]);
 }

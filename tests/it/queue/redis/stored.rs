@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{books, census, conductor, reports, soon, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, job, job_id, report, success},
+    jobs::{POOL, job, job_id, placed, report, success},
 };
 
 /// Jobs that share one document, as the items of a forEach do.
@@ -46,18 +46,18 @@ async fn a_document_that_jobs_share_is_stored_once_and_goes_with_the_last_of_the
     assert!(bytes < 2_000_000, "{bytes} bytes");
     let claimed = soon(w.try_claim(500, &[])).await.expect("a claim");
     assert_eq!(claimed, jobs[..500]);
-    let half: Vec<_> = claimed.iter().map(|job| job.id.clone()).collect();
+    let half: Vec<_> = (0..500).map(placed).collect();
     queue.settle(Position::START, &half).await.expect("settled");
     assert_eq!(soon(w.try_claim(500, &[])).await.expect("a claim"), jobs[500..]);
-    let rest: Vec<_> = jobs[500..].iter().map(|job| job.id.clone()).collect();
+    let rest: Vec<_> = (500..1_000).map(placed).collect();
     queue.settle(Position::START, &rest).await.expect("settled");
     assert_eq!(length(&server, "HLEN", "queue:inputs").await, 0);
     assert_eq!(length(&server, "HLEN", "queue:jobs").await, 0);
     // It is gone, and the conductor's side hears of it.
     queue.publish(&jobs[..1]).await.expect("published");
     assert_eq!(soon(w.try_claim(1, &[])).await.expect("a claim"), jobs[..1]);
-    queue.settle(Position::START, &[job_id(0)]).await.expect("settled");
-    assert_eq!(queue.remove(&job_id(0)).await.expect("an answer"), relay::queue::Removal::Absent);
+    queue.settle(Position::START, &[placed(0)]).await.expect("settled");
+    assert_eq!(queue.remove(&placed(0)).await.expect("an answer"), relay::queue::Removal::Absent);
     w.jobs.leave("w").await.expect("a good-bye");
     queue.dismiss(POOL).await.expect("dismissed");
     census(&queue).await;
@@ -74,8 +74,8 @@ async fn pending_jobs_have_a_bound_and_what_is_too_large_holds_nobody_up() {
     queue.publish(&[large, job(1)]).await.expect("there is room");
     let full = queue.publish(&[job(1), job(2), job(3)]).await;
     assert!(matches!(full, Err(QueueError::Full(_))), "{full:?}");
-    assert_eq!(census(&queue).await.pending, [job_id(1), job_id(2)]);
-    queue.settle(Position::START, &[job_id(1)]).await.expect("settled");
+    assert_eq!(books(&census(&queue).await).0, [job_id(1), job_id(2)]);
+    queue.settle(Position::START, &[placed(1)]).await.expect("settled");
     queue.publish(&[job(2), job(3)]).await.expect("there is room again");
 }
 
@@ -123,7 +123,7 @@ async fn keys_of_a_wrong_type_stop_nobody_for_long() {
         until(key, task).await;
         w.jobs.report(report("w", &job_id(0), success())).await.expect(key);
         let all = reports(&queue, Position::START).await;
-        queue.settle(all[all.len() - 1].0, &[job_id(0)]).await.expect(key);
+        queue.settle(all[all.len() - 1].at, &[placed(0)]).await.expect(key);
         assert_eq!(books(&census(&queue).await), (vec![], vec![]), "{key}");
         w.jobs.leave("w").await.expect(key);
     }
@@ -146,7 +146,7 @@ async fn what_nobody_can_read_is_dropped_and_counted_and_the_rest_is_read() {
     assert_eq!(all.len(), 1);
     assert_eq!(queue.unreadable(), 4);
     assert_eq!(length(&server, "XLEN", "stream:results").await, 1, "nobody will ever settle them");
-    assert_eq!(census(&queue).await.reported, all[0].0);
+    assert_eq!(census(&queue).await.reported, all[0].at);
 }
 
 #[tokio::test]
@@ -159,8 +159,8 @@ async fn a_job_that_a_worker_cannot_read_fails_and_is_not_given_again() {
     server.say(&["HSET", &jobs, &job_id(0).to_string(), "\n{\"version\": 7}"]).await;
     assert_eq!(w.claim(2).await, [job_id(1)]);
     let all = reports(&queue, Position::START).await;
-    assert_eq!(all[0].1.job, job_id(0));
-    assert!(format!("{:?}", all[0].1.news).contains("cannot read the job"), "{all:?}");
+    assert_eq!(all[0].report.job, job_id(0));
+    assert!(format!("{:?}", all[0].report.news).contains("cannot read the job"), "{all:?}");
 }
 
 #[tokio::test]
@@ -184,5 +184,5 @@ async fn a_pool_that_another_process_opens_is_heard_at_once() {
     assert_eq!(soon(w.claim(&claim)).await.expect("a claim").len(), 1);
     w.report(report("w", &job_id(0), success())).await.expect("told");
     let all = soon(waiting).await.expect("reports");
-    assert_eq!(reader.origin(all[0].0).as_deref(), Some("data/new"));
+    assert_eq!(*all[0].pool, *"data/new");
 }
