@@ -30,7 +30,6 @@ const OUTAGE: Duration = Duration::from_secs(5);
 /// When the next look is due, and the one that waits for reports to be read.
 pub(super) struct Sweep {
     pub(super) due: Timestamp,
-    pub(super) renew_due: Timestamp,
     /// After an error the queue is left alone for a moment.
     pub(super) queue_rests_until: Option<Timestamp>,
     failures: u32,
@@ -56,7 +55,6 @@ impl Sweep {
     pub(super) fn new(now: Timestamp) -> Sweep {
         Sweep {
             due: now,
-            renew_due: now,
             queue_rests_until: None,
             failures: 0,
             down_since: None,
@@ -78,15 +76,6 @@ impl Conductor {
         self.sweep.due = self.sweep.due.min(until);
     }
 
-    /// A conductor that stood still (a stopped process, a closed lid) may have stood still together with its workers
-    /// and the queue: their silence counts from now on.
-    pub(super) fn notice_standstill(&mut self) {
-        let now = self.clock.now();
-        if between(self.sweep.renew_due, now) >= OUTAGE {
-            self.sweep.beats_since = now;
-        }
-    }
-
     /// Notes which jobs are not where they should be.
     pub(super) async fn begin_sweep(&mut self, census: Census) {
         let now = self.clock.now();
@@ -101,7 +90,9 @@ impl Conductor {
     }
 
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
-        let silence_counts = between(self.sweep.beats_since, self.clock.now()) >= PRESENCE_TTL;
+        // A conductor that stood still may have stood still together with its workers and the queue.
+        let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
+        let silence_counts = between(heard_since, self.clock.now()) >= PRESENCE_TTL;
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {

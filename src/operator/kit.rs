@@ -47,7 +47,7 @@ pub(super) struct Kit {
 impl Kit {
     pub(super) fn new(params: Params, herald: Herald) -> Kit {
         Kit {
-            cluster: Cluster::new(params.client),
+            cluster: Cluster::new(params.client, params.outlook.clone()),
             store: params.store,
             handle: params.handle,
             outlook: params.outlook,

@@ -58,7 +58,7 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
     let workers = Workers::new(workers::Params {
         client: around.client.clone(),
         roster: around.queue,
-        demands: around.outlook.demands(),
+        outlook: around.outlook.clone(),
         pools: pools.clone(),
         clock: house.clock.clone(),
         settings: Settings {

@@ -31,6 +31,7 @@ pub(super) async fn secret(kit: &Kit, name: &ObjectName, of: Subject<'_>, url: &
     }
     let api: Api<Secret> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
     let wanted = desired::secret(of, url);
+    kit.cluster.may_write(&name.namespace)?;
     within(api.patch(&desired::secret_name(&name.name), &params(), &Patch::Apply(&wanted))).await?;
     if let Some(memory) = kit.memories().get_mut(name) {
         memory.secret = Some(url.to_owned());
@@ -90,6 +91,7 @@ pub(super) async fn deployment(
     }
     let api: Api<Deployment> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
     let called = desired::deployment_name(&name.name);
+    kit.cluster.may_write(&name.namespace)?;
     let made = within(api.patch(&called, &params(), &Patch::Apply(&wanted))).await.map_err(of_template)?;
     let live = Live::of(&made);
     tracing::info!(pool = %name, replicas, "The Deployment of a pool was applied");

@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, watch as channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::conductor::Demands;
+use crate::conductor::{Demands, Outlook};
 use crate::crd::schema::Kind;
 use crate::operator::Pools;
 use crate::operator::api::{Cluster, ObjectName};
@@ -57,8 +57,8 @@ pub struct Params {
     pub client: kube::Client,
     /// Who works for which pool.
     pub roster: Arc<dyn Roster>,
-    /// What pools have to do.
-    pub demands: channel::Receiver<Demands>,
+    /// Whether the conductor leads, and what pools have to do.
+    pub outlook: Arc<Outlook>,
     /// Told of the pools that there are.
     pub pools: Pools,
     /// The time.
@@ -100,9 +100,9 @@ impl Workers {
     pub fn new(params: Params) -> Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
-            cluster: Cluster::new(params.client),
+            demands: params.outlook.demands(),
+            cluster: Cluster::new(params.client, params.outlook),
             roster: params.roster,
-            demands: params.demands,
             pools: params.pools,
             work: Work::new(params.clock.clone()),
             clock: params.clock,

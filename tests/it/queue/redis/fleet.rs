@@ -92,7 +92,8 @@ impl Fleet {
         let stopping = stop.clone();
         parts.spawn(async move { assert!(conductor.run(stopping).await.is_ok(), "in order") });
         let stream = Arc::new(RedisLogs::new(settings).expect("a stream"));
-        let pump = LogPump { stream, store: store.clone(), feed, clock: clock.clone(), compile };
+        let pump =
+            LogPump { stream, store: store.clone(), feed, clock: clock.clone(), compile, outlook: None };
         let stopping = stop.clone();
         parts.spawn(async move { assert_eq!(pump.run(stopping).await.foreign, 0) });
         let gate = Arc::new(Gate { ran: Mutex::default(), permits: Semaphore::new(0) });
