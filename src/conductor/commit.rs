@@ -134,7 +134,12 @@ impl Conductor {
                 batch.runs.insert(id.clone(), changes.clone());
             }
         }
-        let written = if batch.is_empty() { Ok(()) } else { self.write(&batch).await };
+        let written = match batch.is_empty() {
+            false => self.write(&batch).await,
+            // What is taken for committed is told, and settled: only a leader may do that.
+            true if self.sure().await => Ok(()),
+            true => Err(StoreError::Unavailable("told to stop".into())),
+        };
         let error = match written {
             Ok(()) => {
                 self.committed(draft, &batch);
@@ -180,6 +185,7 @@ impl Conductor {
     async fn ask_position(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let shards: Vec<ShardId> = batch.fences.keys().copied().collect();
         let mut tries = 0;
+        self.tenure.change();
         let now = loop {
             match self.store.lead(&shards, &self.holder).await {
                 Ok(Leadership::Won(now)) => break now,
@@ -188,7 +194,7 @@ impl Conductor {
             }
             self.pause(tries).await.map_err(|_| StoreError::Unavailable("told to stop".into()))?;
         };
-        self.hold(now.clone());
+        self.hold(now.clone(), None);
         let mut landed = None;
         for (shard, fence) in &batch.fences {
             // An epoch between ours and this one may have been another leader's, whose rows the position would count.
@@ -246,7 +252,6 @@ impl Conductor {
     async fn again(&mut self, draft: Draft) -> Result<Vec<Input>, ConductorError> {
         for id in draft.changes.keys() {
             self.reload(id).await?;
-            self.keep_leading().await?;
         }
         // Loading a run finds again what it owes itself.
         let keep = |input: &Input| !matches!(input, Input::Mended(..) | Input::Tick(_) | Input::Expand(..));

@@ -5,19 +5,17 @@ use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{
-    Conductor, ConductorError, RENEW_EVERY, SWEEP_EVERY,
+    Conductor, ConductorError, SWEEP_EVERY,
     commit::{Committed, Draft, backoff},
     inbox::{DecideError, Message, SubmitError},
 };
 use crate::engine::Plan;
 use crate::model::{
-    change::Fence,
     ids::{RunId, TaskKey},
     job::{JobId, News, Report},
     time::later,
 };
-use crate::queue::{Placed, Told};
-use crate::store::StoreError;
+use crate::queue::{Placed, QueueError, Told};
 
 /// Something to be taken into the next commit.
 pub(super) enum Input {
@@ -99,20 +97,20 @@ enum Woken {
     Reports(Vec<Told>),
     Message(Option<Message>),
     Time,
-    QueueDown,
+    QueueDown(QueueError),
 }
 
 impl Conductor {
     /// Works until `stop` or until leadership is lost.
     pub(super) async fn work(&mut self, stop: &CancellationToken) -> Result<(), ConductorError> {
-        self.carry_out().await;
+        self.carry_out().await?;
         loop {
             self.tell_demands();
             let Some(inputs) = self.gather(stop).await? else { return Ok(()) };
             if !self.settle_inputs(inputs, stop).await? {
                 return Ok(());
             }
-            self.carry_out().await;
+            self.carry_out().await?;
         }
     }
 
@@ -125,7 +123,6 @@ impl Conductor {
     ) -> Result<bool, ConductorError> {
         let mut work = vec![(inputs, None)];
         while let Some((inputs, only)) = work.pop() {
-            self.keep_leading().await?;
             match self.attempt(inputs, only.as_ref(), stop).await? {
                 Attempt::Done => {}
                 Attempt::Stopped => return Ok(false),
@@ -214,7 +211,7 @@ impl Conductor {
             Woken::Message(Some(message)) => inputs.push(Input::Message(message)),
             // Every handle is gone: what is live goes on all the same.
             Woken::Message(None) | Woken::Time => {}
-            Woken::QueueDown => self.queue_failed(),
+            Woken::QueueDown(error) => self.queue_refused(error).await?,
         }
         // Messages have a share of their own: however many reports there are, a cancel is heard.
         for _ in 0..self.limits.batch {
@@ -240,7 +237,7 @@ impl Conductor {
                 Ok(reports) => Woken::Reports(reports),
                 Err(e) => {
                     tracing::warn!(error = %e, error.label = e.label(), "The queue gives no reports");
-                    Woken::QueueDown
+                    Woken::QueueDown(e)
                 }
             },
             message = self.inbox.recv(), if !closed => Woken::Message(message),
@@ -249,22 +246,20 @@ impl Conductor {
     }
 
     fn next_wake(&self) -> jiff::Timestamp {
-        let wake = self.sweep.due.min(self.sweep.renew_due);
+        let wake = self.sweep.due;
         self.due.first().map_or(wake, |due| due.min(wake))
     }
 
-    /// Renews leadership and sweeps, when it is time for that.
+    /// Sweeps, when it is time for that.
     async fn keep_time(&mut self) -> Result<(), ConductorError> {
-        self.notice_standstill();
-        self.keep_leading().await?;
         let now = self.clock.now();
-        if now >= self.sweep.due {
+        if now >= self.sweep.due && self.sure().await {
             self.sweep.due = later(now, SWEEP_EVERY);
             match self.queue.census(now).await {
                 Ok(census) => self.begin_sweep(census).await,
                 Err(e) => {
                     tracing::warn!(error = %e, error.label = e.label(), "The queue could not be looked through");
-                    self.queue_failed();
+                    self.queue_refused(e).await?;
                 }
             }
         }
@@ -272,25 +267,35 @@ impl Conductor {
         Ok(())
     }
 
-    /// Renews leadership when it is time for that: also between the steps of what may take long.
-    pub(super) async fn keep_leading(&mut self) -> Result<(), ConductorError> {
-        let now = self.clock.now();
-        if now >= self.sweep.renew_due {
-            self.sweep.renew_due = later(now, RENEW_EVERY);
-            self.renew().await?;
+    /// Waits until it is certain that this process leads; false when it is told to stop meanwhile. Whoever was replaced ends
+    /// while it waits.
+    pub(super) async fn sure(&self) -> bool {
+        if self.tenure.trusted() {
+            return true;
         }
-        Ok(())
+        tracing::warn!(
+            "It is not certain that this process still leads; it says nothing until the store has answered"
+        );
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = self.tenure.confirmed() => true,
+        }
     }
 
-    async fn renew(&mut self) -> Result<(), ConductorError> {
-        let fences: Vec<Fence> = self.fences.values().copied().collect();
-        match self.store.renew(&fences).await {
-            Ok(()) => {}
-            Err(StoreError::Deposed { shard, .. }) => return Err(ConductorError::Deposed(shard)),
-            Err(e) => {
-                tracing::warn!(error = %e, error.label = e.label(), "Leadership could not be renewed");
+    /// The queue did not do what it was asked to. If it has heard a newer leader, the store knows whether there is one.
+    pub(super) async fn queue_refused(&mut self, error: QueueError) -> Result<(), ConductorError> {
+        if let QueueError::Deposed { pool, epoch } = &error
+            && self.tenure.ask().await?
+        {
+            tracing::error!(%pool, epoch, "The queue knows a newer leader, and the database does not: was it restored, or does \
+                another installation use this Redis under the same prefix? The database decides");
+            if self.queue.overrule(pool, *epoch).await.is_ok() {
+                self.sweep.due = self.clock.now();
+                return Ok(());
             }
         }
+        self.queue_failed();
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::conductor::{Conductor, cycle::Input, live::pool_of};
+use crate::conductor::{Conductor, ConductorError, cycle::Input, live::pool_of};
 use crate::engine::{Effect, Run};
 use crate::feed::events_of;
 use crate::model::{
@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::queue::{Placed, Position, QueueError, Removal};
 
-/// Jobs taken back in one turn, a call each: a turn must be short beside the time after which leadership is lost.
+/// Jobs taken back in one turn, a call each: a turn must be short, for nothing is committed meanwhile.
 const TAKE_BACK_MAX: usize = 100;
 
 /// What is to be said to the queue, and what is known of it.
@@ -140,14 +140,19 @@ impl Conductor {
     }
 
     /// Says to the queue what is to be said. What fails is found again by the sweep.
-    pub(super) async fn carry_out(&mut self) {
+    pub(super) async fn carry_out(&mut self) -> Result<(), ConductorError> {
         if let Err(e) = self.speak().await {
             tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
-            self.queue_failed();
+            self.queue_refused(e).await?;
         }
+        Ok(())
     }
 
+    /// Before each word it must be certain that this process leads: the one before may have taken long.
     async fn speak(&mut self) -> Result<(), QueueError> {
+        if !self.sure().await {
+            return Ok(());
+        }
         let publish = std::mem::take(&mut self.outbox.publish);
         let jobs: Vec<_> = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key)).collect();
         if !jobs.is_empty() {
@@ -160,10 +165,14 @@ impl Conductor {
             }
         }
         for _ in 0..TAKE_BACK_MAX {
+            if self.outbox.remove.is_empty() || !self.sure().await {
+                break;
+            }
             let Some(job) = self.outbox.remove.pop_first() else { break };
             self.take_back(job).await?;
         }
-        if self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty() {
+        let settles = self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty();
+        if settles && self.sure().await {
             self.queue.settle(self.outbox.read, &self.outbox.ended).await?;
             self.outbox.settled = self.outbox.read;
             self.outbox.ended.clear();
@@ -190,7 +199,7 @@ impl Conductor {
         match self.queue.remove(&placed).await? {
             Removal::Removed if unseen => self.todo.push(Input::Removed(placed.job)),
             Removal::Removed => self.todo.push(Input::Forgotten(placed)),
-            Removal::Claimed if kill => self.queue.cancel(&placed).await?,
+            Removal::Claimed if kill && self.sure().await => self.queue.cancel(&placed).await?,
             Removal::Claimed => {}
             // It was never published, or the queue lost its books, and then a worker may have it.
             Removal::Absent => self.todo.push(Input::Forgotten(placed)),

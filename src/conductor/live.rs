@@ -73,8 +73,10 @@ impl Due {
 
 impl Conductor {
     pub(super) async fn take_shards(&mut self) -> Result<(), ConductorError> {
+        let asked = self.clock.now();
+        self.tenure.change();
         match self.store.lead(&self.shards, &self.holder).await? {
-            Leadership::Won(fences) => self.hold(fences),
+            Leadership::Won(fences) => self.hold(fences, Some(asked)),
             Leadership::Held { shard, holder, renewed_ms_ago } => {
                 return Err(ConductorError::Held { shard, holder, renewed_ms_ago });
             }
@@ -82,9 +84,11 @@ impl Conductor {
         Ok(())
     }
 
-    /// These shards are led in new epochs.
-    pub(super) fn hold(&mut self, fences: BTreeMap<ShardId, Fence>) {
+    /// These shards are led in new epochs. `all_asked`: when all that this conductor leads were asked for, if they were.
+    pub(super) fn hold(&mut self, fences: BTreeMap<ShardId, Fence>, all_asked: Option<Timestamp>) {
         self.fences.extend(fences);
+        self.queue.lead(&self.fences.values().map(|fence| (fence.shard, fence.epoch)).collect());
+        self.tenure.hold(&self.fences, all_asked);
         self.tell_fences();
     }
 
@@ -102,7 +106,6 @@ impl Conductor {
                 for shard in self.shards.clone() {
                     for id in self.store.live_runs(shard).await? {
                         self.reload(&id).await?;
-                        self.keep_leading().await?;
                     }
                 }
             }
@@ -160,7 +163,6 @@ impl Conductor {
             if self.aside.remove(id).is_some() {
                 self.reload(id).await?;
                 self.mark_recalled(id);
-                self.keep_leading().await?;
             }
         }
         Ok(())

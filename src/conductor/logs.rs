@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::conductor::Compile;
+use crate::conductor::{Compile, Outlook};
 use crate::feed::{Feed, LogBatch, LogPiece, LogStream};
 use crate::model::{
     ids::{RunId, WorkflowId},
@@ -39,6 +39,8 @@ pub struct LogPump {
     pub clock: Clock,
     /// Definitions, which say in which pool a task runs.
     pub compile: Compile,
+    /// Whose lines are stored and trimmed only while its conductor leads; none where nobody else could.
+    pub outlook: Option<Arc<Outlook>>,
 }
 
 /// What a log pump did.
@@ -91,7 +93,18 @@ impl LogPump {
         loop {
             let batch = self.patiently("Lines of logs are not read", || self.stream.read(READ)).await;
             self.keep(&batch, pumped, pools).await;
-            self.patiently("Stored lines of logs stay in the stream", || self.stream.trim(&batch)).await;
+            let trim = || async {
+                self.leads().await;
+                self.stream.trim(&batch).await
+            };
+            self.patiently("Stored lines of logs stay in the stream", trim).await;
+        }
+    }
+
+    /// Waits until it is certain that this process leads: another one may have stored and trimmed the same lines.
+    async fn leads(&self) {
+        if let Some(outlook) = &self.outlook {
+            outlook.leads().await;
         }
     }
 
@@ -130,6 +143,7 @@ impl LogPump {
     /// Tells how many of the lines are kept. An error is for good.
     async fn put(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
         let put = || async {
+            self.leads().await;
             match self.store.put_logs(lines).await {
                 Err(error @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => Err(error),
                 other => Ok(other),

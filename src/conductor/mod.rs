@@ -22,6 +22,7 @@ mod outlook;
 mod submit;
 mod sweep;
 mod take;
+mod tenure;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -35,13 +36,14 @@ use crate::model::{
     ids::{RunId, ShardId, WorkflowId},
     workflow::Workflow,
 };
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Epochs, Queue, QueueError};
 use crate::store::{Revision, Store, StoreError};
 
 pub use crate::engine::outline;
 pub use inbox::{DecideError, Handle, LiveRun, Submission, SubmitError, Verdict};
 pub use logs::{LogPump, Pumped};
 pub use outlook::{Demand, Demands, Mark, Outlook};
+pub use tenure::{RENEW_EVERY, TRUST};
 
 /// Bounds of a conductor.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +66,6 @@ impl Default for Limits {
 
 /// How often a sweep looks whether the queue holds what it should.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How often leadership is renewed.
-pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// Turns a stored revision into what the engine runs.
 pub type Compile = Arc<dyn Fn(&Revision) -> Result<Workflow, String> + Send + Sync>;
@@ -167,6 +167,8 @@ pub struct Conductor {
     outlook: Option<Arc<Outlook>>,
     inbox: mpsc::Receiver<inbox::Message>,
     fences: BTreeMap<ShardId, Fence>,
+    /// Until when that is certain.
+    tenure: Arc<tenure::Tenure>,
     workflows: BTreeMap<WorkflowId, Arc<Workflow>>,
     runs: BTreeMap<RunId, crate::engine::Run>,
     /// Runs that could not be written or read, and why: they wait for a person, and stop nobody else.
@@ -188,6 +190,7 @@ impl Conductor {
     pub fn new(params: Params) -> (Conductor, Handle) {
         let (sender, inbox) = mpsc::channel(params.limits.inbox);
         let now = params.clock.now();
+        let tenure = Arc::new(tenure::Tenure::new(params.store.clone(), params.clock.clone()));
         let conductor = Conductor {
             store: params.store,
             queue: params.queue,
@@ -201,6 +204,7 @@ impl Conductor {
             outlook: params.outlook,
             inbox,
             fences: BTreeMap::new(),
+            tenure,
             workflows: BTreeMap::new(),
             runs: BTreeMap::new(),
             aside: BTreeMap::new(),
@@ -219,13 +223,23 @@ impl Conductor {
     pub async fn run(mut self, stop: CancellationToken) -> Result<Counters, ConductorError> {
         self.stop = stop.clone();
         self.take_shards().await?;
-        self.load_live_runs().await?;
-        let worked = self.work(&stop).await;
+        let tenure = self.tenure.clone();
+        let worked = tokio::select! {
+            biased;
+            lost = tenure.keep() => Err(lost),
+            worked = self.conduct(&stop) => worked,
+        };
+        self.tenure.end();
+        self.tell_fences();
+        self.queue.lead(&Epochs::new());
         if worked.is_ok() {
             self.give_up_shards().await;
         }
-        self.fences.clear();
-        self.tell_fences();
         worked.map(|()| self.counters)
+    }
+
+    async fn conduct(&mut self, stop: &CancellationToken) -> Result<(), ConductorError> {
+        self.load_live_runs().await?;
+        self.work(stop).await
     }
 }

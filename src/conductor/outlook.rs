@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use crate::conductor::{Conductor, LiveRun};
+use crate::conductor::{Conductor, LiveRun, tenure::Tenure};
 use crate::model::{
     change::{Batch, Fence},
     ids::{RunId, ShardId},
@@ -51,10 +51,10 @@ pub enum Mark {
 }
 
 /// A look from outside; one for each conductor.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Outlook {
     marks: Mutex<BTreeMap<RunId, Mark>>,
-    fences: Mutex<BTreeMap<ShardId, Fence>>,
+    tenure: Mutex<Option<Arc<Tenure>>>,
     news: Notify,
     demands: watch::Sender<Demands>,
 }
@@ -81,14 +81,24 @@ impl Outlook {
         self.demands.subscribe()
     }
 
-    /// By which to prove, in a write of one's own, that the conductor leads this shard; none while it does not. The
-    /// epoch is what counts: the position is that of the moment when the shard was taken.
+    /// By which to prove, in a write of one's own, that the conductor leads this shard; none while that is not certain, and
+    /// then nothing is to be written anywhere. The epoch is what counts: the position is that of the moment when the
+    /// shard was taken.
     pub fn fence(&self, shard: ShardId) -> Option<Fence> {
-        self.fences().get(&shard).copied()
+        self.tenure()?.fence(shard)
     }
 
-    fn fences(&self) -> MutexGuard<'_, BTreeMap<ShardId, Fence>> {
-        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until it is certain that the conductor leads.
+    pub async fn leads(&self) {
+        match self.tenure() {
+            Some(tenure) => tenure.confirmed().await,
+            // Nobody has led here yet.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn tenure(&self) -> Option<Arc<Tenure>> {
+        self.tenure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn mark(&self, run: &RunId, mark: Mark) {
@@ -127,10 +137,10 @@ impl Conductor {
         }
     }
 
-    /// Tells which shards it leads, and in which epochs.
+    /// Lets it be asked which shards it leads, and in which epochs.
     pub(super) fn tell_fences(&self) {
         if let Some(outlook) = &self.outlook {
-            outlook.fences().clone_from(&self.fences);
+            *outlook.tenure.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.tenure.clone());
         }
     }
 

@@ -89,7 +89,6 @@ impl Conductor {
                 let new = row.map(|row| row.is_none()).map_err(Silence::from);
                 answers.insert(submission.run.id.clone(), new);
             }
-            self.keep_leading().await?;
         }
         let is_new = |s: &Submission| matches!(answers.get(&s.run.id), Some(Ok(true)));
         let mut seen: BTreeSet<&WorkflowId> = BTreeSet::new();
@@ -106,7 +105,6 @@ impl Conductor {
                     Err(e) => drop(failed.insert(&submission.revision.id, e.into())),
                 }
             }
-            self.keep_leading().await?;
         }
         for submission in open {
             if let (Some(answer @ Ok(true)), Some(silence)) =

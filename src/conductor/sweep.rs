@@ -32,7 +32,6 @@ const ANNOUNCING_LOOK: Duration = Duration::from_millis(500);
 /// When the next look is due, and the one that waits for reports to be read.
 pub(super) struct Sweep {
     pub(super) due: Timestamp,
-    pub(super) renew_due: Timestamp,
     /// After an error the queue is left alone for a moment.
     pub(super) queue_rests_until: Option<Timestamp>,
     failures: u32,
@@ -58,7 +57,6 @@ impl Sweep {
     pub(super) fn new(now: Timestamp) -> Sweep {
         Sweep {
             due: now,
-            renew_due: now,
             queue_rests_until: None,
             failures: 0,
             down_since: None,
@@ -80,15 +78,6 @@ impl Conductor {
         self.sweep.due = self.sweep.due.min(until);
     }
 
-    /// A conductor that stood still (a stopped process, a closed lid) may have stood still together with its workers
-    /// and the queue: their silence counts from now on.
-    pub(super) fn notice_standstill(&mut self) {
-        let now = self.clock.now();
-        if between(self.sweep.renew_due, now) >= OUTAGE {
-            self.sweep.beats_since = now;
-        }
-    }
-
     /// Notes which jobs are not where they should be.
     pub(super) async fn begin_sweep(&mut self, census: Census) {
         let now = self.clock.now();
@@ -107,7 +96,9 @@ impl Conductor {
     }
 
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
-        let silence_counts = between(self.sweep.beats_since, self.clock.now()) >= PRESENCE_TTL;
+        // A conductor that stood still may have stood still together with its workers and the queue.
+        let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
+        let silence_counts = between(heard_since, self.clock.now()) >= PRESENCE_TTL;
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {

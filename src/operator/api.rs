@@ -1,6 +1,6 @@
 //! The API server, as the operator needs it: every call has a deadline, and an error tells what may be done about it.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,8 +12,10 @@ use kube::{
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json, value::RawValue};
 
+use crate::conductor::Outlook;
 use crate::crd::schema::{API_VERSION, Kind};
 use crate::crd::{Finding, Findings};
+use crate::model::ids::ShardId;
 
 /// Longest wait for the answer to one call.
 pub const CALL_WITHIN: Duration = Duration::from_secs(10);
@@ -37,6 +39,9 @@ pub enum ApiError {
     /// It may work later.
     #[error("the API server cannot be reached: {0}")]
     Unavailable(String),
+    /// It was not asked: only a leader writes.
+    #[error("it is not certain that this process leads at the moment")]
+    NotLeading,
 }
 
 impl ApiError {
@@ -47,6 +52,7 @@ impl ApiError {
             ApiError::Gone(_) => "gone",
             ApiError::Refused(_) => "refused",
             ApiError::Unavailable(_) => "unavailable",
+            ApiError::NotLeading => "not_leading",
         }
     }
 }
@@ -267,16 +273,23 @@ pub fn client(config: Config) -> Result<Client, ApiError> {
     Client::try_from(bounded).map_err(|error| ApiError::Refused(error.to_string()))
 }
 
-/// The cluster.
+/// The cluster, as the leader of some shards may change it.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    outlook: Arc<Outlook>,
 }
 
 impl Cluster {
-    /// Through this client, which should come from [`connect`] or [`client`].
-    pub fn new(client: Client) -> Cluster {
-        Cluster { client }
+    /// Through this client, which should come from [`connect`] or [`client`], while this conductor leads.
+    pub fn new(client: Client, outlook: Arc<Outlook>) -> Cluster {
+        Cluster { client, outlook }
+    }
+
+    /// May objects of this namespace be written now? To be asked right before each write: a process that was stopped for
+    /// a while finds another leader when it goes on.
+    pub fn may_write(&self, namespace: &str) -> Result<(), ApiError> {
+        self.outlook.fence(ShardId::of_namespace(namespace)).map(drop).ok_or(ApiError::NotLeading)
     }
 
     /// The client itself.
@@ -315,6 +328,7 @@ impl Cluster {
     ) -> Result<Object, ApiError> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(patch);
+        self.may_write(&name.namespace)?;
         let object = within(self.of(kind, name).patch_status(&name.name, &params, &patch)).await?;
         Object::of(object).ok_or_else(|| ApiError::Unavailable("the answer has no name".to_owned()))
     }

@@ -182,7 +182,7 @@ fn settle<K: Clone + Ord + Hash + Display>(work: &Work<K>, key: &K, outcome: Res
     let Err(trouble) = outcome else { return work.done(key) };
     let (wait, failures) = work.failed(key, trouble.is_refusal());
     let wait = wait.as_millis() as u64;
-    if matches!(trouble, Trouble::Unsettled | Trouble::Api(ApiError::Conflict(_))) {
+    if matches!(trouble, Trouble::Unsettled | Trouble::Api(ApiError::Conflict(_) | ApiError::NotLeading)) {
         tracing::debug!(object = %key, error = %trouble, failures, wait_ms = wait, "An object is looked at again");
     } else if matches!(trouble, Trouble::Broken(_)) {
         tracing::error!(object = %key, error = %trouble, error.label = trouble.label(), failures, wait_ms = wait,

@@ -6,13 +6,17 @@
 
 pub mod memory;
 pub mod redis;
+mod reign;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::model::job::{Job, JobId, Report};
+use crate::model::{
+    ids::ShardId,
+    job::{Job, JobId, Report},
+};
 
 /// What can go wrong in a queue.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,17 @@ pub enum QueueError {
     /// The bound that was reached.
     #[error("the queue is full: {0}")]
     Full(&'static str),
+    /// Another leader has spoken to the pool since: it was not done.
+    #[error("pool {pool} has heard a newer leader (epoch {epoch})")]
+    Deposed {
+        /// Which.
+        pool: String,
+        /// In which epoch that leader spoke.
+        epoch: i64,
+    },
+    /// It was not done: who does not lead the pool's shard says nothing to it.
+    #[error("this process does not lead pool {0}")]
+    NotLed(String),
 }
 
 impl QueueError {
@@ -31,6 +46,8 @@ impl QueueError {
         match self {
             QueueError::Unavailable(_) => "unavailable",
             QueueError::Full(_) => "full",
+            QueueError::Deposed { .. } => "deposed",
+            QueueError::NotLed(_) => "not_led",
         }
     }
 }
@@ -104,9 +121,24 @@ pub struct Census {
     pub announcing: bool,
 }
 
+/// The epochs in which a process leads, by shard. A pool is of its namespace's shard.
+pub type Epochs = BTreeMap<ShardId, i64>;
+
 /// The conductor's side.
+///
+/// Each verb that changes anything is said in the epoch of its pool's shard. A pool that has heard a newer leader refuses
+/// (`QueueError::Deposed`); one that has not remembers this one. So a leader that was replaced without knowing it changes
+/// nothing where its successor has spoken, however late its words come.
 #[async_trait]
 pub trait Queue: Send + Sync {
+    /// The store gave these shards in these epochs, and no others: pools of other shards are neither spoken to nor read
+    /// from here on. Nothing is sent.
+    fn lead(&self, epochs: &Epochs);
+
+    /// The store has just said that this process leads, and the pool refuses it for an epoch that it has `heard`: that one
+    /// is none of this store, and is forgotten, unless another was heard since.
+    async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError>;
+
     /// Offers jobs to the workers of their pools. A job that is pending or leased already (its end reported or not)
     /// stays as it is. When the queue is full, some may have been taken: say it again later.
     async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError>;
@@ -206,7 +238,8 @@ pub struct Member {
     pub retired: bool,
 }
 
-/// The keeper of pools: who may work for them, and who should stop. `pool` is `<namespace>/<pool>`.
+/// The keeper of pools: who may work for them, and who should stop. `pool` is `<namespace>/<pool>`. It speaks as the
+/// leader that `Queue::lead` was told of.
 #[async_trait]
 pub trait Roster: Send + Sync {
     /// Lets workers of the pool in, by this password, to this pool's jobs alone; said again it changes nothing, or

@@ -43,7 +43,7 @@ pub async fn claim(
                 return Err(error)
                     .context("the cluster's id, the uid of its namespace kube-system, cannot be read");
             }
-            Err(error @ (ApiError::Unavailable(_) | ApiError::Conflict(_))) => {
+            Err(error @ (ApiError::Unavailable(_) | ApiError::Conflict(_) | ApiError::NotLeading)) => {
                 health.bad(Check::Kubernetes, &error.to_string());
                 if patience.speaks() {
                     tracing::warn!(error.label = error.label(), "Waiting for the API server: {error}");

@@ -14,8 +14,8 @@ use relay::store::StoreError;
 
 use crate::wiring::{claim::Claim, patience::Patience};
 
-/// How often a shard that somebody else leads is asked for: a fail-over takes this much longer.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a shard that somebody else leads is asked for, which is one read: a fail-over takes this much longer.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A conductor that leads and works.
 pub struct Leading {

@@ -79,10 +79,10 @@ impl House {
         let queue = crew.meanwhile(stores::queue(&redis, &self.clock, &self.health)).await?;
         doors::look_after_queue(self, crew, queue.clone());
 
-        let cluster = operator::api::Cluster::new(client.clone());
+        let outlook = Arc::new(Outlook::default());
+        let cluster = operator::api::Cluster::new(client.clone(), outlook.clone());
         let claiming = claim(&cluster, store.clone(), self.args.adopt_cluster, &self.clock, &self.health);
         let claimed = crew.meanwhile(claiming).await?;
-        let outlook = Arc::new(Outlook::default());
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
         let params = || Params {
             store: store.clone(),
@@ -100,7 +100,7 @@ impl House {
         let Some(leading) = crew.meanwhile(leading).await? else { return Ok(()) };
         let handle = leading.handle.clone();
         crew.start(Part::Conductor, leading.end());
-        self.pump_logs(crew, &redis, store.clone(), feed)?;
+        self.pump_logs(crew, &redis, (store.clone(), feed), outlook.clone())?;
         watches::start(self, crew, watches::Around { client, store, handle, outlook, queue, redis, access });
         Err(crew.next_end().await)
     }
@@ -110,12 +110,12 @@ impl House {
         &self,
         crew: &mut Crew,
         redis: &RedisSettings,
-        store: Arc<dyn Store>,
-        feed: Arc<dyn Feed>,
+        (store, feed): (Arc<dyn Store>, Arc<dyn Feed>),
+        outlook: Arc<Outlook>,
     ) -> anyhow::Result<()> {
         let stream = Arc::new(RedisLogs::new(redis)?);
         let (clock, compile) = (self.clock.clone(), self.compile.clone());
-        let pump = LogPump { stream, store, feed, clock, compile };
+        let pump = LogPump { stream, store, feed, clock, compile, outlook: Some(outlook) };
         let stop = self.stages.serving.clone();
         crew.start(Part::LogPump, async move {
             let pumped = pump.run(stop).await;

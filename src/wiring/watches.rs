@@ -69,6 +69,7 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
         client: around.client.clone(),
         roster: around.queue,
         demands: around.outlook.demands(),
+        outlook: around.outlook.clone(),
         pools: pools.clone(),
         clock: house.clock.clone(),
         settings: Settings {

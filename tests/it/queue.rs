@@ -8,7 +8,7 @@ use relay::queue::{
     memory::{Limits, MemoryQueue},
 };
 
-use crate::support::jobs::{job, job_id, report, second};
+use crate::support::jobs::{all_led, job, job_id, report, second};
 
 fn is_full<T: std::fmt::Debug>(answer: Result<T, QueueError>) {
     assert!(matches!(answer, Err(QueueError::Full(_))), "{answer:?}");
@@ -17,6 +17,7 @@ fn is_full<T: std::fmt::Debug>(answer: Result<T, QueueError>) {
 #[tokio::test]
 async fn every_book_has_a_bound_and_room_again_later() {
     let queue = MemoryQueue::new(Limits { pending: 2, reports: 2, workers: 1 });
+    queue.lead(&all_led(1));
     queue.publish(&[job(1), job(2)]).await.expect("there is room");
     queue.publish(&[job(2)]).await.expect("nothing new");
     is_full(queue.publish(&[job(3)]).await);
@@ -38,6 +39,7 @@ async fn every_book_has_a_bound_and_room_again_later() {
 #[tokio::test]
 async fn a_worker_of_every_pool_takes_by_rank() {
     let queue = MemoryQueue::default();
+    queue.lead(&all_led(1));
     let of = |pool: &str, n| Job { pool: pool.to_owned(), ..job(n) };
     let jobs = [of("b/x", 3), of("a/y", 2), of("c/z", 1), of("a/y", 4)];
     queue.publish(&jobs).await.expect("published");

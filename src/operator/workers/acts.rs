@@ -67,6 +67,7 @@ pub(super) async fn deployment(kit: &Kit, name: &ObjectName, wanted: Json) -> Re
     }
     let api: Api<Deployment> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
     let called = desired::deployment_name(&name.name);
+    kit.cluster.may_write(&name.namespace)?;
     let made = within(api.patch(&called, &params(), &Patch::Apply(&wanted))).await.map_err(of_template)?;
     let live = Live::of(&made);
     tracing::info!(pool = %name, replicas = live.asked, "The Deployment of a pool was applied");
@@ -89,6 +90,7 @@ pub(super) async fn resize(
     let api: Api<Deployment> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     // Of another Deployment of this name nothing is known: the API server refuses it by the uid.
+    kit.cluster.may_write(&name.namespace)?;
     let change = json!({"metadata": {"uid": live.uid}, "spec": {"replicas": replicas}});
     let made =
         within(api.patch(&desired::deployment_name(&name.name), &params, &Patch::Merge(&change))).await?;

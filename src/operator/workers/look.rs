@@ -83,6 +83,7 @@ impl Found {
 
 /// Brings a pool up to date.
 pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble> {
+    kit.cluster.may_write(&name.namespace)?;
     let Some(object) = kit.mirror.get(&name) else { return leaving::gone(&kit, &name).await };
     if object.deleting {
         return Ok(());

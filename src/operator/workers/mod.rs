@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch as channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::conductor::Demands;
+use crate::conductor::{Demands, Outlook};
 use crate::crd::schema::Kind;
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::events::{self, Herald, Told};
@@ -60,6 +60,8 @@ pub struct Params {
     pub client: kube::Client,
     /// Who works for which pool.
     pub roster: Arc<dyn Roster>,
+    /// Whether the conductor leads.
+    pub outlook: Arc<Outlook>,
     /// What pools have to do.
     pub demands: channel::Receiver<Demands>,
     /// Told of the pools that there are.
@@ -106,10 +108,10 @@ impl Workers {
     pub fn new(params: Params) -> Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
-            cluster: Cluster::new(params.client),
+            demands: params.demands,
+            cluster: Cluster::new(params.client, params.outlook),
             pulses: params.pulses,
             roster: params.roster,
-            demands: params.demands,
             pools: params.pools,
             work: Work::new(params.clock.clone()),
             clock: params.clock,

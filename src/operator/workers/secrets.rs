@@ -40,12 +40,14 @@ pub(super) async fn keep(
             }
             // Whatever has this name by then, it is changed only if it is the one that was looked at.
             wanted["metadata"]["uid"] = json!(there.uid);
+            kit.cluster.may_write(&name.namespace)?;
             within(api.patch(&called, &acts::params(), &Patch::Apply(&wanted))).await?;
         }
         None => {
             let new: Secret =
                 serde_json::from_value(wanted).map_err(|error| ApiError::Refused(error.to_string()))?;
             let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+            kit.cluster.may_write(&name.namespace)?;
             within(api.create(&params, &new)).await?;
         }
     }

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 
 use crate::queue::{
     Member, Pools, QueueError, Roster,
-    memory::{Known, MemoryQueue},
+    memory::{MemoryQueue, books::Known},
 };
 
 #[async_trait]
 impl Roster for MemoryQueue {
-    async fn admit(&self, _pool: &str, _password: &str) -> Result<(), QueueError> {
-        Ok(())
+    async fn admit(&self, pool: &str, _password: &str) -> Result<(), QueueError> {
+        self.speak([pool]).map(drop)
     }
 
     fn user(&self, pool: &str) -> String {
@@ -21,8 +21,8 @@ impl Roster for MemoryQueue {
         Ok(Vec::new())
     }
 
-    async fn dismiss(&self, _pool: &str) -> Result<(), QueueError> {
-        Ok(())
+    async fn dismiss(&self, pool: &str) -> Result<(), QueueError> {
+        self.speak([pool]).map(drop)
     }
 
     async fn members(&self, pool: &str) -> Result<Vec<Member>, QueueError> {
@@ -38,7 +38,7 @@ impl Roster for MemoryQueue {
 
     async fn retire(&self, pool: &str, most: usize) -> Result<usize, QueueError> {
         let retired = {
-            let mut books = self.books();
+            let mut books = self.speak([pool])?;
             let of_pool = || books.workers.iter().filter(|(_, known)| known.works_for(pool));
             let already = of_pool().filter(|(_, known)| known.retired).count();
             let idle = of_pool().filter(|(_, known)| !known.retired && !known.holds_some());
@@ -52,22 +52,22 @@ impl Roster for MemoryQueue {
             }
             already + chosen.len()
         };
-        self.ordered.notify_waiters();
+        self.server.ordered.notify_waiters();
         Ok(retired)
     }
 
     async fn recall(&self, pool: &str) -> Result<(), QueueError> {
         {
-            let mut books = self.books();
+            let mut books = self.speak([pool])?;
             let retired = books.workers.values_mut().filter(|known| known.works_for(pool) && known.retired);
             for known in retired {
                 known.retired = false;
                 known.called = true;
             }
         }
-        self.ordered.notify_waiters();
+        self.server.ordered.notify_waiters();
         // A claim that waits since then looks again.
-        self.published.notify_waiters();
+        self.server.published.notify_waiters();
         Ok(())
     }
 }

@@ -15,11 +15,12 @@ use tokio::sync::Notify;
 use crate::link::{BadSettings, RedisSettings, Wait};
 use crate::model::job::{Job, JobId};
 use crate::queue::{
-    Census, Placed, Position, Queue, QueueError, Removal, Told,
+    Census, Epochs, Placed, Position, Queue, QueueError, Removal, Told,
     redis::{
+        access,
         inbox::Inbox,
         publish,
-        scripts::{CANCEL, REMOVE, SETTLE},
+        scripts::{CANCEL, OVERRULE, REMOVE, SETTLE},
         server::{Call, Server},
     },
 };
@@ -74,11 +75,14 @@ impl RedisQueue {
         })
     }
 
-    /// Does this Redis answer, and will it do?
+    /// Does this Redis answer, and will it do? Whoever leads also finds out whether it lost its content; others write
+    /// nothing.
     pub async fn ping(&self) -> Result<(), QueueError> {
         self.server.link.ask(&redis::cmd("PING")).await?;
-        self.server.incarnation().await?;
-        Ok(())
+        match self.server.reign.any() {
+            true => self.server.incarnation().await.map(drop),
+            false => Ok(access::look_at_server(&self.server.link).await.map(drop)?),
+        }
     }
 
     /// Entries of streams that could not be read, since this process began.
@@ -120,6 +124,15 @@ impl RedisQueue {
 
 #[async_trait]
 impl Queue for RedisQueue {
+    fn lead(&self, epochs: &Epochs) {
+        self.server.lead(epochs);
+    }
+
+    async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {
+        let call = Call::new(&pool.into(), &OVERRULE).arg(heard.to_string());
+        self.server.call_unopened(&call).await
+    }
+
     async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError> {
         publish::publish(self, jobs).await
     }

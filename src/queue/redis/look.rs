@@ -86,7 +86,7 @@ impl RedisQueue {
     }
 
     /// Reads on until every report that the books knew of is read; false when there is no room for them.
-    async fn catch_up(&self, pages: &[Page]) -> Result<bool, LinkError> {
+    async fn catch_up(&self, pages: &[Page]) -> Result<bool, QueueError> {
         loop {
             let (behind, room) = {
                 let inbox = self.inbox();
@@ -148,7 +148,7 @@ impl Server {
     }
 
     /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it.
-    async fn announcing(&self, present: &[String]) -> Result<bool, LinkError> {
+    async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
         let mut known_awaited = self.known().awaited.clone();
         let key = keys::announcing(self.prefix());
         let left = Reply::list(Value::Array(vec![self.link.ask(cmd("PTTL").arg(&key)).await?]))?.number()?;

@@ -14,6 +14,7 @@
 //! | `stream:results`, `stream:results:settled` | reports until they are settled, and how far they are |
 //! | `stream:logs`, `stream:logs:bytes`, `stream:logs:held` | lines until they are stored (`feed/redis`) |
 //! | `incarnation` | the life of Redis' content in which all this was written |
+//! | `epoch` | the newest epoch in which a leader spoke to this pool |
 //!
 //! Outside of pools: `relay:pools`, the stream `relay:pools:changed` that wakes readers when one joins, and
 //! `relay:incarnation` with `relay:incarnation:announcing`.
@@ -26,6 +27,16 @@
 //! **Scripts** (`scripts/*.lua`) take the incarnation that their caller knows and do nothing in another one: `lost` when
 //! there is none, `stale` when it changed. A key of a wrong type is told (`broken`), cleared by `open` or `census`, and
 //! filled again by the sweep. What was done before an error stays done; every step may be said again.
+//!
+//! **Who leads.** Scripts of the conductor's side take the epoch of the pool's shard, as the store gave it. An older one than
+//! the pool has heard is refused (`deposed`), a newer one is remembered. A new leader says it in every pool of its shards
+//! before anything else (`open`), so that no late word of its predecessor counts from then on; what that one said in between
+//! is healed by the first look at the books, which comes after. A new life of Redis' content has heard nobody: whoever speaks
+//! first in it may be a leader of yesterday, until the newer one speaks. It can offer jobs that have ended since; the newer
+//! one finds them in the books and takes them out, and what a worker may have made of one is a result of an attempt that is
+//! over. It cannot settle what it has not read, and what it reads came from workers of this life. Only the store knows who
+//! leads: a leader that is refused asks it first, and then ends, or forgets an epoch that the store never gave (`overrule`: a
+//! database that was restored, or made anew, beside a Redis that was not).
 //!
 //! **Positions** of reports are this process' own and only rise; behind each are a pool, an entry and an incarnation
 //! (`inbox.rs`). Reports stay in their stream until they are settled, so a new process reads them again from the start.

@@ -42,7 +42,7 @@ impl RedisQueue {
     }
 
     /// Waits for entries in any pool's stream, or for a new pool.
-    async fn listen(&self) -> Result<(), LinkError> {
+    async fn listen(&self) -> Result<(), QueueError> {
         let incarnation = self.server.incarnation().await?;
         self.inbox().enter(&incarnation);
         let value = self.ear.ask(|| {
@@ -50,7 +50,7 @@ impl RedisQueue {
             self.read_command(Some(self.server.settings.look.as_millis() as u64))
         });
         let value = match value.await {
-            Err(LinkError::Refused(why)) => return self.set_aside(&why).await,
+            Err(LinkError::Refused(why)) => return Ok(self.set_aside(&why).await?),
             value => value?,
         };
         let heard_in = self.heard_in.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -105,7 +105,7 @@ impl RedisQueue {
     }
 
     /// Takes in what a read brought.
-    pub(super) async fn hear(&self, value: Value) -> Result<(), LinkError> {
+    pub(super) async fn hear(&self, value: Value) -> Result<(), QueueError> {
         let prefix = self.server.prefix();
         let by_key: BTreeMap<String, Arc<str>> = {
             let known = self.server.known();

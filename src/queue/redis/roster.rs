@@ -10,7 +10,7 @@ use crate::queue::{
     redis::{
         access,
         conductor::RedisQueue,
-        scripts::{MEMBERS, RETIRE},
+        scripts::{LEAD, MEMBERS, RETIRE},
         server::Call,
     },
 };
@@ -20,8 +20,7 @@ impl Roster for RedisQueue {
     async fn admit(&self, pool: &str, password: &str) -> Result<(), QueueError> {
         let pool: Arc<str> = pool.into();
         let one = [(pool.clone(), password.to_owned())].into();
-        let incarnation = self.server.incarnation().await?;
-        self.server.open(&incarnation, [pool].into()).await?;
+        self.server.call_one(Call::new(&pool, &LEAD)).await?;
         access::admit(&self.server.link, self.server.prefix(), &one).await?;
         self.server.known().admitted.extend(one);
         Ok(())
@@ -36,6 +35,7 @@ impl Roster for RedisQueue {
     }
 
     async fn dismiss(&self, pool: &str) -> Result<(), QueueError> {
+        self.server.call_one(Call::new(&pool.into(), &LEAD)).await?;
         self.server.known().admitted.remove(pool);
         Ok(access::dismiss(&self.server.link, self.server.prefix(), pool).await?)
     }

@@ -48,6 +48,10 @@ scripts! {
     CENSUS = ALWAYS "census",
     /// An empty pool is forgotten.
     CLOSE = ALWAYS "close",
+    /// Nothing but who leads.
+    LEAD = ALWAYS "lead",
+    /// An epoch that is none of the store's is forgotten.
+    OVERRULE = ALWAYS "overrule",
     /// Who is present.
     MEMBERS = ALWAYS "members",
     /// Workers are told to claim nothing more, or to go on.

@@ -10,8 +10,9 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys};
 use crate::queue::{
-    QueueError,
+    Epochs, QueueError,
     redis::{access, scripts},
+    reign::Reign,
 };
 
 /// A step is tried so often when Redis lost its books in between.
@@ -21,7 +22,7 @@ const ROUNDS: usize = 3;
 pub(super) struct Call {
     pub(super) pool: Arc<str>,
     pub(super) script: &'static Script,
-    /// Behind the incarnation, which always comes first.
+    /// Behind the standing, which always comes first: the incarnation and the epoch of the pool's shard.
     pub(super) arguments: Vec<Vec<u8>>,
 }
 
@@ -54,6 +55,8 @@ impl Answer {
 pub(super) struct Server {
     pub(super) settings: RedisSettings,
     pub(super) link: Link,
+    /// Which pools this process leads. Of others nothing is opened, read or said.
+    pub(super) reign: Reign,
     known: Mutex<Known>,
     /// Held by whoever finds out about a new incarnation.
     reviving: AsyncMutex<()>,
@@ -87,8 +90,8 @@ pub(super) struct Known {
 impl Server {
     pub(super) fn new(settings: &RedisSettings) -> Result<Server, BadSettings> {
         let link = Link::new(settings, std::time::Duration::ZERO)?;
-        let (known, reviving) = (Mutex::default(), AsyncMutex::new(()));
-        Ok(Server { settings: settings.clone(), link, known, reviving })
+        let (known, reviving, reign) = (Mutex::default(), AsyncMutex::new(()), Reign::default());
+        Ok(Server { settings: settings.clone(), link, reign, known, reviving })
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
@@ -97,6 +100,25 @@ impl Server {
 
     pub(super) fn prefix(&self) -> &str {
         self.settings.prefix()
+    }
+
+    /// These shards are led from here, in these epochs. What is asked next opens their pools, and says so in each.
+    pub(super) fn lead(&self, epochs: &Epochs) {
+        self.reign.set(epochs);
+        let mut known = self.known();
+        known.open.retain(|pool| self.reign.leads(pool));
+        known.checked = None;
+    }
+
+    fn standing(&self, incarnation: &str, pool: &str) -> Result<String, QueueError> {
+        Ok(format!("{incarnation}@{}", self.reign.of(pool)?))
+    }
+
+    /// Runs a script on a pool that refuses to be opened.
+    pub(super) async fn call_unopened(&self, call: &Call) -> Result<(), QueueError> {
+        let mut command = call.script.on(&[&keys::of_pool(self.prefix(), &call.pool)]);
+        command.arg(self.standing("", &call.pool)?).arg(&call.arguments);
+        self.link.ask(&command).await.map(drop).map_err(QueueError::from)
     }
 
     /// Runs scripts, all at once, each on its pool; answers come in the same order.
@@ -113,7 +135,7 @@ impl Server {
             let mut commands = Pipeline::with_capacity(open.len());
             for call in open.iter().map(|n| &calls[*n]) {
                 let mut command = call.script.on(&[&keys::of_pool(self.prefix(), &call.pool)]);
-                command.arg(incarnation.as_ref()).arg(&call.arguments);
+                command.arg(self.standing(&incarnation, &call.pool)?).arg(&call.arguments);
                 commands.add_command(command);
             }
             for (n, value) in open.into_iter().zip(self.link.ask_all(&commands).await?) {
@@ -141,6 +163,7 @@ impl Server {
             Err(error) => return Err(error.into()),
         };
         match answer.word.as_str() {
+            "deposed" => Err(deposed(&call.pool, answer)),
             "lost" | "stale" => {
                 let mut known = self.known();
                 known.checked = None;
@@ -158,7 +181,7 @@ impl Server {
     }
 
     /// The incarnation, asked for anew on each new connection.
-    pub(super) async fn incarnation(&self) -> Result<Arc<str>, LinkError> {
+    pub(super) async fn incarnation(&self) -> Result<Arc<str>, QueueError> {
         let number = self.link.number().await?;
         if let Some(incarnation) = self.checked(number) {
             return Ok(incarnation);
@@ -178,9 +201,9 @@ impl Server {
     /// Finds out in which life Redis is, and makes everything that a new one needs. Workers can run no script before the
     /// books are cleared of what an older life left in them: scripts are loaded last, and a server forgets them when it
     /// restarts.
-    async fn revive(&self, number: u64) -> Result<Arc<str>, LinkError> {
+    async fn revive(&self, number: u64) -> Result<Arc<str>, QueueError> {
         let server = access::look_at_server(&self.link).await?;
-        self.load(&[&scripts::INCARNATE, &scripts::ANNOUNCED, &scripts::OPEN]).await?;
+        self.load(&[&scripts::INCARNATE, &scripts::ANNOUNCED, &scripts::OPEN, &scripts::OVERRULE]).await?;
         let mut above = String::new();
         for _ in 0..ROUNDS {
             let (incarnation, born) = self.incarnate(&server.run_id, &above).await?;
@@ -201,7 +224,7 @@ impl Server {
             }
             return Ok(incarnation);
         }
-        Err(LinkError::Unexpected("other conductors begin new incarnations again and again"))
+        Err(LinkError::Unexpected("other conductors begin new incarnations again and again").into())
     }
 
     fn entered(&self, number: u64, incarnation: &Arc<str>, pools: BTreeSet<Arc<str>>, seen: EntryId) {
@@ -233,7 +256,7 @@ impl Server {
         Ok((reply.text()?.into(), reply.number()? == 1))
     }
 
-    /// Pools that Redis knows, and those that this process knows.
+    /// Pools that Redis knows, and those that this process knows, as far as they are led from here.
     async fn pools(&self) -> Result<BTreeSet<Arc<str>>, LinkError> {
         let mut members = Reply::list(self.link.ask(cmd("SMEMBERS").arg(keys::pools(self.prefix()))).await?)?;
         let mut pools = BTreeSet::new();
@@ -242,11 +265,12 @@ impl Server {
         }
         let known = self.known();
         pools.extend(known.open.iter().chain(known.admitted.keys()).cloned());
+        pools.retain(|pool| self.reign.leads(pool));
         Ok(pools)
     }
 
     /// Looks whether other processes opened pools, and opens them here.
-    pub(super) async fn look_for_pools(&self, seen: EntryId) -> Result<(), LinkError> {
+    pub(super) async fn look_for_pools(&self, seen: EntryId) -> Result<(), QueueError> {
         let incarnation = self.incarnation().await?;
         let pools = self.pools().await?;
         self.open(&incarnation, pools).await?;
@@ -256,7 +280,7 @@ impl Server {
     }
 
     /// Opens pools that are not open yet.
-    pub(super) async fn open(&self, incarnation: &str, pools: BTreeSet<Arc<str>>) -> Result<(), LinkError> {
+    async fn open(&self, incarnation: &str, pools: BTreeSet<Arc<str>>) -> Result<(), QueueError> {
         let new: BTreeSet<Arc<str>> = pools.difference(&self.known().open).cloned().collect();
         if new.is_empty() {
             return Ok(());
@@ -275,22 +299,25 @@ impl Server {
         &self,
         incarnation: &str,
         pools: &BTreeSet<Arc<str>>,
-    ) -> Result<Option<String>, LinkError> {
+    ) -> Result<Option<String>, QueueError> {
         let prefix = self.prefix();
         let mut commands = Pipeline::with_capacity(2 * pools.len());
         for pool in pools {
             commands.cmd("SADD").arg(keys::pools(prefix)).arg(pool.as_ref());
             let mut open = scripts::OPEN.on(&[&keys::of_pool(prefix, pool)]);
-            open.arg(incarnation);
+            open.arg(self.standing(incarnation, pool)?);
             commands.add_command(open);
         }
         let (mut added, mut newer) = (false, None);
         let mut answers = self.link.ask_all(&commands).await?.into_iter();
-        while let (Some(joined), Some(opened)) = (answers.next(), answers.next()) {
+        for pool in pools {
+            let (Some(joined), Some(opened)) = (answers.next(), answers.next()) else { break };
             added |= matches!(joined?, Value::Int(1));
             let mut answer = Answer::read(opened?)?;
-            if answer.word == "newer" {
-                newer = newer.max(Some(answer.rest.text()?));
+            match answer.word.as_str() {
+                "newer" => newer = newer.max(Some(answer.rest.text()?)),
+                "deposed" => return Err(deposed(pool, answer)),
+                _ => {}
             }
         }
         if added {
@@ -311,6 +338,11 @@ impl Server {
         let id = entries.inner()?.text()?;
         id.parse().map_err(|()| LinkError::Unexpected("an entry's id"))
     }
+}
+
+fn deposed(pool: &str, mut answer: Answer) -> QueueError {
+    let epoch = answer.rest.text().ok().and_then(|epoch| epoch.parse().ok());
+    QueueError::Deposed { pool: pool.to_owned(), epoch: epoch.unwrap_or(i64::MAX) }
 }
 
 impl From<LinkError> for QueueError {

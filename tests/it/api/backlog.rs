@@ -13,7 +13,10 @@ use tokio::task::JoinSet;
 
 use super::reader::line;
 use super::soon;
-use crate::support::{jobs::job, redis::settings};
+use crate::support::{
+    jobs::{all_led, job},
+    redis::settings,
+};
 
 /// Long enough for many looks.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -22,6 +25,7 @@ const A_WHILE: Duration = Duration::from_millis(300);
 async fn what_waits_in_a_namespace_is_waited_for_until_it_is_stored() {
     let settings = settings(Duration::from_secs(30));
     let queue = RedisQueue::new(&settings, queue::redis::Limits::default()).expect("a queue");
+    queue.lead(&all_led(1));
     // A pool is known from its first job on.
     let jobs = [job(1), Job { pool: "other/default".to_owned(), ..job(2) }];
     queue.publish(&jobs).await.expect("published");

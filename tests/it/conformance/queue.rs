@@ -1,6 +1,7 @@
 //! The queue's two sides, over every queue.
 
 mod claims;
+mod fence;
 mod orders;
 mod reports;
 mod roster;
@@ -18,7 +19,7 @@ use relay::queue::{
 };
 
 use crate::support::{
-    jobs::{POOL, second},
+    jobs::{POOL, all_led, second},
     redis::{Crew, settings},
 };
 
@@ -27,6 +28,8 @@ pub struct Ends {
     pub queue: Arc<dyn Queue>,
     pub jobs: Arc<dyn Jobs>,
     pub roster: Arc<dyn Roster>,
+    /// Another process' side of the same queue; it leads nothing yet.
+    pub other: Arc<dyn Queue>,
     clock: Clock,
 }
 
@@ -62,18 +65,22 @@ use over_every_queue;
 
 pub fn in_memory() -> Ends {
     let both = Arc::new(MemoryQueue::default());
-    Ends { queue: both.clone(), jobs: both.clone(), roster: both, clock: Clock::manual(second(0)) }
+    both.lead(&all_led(1));
+    let other = Arc::new(both.beside());
+    Ends { queue: both.clone(), jobs: both.clone(), roster: both, other, clock: Clock::manual(second(0)) }
 }
 
 /// On the bed's Redis, with keys of its own. Workers speak to pools that the conductor's side has prepared.
 pub async fn in_redis(presence: Duration) -> Ends {
     let settings = settings(presence);
     let queue = Arc::new(RedisQueue::new(&settings, Limits::default()).expect("a queue"));
+    queue.lead(&all_led(1));
+    let other = Arc::new(RedisQueue::new(&settings, Limits::default()).expect("a queue"));
     for pool in [POOL, "data/gpu", "data/other"] {
         queue.admit(pool, "secret").await.expect("a pool");
     }
     let jobs = Arc::new(Crew::new(&settings));
-    Ends { queue: queue.clone(), jobs, roster: queue, clock: Clock::manual(second(0)) }
+    Ends { queue: queue.clone(), jobs, roster: queue, other, clock: Clock::manual(second(0)) }
 }
 
 impl Ends {

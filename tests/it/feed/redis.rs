@@ -56,6 +56,7 @@ async fn stream(settings: &RedisSettings, pools: &[&str]) -> Arc<RedisLogs> {
 async fn open(settings: &RedisSettings, pools: &[&str]) {
     let queue = relay::queue::redis::RedisQueue::new(settings, relay::queue::redis::Limits::default());
     let queue = queue.expect("a queue");
+    relay::queue::Queue::lead(&queue, &crate::support::jobs::all_led(1));
     for pool in pools {
         relay::queue::Roster::admit(&queue, pool, "secret").await.expect("a pool");
     }
@@ -212,7 +213,7 @@ fn compile() -> Compile {
 }
 
 fn pump(stream: Arc<RedisLogs>, store: Arc<dyn Store>, feed: Arc<MemoryFeed>) -> LogPump {
-    LogPump { stream, store, feed, clock: Clock::system(), compile: compile() }
+    LogPump { stream, store, feed, clock: Clock::system(), compile: compile(), outlook: None }
 }
 
 async fn stored(store: &dyn Store, run: &str) -> Vec<LogLine> {

@@ -16,11 +16,12 @@ use relay::queue::{
     redis::{Limits, RedisJobs, RedisQueue},
 };
 
-use crate::support::jobs::{POOL, second};
+use crate::support::jobs::{POOL, all_led, second};
 
 /// A conductor's side on these settings, with the usual pool open.
 pub async fn conductor(settings: &RedisSettings) -> Arc<RedisQueue> {
     let queue = RedisQueue::new(settings, Limits::default()).expect("a queue");
+    queue.lead(&all_led(1));
     queue.admit(POOL, "secret").await.expect("a pool");
     Arc::new(queue)
 }

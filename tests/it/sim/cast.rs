@@ -104,7 +104,7 @@ impl Cast {
         });
         Params {
             store: Arc::new(FaultyStore { faults: faults.clone(), store: shared.store.clone() }),
-            queue: Arc::new(FaultyQueue { faults, server: shared.server.clone() }),
+            queue: Arc::new(FaultyQueue::new(faults, shared.server.clone())),
             feed: Arc::new(TracedFeed { trace: shared.trace.clone(), feed: MemoryFeed::default() }),
             clock: shared.clock.clone(),
             compile,

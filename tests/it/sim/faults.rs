@@ -34,6 +34,9 @@ pub enum Fault {
     Late(Duration),
 }
 
+/// A server that hangs is waited for so long.
+const HANGS: Duration = Duration::from_secs(5);
+
 /// How likely each fault is, in a thousand calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
@@ -95,7 +98,12 @@ impl Faults {
         };
         let wait = |most: u64| Duration::from_millis(dice.between(1, most));
         if falls(rates.slow) {
-            dice.pick(&[Fault::Slow(wait(1_500)), Fault::Slow(wait(100)), Fault::Freezes(wait(12_000))])
+            dice.pick(&[
+                Fault::Slow(wait(1_500)),
+                Fault::Slow(wait(100)),
+                Fault::Slow(HANGS),
+                Fault::Freezes(wait(12_000)),
+            ])
         } else if falls(rates.fails) {
             dice.pick(&[Fault::Before, Fault::After, Fault::Late(wait(3_000))])
         } else if falls(rates.dies) {

@@ -139,7 +139,9 @@ async fn perform(shared: Arc<Shared>, planned: Vec<workload::Planned>) {
 
 /// Jobs that the queue holds of runs that should have ended.
 async fn in_queue(shared: &Shared) -> Vec<String> {
-    let Ok(census) = shared.server.census(shared.clock.now()).await else { return Vec::new() };
+    let Ok(census) = shared.server.census(&shared.newest_epochs(), shared.clock.now()).await else {
+        return Vec::new();
+    };
     let places = census.pending.into_iter().chain(census.leases.into_iter().map(|lease| lease.place));
     let jobs = places.map(|placed| placed.job);
     jobs.filter(|job| !shared.is_poisoned(&job.task_run.run)).map(|job| job.to_string()).collect()

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use relay::{
     model::job::{Job, JobId, Report},
     queue::{
-        Census, Claim, Jobs, Orders, Placed, Position, Queue, QueueError, Removal, Told, memory::MemoryQueue,
+        Census, Claim, Epochs, Jobs, Orders, Placed, Position, Queue, QueueError, Removal, Told,
+        memory::MemoryQueue,
     },
 };
 use tokio::sync::Notify;
@@ -28,6 +29,15 @@ pub struct Server {
 struct Content {
     queue: Arc<MemoryQueue>,
     base: u64,
+}
+
+impl Content {
+    /// As a leader of these epochs speaks to it.
+    fn side(&self, epochs: &Epochs) -> MemoryQueue {
+        let side = self.queue.beside();
+        side.lead(epochs);
+        side
+    }
 }
 
 fn gone() -> QueueError {
@@ -60,9 +70,10 @@ impl Server {
         }
     }
 
-    pub async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
+    /// What a leader of these epochs sees.
+    pub async fn census(&self, epochs: &Epochs, now: Timestamp) -> Result<Census, QueueError> {
         let content = self.content();
-        let mut census = content.queue.census(now).await?;
+        let mut census = content.side(epochs).census(now).await?;
         if census.reported > Position::START {
             census.reported.0 += content.base;
         }
@@ -72,17 +83,33 @@ impl Server {
 
 /// The conductor's side.
 pub struct FaultyQueue {
-    pub faults: Faults,
-    pub server: Arc<Server>,
+    faults: Faults,
+    server: Arc<Server>,
+    epochs: Mutex<Epochs>,
 }
 
 impl FaultyQueue {
-    /// A deposed conductor is refused, as Redis will do by the epoch.
+    pub fn new(faults: Faults, server: Arc<Server>) -> FaultyQueue {
+        FaultyQueue { faults, server, epochs: Mutex::default() }
+    }
+
     async fn up(&self) -> Result<(), QueueError> {
         let shared = &self.faults.shared;
         shared.travel().await;
-        let down = shared.queue_outage.lasts(shared.clock.now());
-        if down || !shared.may_speak(&self.faults.life) { Err(gone()) } else { Ok(()) }
+        if shared.queue_outage.lasts(shared.clock.now()) { Err(gone()) } else { Ok(()) }
+    }
+
+    /// The epochs in which it leads.
+    fn epochs(&self) -> Epochs {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The epochs in which it speaks.
+    fn said_in(&self) -> Epochs {
+        match self.faults.shared.settings.mutation {
+            Some(Mutation::NoQueueFence) => self.faults.shared.newest_epochs(),
+            _ => self.epochs(),
+        }
     }
 
     /// Calls that only say something: they may be lost, or come twice.
@@ -128,21 +155,33 @@ impl FaultyQueue {
 
 #[async_trait]
 impl Queue for FaultyQueue {
+    fn lead(&self, epochs: &Epochs) {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone_from(epochs);
+    }
+
+    async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {
+        self.faults.shared.trace.wrong(format!("{pool} heard epoch {heard}, and the store never gave it"));
+        self.server.content().side(&self.epochs()).overrule(pool, heard).await
+    }
+
     async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError> {
         let (server, shared) = (self.server.clone(), self.faults.shared.clone());
         let name = self.faults.life.name.clone();
         let first = Mutex::new(true);
         self.tell("publish", || {
             let (server, shared, jobs) = (server.clone(), shared.clone(), jobs.to_vec());
+            let (epochs, said_in) = (self.epochs(), self.said_in());
             // A copy that the network makes later is not something the conductor said.
             let said = std::mem::take(&mut *first.lock().unwrap_or_else(PoisonError::into_inner));
             let name = said.then(|| name.clone());
             async move {
+                let content = server.content();
+                content.side(&said_in).publish(&jobs).await?;
                 match name {
-                    Some(name) => shared.published(&name, &jobs).await,
+                    Some(name) => shared.published(&name, content.base, &epochs, &jobs),
                     None => shared.handed().echo(&jobs),
                 }
-                server.content().queue.publish(&jobs).await
+                Ok(())
             }
         })
         .await
@@ -153,14 +192,14 @@ impl Queue for FaultyQueue {
         if self.faults.shared.settings.mutation == Some(Mutation::RemovesNothing) {
             return Ok(Removal::Removed);
         }
-        let call = async { self.server.content().queue.remove(job).await };
+        let call = async { self.server.content().side(&self.said_in()).remove(job).await };
         self.faults.through("remove", call, |_| gone()).await
     }
 
     async fn cancel(&self, job: &Placed) -> Result<(), QueueError> {
         self.tell("cancel", || {
-            let (server, job) = (self.server.clone(), job.clone());
-            async move { server.content().queue.cancel(&job).await }
+            let (server, job, said_in) = (self.server.clone(), job.clone(), self.said_in());
+            async move { server.content().side(&said_in).cancel(&job).await }
         })
         .await
     }
@@ -168,9 +207,10 @@ impl Queue for FaultyQueue {
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         self.up().await?;
         let reading = async {
+            let epochs = self.epochs();
             let read = |content: Content| async move {
                 let after = Position(after.0.saturating_sub(content.base));
-                let found = content.queue.reports(after, max).await?;
+                let found = content.side(&epochs).reports(after, max).await?;
                 let place = |told: Told| Told { at: Position(told.at.0 + content.base), ..told };
                 Ok(found.into_iter().map(place).collect::<Vec<_>>())
             };
@@ -185,10 +225,10 @@ impl Queue for FaultyQueue {
 
     async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
         self.tell("settle", || {
-            let (server, ended) = (self.server.clone(), ended.to_vec());
+            let (server, ended, said_in) = (self.server.clone(), ended.to_vec(), self.said_in());
             async move {
                 let content = server.content();
-                content.queue.settle(Position(up_to.0.saturating_sub(content.base)), &ended).await
+                content.side(&said_in).settle(Position(up_to.0.saturating_sub(content.base)), &ended).await
             }
         })
         .await
@@ -196,7 +236,13 @@ impl Queue for FaultyQueue {
 
     async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
         self.up().await?;
-        self.faults.through("census", self.server.census(now), |_| gone()).await
+        let look = async {
+            let (base, census) =
+                (self.server.content().base, self.server.census(&self.said_in(), now).await?);
+            self.faults.shared.looked(base, &self.epochs(), &census);
+            Ok(census)
+        };
+        self.faults.through("census", look, |_| gone()).await
     }
 }
 

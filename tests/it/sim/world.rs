@@ -20,6 +20,7 @@ use relay::{
         status::TaskStatus,
         workflow::Workflow,
     },
+    queue::{Census, Epochs},
     store::{RunRecord, Store, memory::MemoryStore},
 };
 use tokio::task::JoinSet;
@@ -98,11 +99,17 @@ pub struct Shared {
     poisoned: Mutex<BTreeSet<RunId>>,
     newest: Mutex<BTreeMap<TaskRunId, u32>>,
     handed: Mutex<Handed>,
+    /// By content of the queue and pool: the newest epoch that it has heard.
+    heard: Mutex<BTreeMap<(u64, String), i64>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn shard_of(pool: &str) -> ShardId {
+    ShardId::of_namespace(pool.split_once('/').map_or(pool, |(namespace, _)| namespace))
 }
 
 impl Shared {
@@ -123,6 +130,7 @@ impl Shared {
             poisoned: Mutex::default(),
             newest: Mutex::default(),
             handed: Mutex::default(),
+            heard: Mutex::default(),
             tasks: Mutex::default(),
             settings,
             clock,
@@ -193,10 +201,9 @@ impl Shared {
         reign.newest = life.number;
     }
 
-    /// May it use the queue?
-    pub fn may_speak(&self, life: &Life) -> bool {
-        let newest = lock(&self.reign).newest;
-        newest == life.number || self.settings.mutation == Some(Mutation::NoQueueFence)
+    /// The newest epoch of each shard, as the store gave it.
+    pub fn newest_epochs(&self) -> Epochs {
+        lock(&self.reign).epochs.keys().copied().collect()
     }
 
     /// By which people speak to the leader.
@@ -226,11 +233,36 @@ impl Shared {
         lock(&self.handed)
     }
 
-    /// A conductor publishes jobs: each must be committed as QUEUED with this attempt, in a run that is not paused.
-    pub async fn published(&self, name: &str, jobs: &[Job]) {
+    /// A conductor of these epochs has looked through the queue's content: the pools in it have heard of it.
+    pub fn looked(&self, content: u64, epochs: &Epochs, census: &Census) {
+        let leased = census.leases.iter().map(|lease| &lease.place);
+        for placed in census.pending.iter().chain(leased) {
+            self.hear(content, &placed.pool, epochs);
+        }
+    }
+
+    /// The newest epoch that a pool has heard, and that of a conductor who speaks to it now.
+    fn hear(&self, content: u64, pool: &str, epochs: &Epochs) -> (i64, i64) {
+        let own = epochs.get(&shard_of(pool)).copied().unwrap_or(0);
+        let mut heard = lock(&self.heard);
+        let newest = heard.entry((content, pool.to_owned())).or_default();
+        *newest = (*newest).max(own);
+        (*newest, own)
+    }
+
+    /// A conductor of these epochs published jobs, and the queue took them: each must be committed as QUEUED with this
+    /// attempt, in a run that is not paused. Only what a deposed conductor says before its successor has spoken there may
+    /// be otherwise: it is healed.
+    pub fn published(&self, name: &str, content: u64, epochs: &Epochs, jobs: &[Job]) {
+        let newest = self.newest_epochs();
         let mut records: BTreeMap<&RunId, Option<RunRecord>> = BTreeMap::new();
-        for Job { id, .. } in jobs {
-            let run = &id.task_run.run;
+        for job in jobs {
+            let (id, run) = (&job.id, &job.id.task_run.run);
+            let (heard, own) = self.hear(content, &job.pool, epochs);
+            if heard == own && newest.get(&shard_of(&job.pool)) > Some(&own) {
+                self.handed().echo(std::slice::from_ref(job));
+                continue;
+            }
             let record = records.entry(run).or_insert_with(|| self.record(run));
             let tasks = record.iter().flat_map(|record| &record.tasks);
             let row = tasks.into_iter().find(|task| task.key == id.task_run.key);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use relay::model::{
-    ids::{TaskKey, TaskRunId},
+    ids::{ShardId, TaskKey, TaskRunId},
     job::{Job, JobId, News, Outcome, PROTOCOL, Program, Report},
 };
-use relay::queue::Placed;
+use relay::queue::{Epochs, Placed};
 use serde_json::json;
 
 /// The pool of jobs that say nothing else.
@@ -22,6 +22,11 @@ pub fn job_id(task: u32) -> JobId {
 /// The same, in the pool of jobs that say nothing else.
 pub fn placed(task: u32) -> Placed {
     Placed { pool: POOL.into(), job: job_id(task) }
+}
+
+/// The same epoch of every shard.
+pub fn all_led(epoch: i64) -> Epochs {
+    (0..ShardId::COUNT).filter_map(ShardId::new).map(|shard| (shard, epoch)).collect()
 }
 
 /// A job that runs `program`, with its number for a rank.

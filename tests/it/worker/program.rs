@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::bench::gone;
 use crate::support::{
     Finished, Program,
-    jobs::{POOL, job_id, job_of, placed, second},
+    jobs::{POOL, all_led, job_id, job_of, placed, second},
     redis_url, relay,
 };
 
@@ -51,6 +51,7 @@ impl Site {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("its own");
         let queue = RedisQueue::new(&settings, Limits::default()).expect("a queue");
+        queue.lead(&all_led(1));
         let site = Site { queue, prefix, folder };
         let installed = relay().arg("install").arg(site.folder.path()).output().expect("it runs");
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));

@@ -18,7 +18,7 @@ use relay::worker::{Executor, Limits, Links, Params, Shutdown, Worker, log::LogS
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::jobs::second;
+use crate::support::jobs::{all_led, second};
 
 /// Takes as many seconds as the job's rank says; says when it starts and ends.
 #[derive(Default)]
@@ -160,6 +160,7 @@ impl Stage {
     /// On a clock that starts at `second(0)`.
     pub fn new() -> Stage {
         let queue = Arc::new(MemoryQueue::default());
+        queue.lead(&all_led(1));
         Stage {
             jobs: Arc::new(Faulty { inner: queue.clone(), faults: Mutex::default() }),
             queue,

@@ -9,7 +9,7 @@ use relay::queue::{Pools, Position, Queue, Told, memory::MemoryQueue};
 use relay::worker::{Limits, Links, Params, Shutdown, Worker};
 
 use super::bench::{Bench, gone, group_gone};
-use crate::support::jobs::{job_id, script};
+use crate::support::jobs::{all_led, job_id, script};
 
 /// A worker that has these scripts to run, and what it writes.
 struct Whole {
@@ -26,6 +26,7 @@ async fn whole(scripts: &[&str], slots: usize) -> Whole {
 async fn whole_with(feed: MemoryFeed, scripts: &[&str], slots: usize) -> Whole {
     let bench = Bench::default();
     let (queue, feed) = (Arc::new(MemoryQueue::default()), Arc::new(feed));
+    queue.lead(&all_led(1));
     let reader = feed.subscribe(None, Reader::Every);
     let named = |(n, text): (usize, &&str)| Job { id: job_id(n as u32), ..script(text) };
     let jobs: Vec<Job> = scripts.iter().enumerate().map(named).collect();

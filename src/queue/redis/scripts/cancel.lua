@@ -1,6 +1,6 @@
--- Asks whoever holds a job to stop it. ARGV: incarnation, job. Answers: ok | absent.
+-- Asks whoever holds a job to stop it. ARGV: standing, job. Answers: ok | absent.
 return guarded(function()
-    local not_now = stale(ARGV[1])
+    local not_now = not_for(ARGV[1])
     if not_now then return not_now end
     local worker = redis.call('HGET', LEASES, ARGV[2])
     if not worker then return { 'absent' } end

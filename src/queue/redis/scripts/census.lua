@@ -1,10 +1,10 @@
--- What the pool's books hold. Workers that are gone are struck off. ARGV: incarnation,
+-- What the pool's books hold. Workers that are gone are struck off. ARGV: standing,
 -- ms for which no more log lines are taken (or 0).
 -- Answers: ok, newest report's entry or nothing, pending [..], leases [job, worker, ..], present [..], keys mended,
 -- 1 when there is nothing in the pool at all.
 return guarded(function()
     local mended = mend()
-    local not_now = stale(ARGV[1])
+    local not_now = not_for(ARGV[1])
     if not_now then return not_now end
     local present = {}
     for _, worker in ipairs(redis.call('SMEMBERS', ACTIVE)) do

@@ -1,6 +1,6 @@
--- Who is present. ARGV: incarnation. Answers: ok, (worker, jobs that it holds, 1 when retired)...
+-- Who is present. ARGV: standing. Answers: ok, (worker, jobs that it holds, 1 when retired)...
 return guarded(function()
-    local not_now = stale(ARGV[1])
+    local not_now = not_for(ARGV[1])
     if not_now then return not_now end
     local answer = { 'ok' }
     for _, worker in ipairs(redis.call('SMEMBERS', ACTIVE)) do

@@ -19,6 +19,8 @@ local ACTIVE = base .. 'set:active_workers'
 local RETIRED = base .. 'set:retired_workers'
 -- String: the incarnation in which all this was written.
 local INCARNATION = base .. 'incarnation'
+-- String: the newest epoch in which a leader spoke to this pool.
+local EPOCH = base .. 'epoch'
 -- Stream of reports, and the last of its entries that was settled.
 local RESULTS = base .. 'stream:results'
 local SETTLED = base .. 'stream:results:settled'
@@ -27,6 +29,7 @@ local LOGS = base .. 'stream:logs'
 local LOGS_HELD = base .. 'stream:logs:held'
 local DOORBELL_MOST = 64
 local BELL_MS = 60000
+local EPOCH_MS = 86400000
 
 -- String with a time to live: the worker is present. Sorted set: what it holds, by rank. List: a token when it is called.
 local function heartbeat(worker) return base .. 'worker:heartbeat:' .. worker end
@@ -39,6 +42,22 @@ local function stale(known)
     if not current then return { 'lost' } end
     if current ~= known then return { 'stale', current } end
     return nil
+end
+
+-- A step of the conductor's side comes with its standing, `<incarnation>@<epoch>`. One of an older epoch than was heard here
+-- is not done: the answer to give, or nil. A newer one is remembered.
+local function deposed(standing)
+    local epoch, heard = string.match(standing, '@(%d+)$'), redis.call('GET', EPOCH)
+    if (tonumber(heard or '') or 0) > tonumber(epoch) then return { 'deposed', heard } end
+    if heard ~= epoch then redis.call('SET', EPOCH, epoch) end
+    return nil
+end
+
+local function incarnation_of(standing) return string.match(standing, '^(.*)@') end
+
+-- Why a step of the conductor's side is not done: the answer to give, or nil.
+local function not_for(standing)
+    return deposed(standing) or stale(incarnation_of(standing))
 end
 
 -- Tokens are lost when the memory is full: whoever waits for one looks again after a while by itself.
@@ -98,7 +117,7 @@ local function mend()
     local types = {
         [PENDING] = 'zset', [JOBS] = 'hash', [INPUTS] = 'hash', [DOORBELL] = 'list',
         [LEASES] = 'hash', [ENDED] = 'set', [CANCELLED] = 'set', [ACTIVE] = 'set', [RETIRED] = 'set',
-        [INCARNATION] = 'string', [RESULTS] = 'stream', [SETTLED] = 'string', [LOGS] = 'stream',
+        [INCARNATION] = 'string', [EPOCH] = 'string', [RESULTS] = 'stream', [SETTLED] = 'string', [LOGS] = 'stream',
     }
     local mended = 0
     for key, wanted in pairs(types) do

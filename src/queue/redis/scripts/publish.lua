@@ -1,8 +1,8 @@
 -- Offers jobs. One that is pending or leased stays as it is.
--- ARGV: incarnation, most pending jobs, documents, (hash, document)..., then (job, rank, hash or nothing, body)...
+-- ARGV: standing, most pending jobs, documents, (hash, document)..., then (job, rank, hash or nothing, body)...
 -- Answers: ok, 1 when the bound was reached, jobs whose document is not here...
 return guarded(function()
-    local not_now = stale(ARGV[1])
+    local not_now = not_for(ARGV[1])
     if not_now then return not_now end
     local most, given, at = tonumber(ARGV[2]), {}, 4
     for _ = 1, tonumber(ARGV[3]) do

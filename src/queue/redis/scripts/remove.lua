@@ -1,6 +1,6 @@
--- Takes a job back that nobody has claimed. ARGV: incarnation, job. Answers: removed | claimed | absent.
+-- Takes a job back that nobody has claimed. ARGV: standing, job. Answers: removed | claimed | absent.
 return guarded(function()
-    local not_now = stale(ARGV[1])
+    local not_now = not_for(ARGV[1])
     if not_now then return not_now end
     if redis.call('ZREM', PENDING, ARGV[2]) == 1 then
         forget_body(ARGV[2])

@@ -1,7 +1,7 @@
 -- Retires idle workers until so many are retired, or recalls all of them (a negative number).
--- ARGV: incarnation, how many. Answers: ok, how many are retired now.
+-- ARGV: standing, how many. Answers: ok, how many are retired now.
 return guarded(function()
-    local not_now = stale(ARGV[1])
+    local not_now = not_for(ARGV[1])
     if not_now then return not_now end
     local most = tonumber(ARGV[2])
     if most < 0 then

@@ -1,7 +1,7 @@
 -- Forgets reports up to an entry, and jobs wherever they are.
--- ARGV: incarnation, last settled entry or nothing, the first one to stay, jobs... Answers: ok.
+-- ARGV: standing, last settled entry or nothing, the first one to stay, jobs... Answers: ok.
 return guarded(function()
-    local not_now = stale(ARGV[1])
+    local not_now = not_for(ARGV[1])
     if not_now then return not_now end
     if ARGV[2] ~= '' then
         redis.call('XTRIM', RESULTS, 'MINID', ARGV[3])

@@ -6,8 +6,11 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay::clock::Clock;
-use relay::conductor::{Demand, Demands};
+use relay::conductor::{Adopt, Conductor, Demand, Demands, Handle, Outlook, Params};
+use relay::crd;
+use relay::feed::memory::MemoryFeed;
 use relay::link::{RedisSettings, worker_url};
+use relay::model::ids::ShardId;
 use relay::model::job::{Job, JobId};
 use relay::operator::pulse::{Bounds, Pulses};
 use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
@@ -16,10 +19,11 @@ use relay::queue::{
     Claim, Jobs, Queue,
     redis::{Limits, RedisJobs, RedisQueue},
 };
+use relay::store::memory::MemoryStore;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::kubectl::{condition, well, with_input};
@@ -38,8 +42,26 @@ pub struct Rig {
     pub redis: RedisServer,
     pub runtime: Runtime,
     demands: watch::Sender<Demands>,
-    life: Option<(Arc<RedisQueue>, CancellationToken, JoinHandle<()>)>,
+    life: Option<(Arc<RedisQueue>, CancellationToken, JoinSet<()>)>,
     _turn: MutexGuard<'static, ()>,
+}
+
+/// One that leads, and has nothing to do: only a leader writes to the cluster and to Redis.
+fn conductor(queue: Arc<RedisQueue>, outlook: Arc<Outlook>) -> (Conductor, Handle) {
+    let clock = Clock::system();
+    let now = clock.clone();
+    Conductor::new(Params {
+        store: Arc::new(MemoryStore::new(Arc::new(move || now.now()))),
+        queue,
+        feed: Arc::new(MemoryFeed::default()),
+        clock,
+        compile: Arc::new(|revision| crd::compile(revision).map_err(|findings| findings.to_string())),
+        holder: "the-keepers".to_owned(),
+        shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
+        adopt: Adopt::All,
+        limits: relay::conductor::Limits::default(),
+        outlook: Some(outlook),
+    })
 }
 
 impl Rig {
@@ -72,7 +94,10 @@ impl Rig {
         let until = stop.clone();
         let (roster, demands, pools) = (queue.clone(), self.demands.subscribe(), Pools::default());
         let settings = Settings { image: image.to_owned(), redis_prefix: "relay".to_owned() };
-        let working = self.runtime.spawn(async move {
+        let (outlook, mut parts) = (Arc::new(Outlook::default()), JoinSet::new());
+        let leading = conductor(queue.clone(), outlook.clone());
+        let leads = stop.clone();
+        let working = async move {
             let options = kube::config::KubeConfigOptions::default();
             let mut config =
                 kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
@@ -82,6 +107,7 @@ impl Rig {
             let params = workers::Params {
                 client,
                 roster,
+                outlook,
                 demands,
                 pools,
                 pulses: Arc::new(Pulses::new(clock.clone(), Bounds::default())),
@@ -91,15 +117,21 @@ impl Rig {
                 instance: "test".to_owned(),
             };
             Workers::new(params).run(until).await;
+        };
+        self.runtime.block_on(async {
+            let (conductor, handle) = leading;
+            parts.spawn(async move { conductor.run(leads).await.map(drop).expect("in order") });
+            assert!(handle.live().await.is_some(), "it leads");
+            parts.spawn(working);
         });
-        self.life = Some((queue, stop, working));
+        self.life = Some((queue, stop, parts));
     }
 
     /// Ends the keeper as a process ends that is killed.
     pub fn stop(&mut self) {
-        let Some((_, stop, working)) = self.life.take() else { return };
+        let Some((_, stop, parts)) = self.life.take() else { return };
         stop.cancel();
-        self.runtime.block_on(working).expect("no panic");
+        self.runtime.block_on(parts.join_all());
     }
 
     /// So many tasks run in the pool.

@@ -11,7 +11,7 @@ use relay::queue::{
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, job, job_id, placed, report, second, success},
+    jobs::{POOL, all_led, job, job_id, placed, report, second, success},
 };
 
 /// Every verb of both sides fails, in time.
@@ -49,6 +49,7 @@ async fn a_redis_that_comes_late_is_waited_for() {
     server.kill();
     let settings = server.settings();
     let queue = Arc::new(RedisQueue::new(&settings, Limits::default()).expect("a queue"));
+    queue.lead(&all_led(1));
     let w = Hand { jobs: RedisJobs::new(&settings, POOL, "w").expect("a worker"), name: "w".to_owned() };
     is_unavailable(queue.ping().await);
     is_unavailable(w.beat(&[]).await);

@@ -94,7 +94,7 @@ async fn conduct(
     let (mut parts, stopping) = (JoinSet::new(), stop.clone());
     parts.spawn(async move { assert!(conductor.run(stopping).await.is_ok(), "in order") });
     let stream = Arc::new(RedisLogs::new(settings).expect("a stream"));
-    let pump = LogPump { stream, store: store.clone(), feed, clock, compile };
+    let pump = LogPump { stream, store: store.clone(), feed, clock, compile, outlook: None };
     let stopping = stop.clone();
     parts.spawn(async move { assert_eq!(pump.run(stopping).await.foreign, 0) });
     (handle, parts)

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{books, census, conductor, reports, soon, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, job, job_id, placed, report, success},
+    jobs::{POOL, all_led, job, job_id, placed, report, success},
 };
 
 /// Jobs that share one document, as the items of a forEach do.
@@ -62,7 +62,12 @@ async fn a_document_that_jobs_share_is_stored_once_and_goes_with_the_last_of_the
     queue.dismiss(POOL).await.expect("dismissed");
     census(&queue).await;
     let left = server.say(&["KEYS", &format!("relay:{{{POOL}}}:*")]).await;
-    assert_eq!(left, redis::Value::Array(vec![]), "nothing is left of the pool");
+    let left: Vec<String> = redis::from_redis_value(left).expect("keys");
+    assert_eq!(
+        left,
+        [format!("relay:{{{POOL}}}:epoch")],
+        "nothing is left of the pool but who led it, for a day"
+    );
 }
 
 #[tokio::test]
@@ -70,6 +75,7 @@ async fn pending_jobs_have_a_bound_and_what_is_too_large_holds_nobody_up() {
     let server = RedisServer::start(&[]).await;
     let limits = Limits { pending: 2, job: 10_000 };
     let queue = RedisQueue::new(&server.settings(), limits).expect("a queue");
+    queue.lead(&all_led(1));
     let large = Job { run_name: "x".repeat(20_000), ..job(9) };
     queue.publish(&[large, job(1)]).await.expect("there is room");
     let full = queue.publish(&[job(1), job(2), job(3)]).await;
