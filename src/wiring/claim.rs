@@ -52,7 +52,7 @@ pub async fn claim(
             }
         }
     };
-    health.good(Check::Kubernetes, "it told the cluster's id");
+    health.bad(Check::Kubernetes, "it told the cluster's id, and nothing is watched yet");
     loop {
         match store.claim_cluster(&id, adopt).await {
             Ok(()) => return Ok(Claim { store, id }),

@@ -66,6 +66,8 @@ pub async fn lead(
         };
         match tried {
             Tried::Leads(leading, live_runs) => {
+                // First, so that nobody finds it ready in between.
+                health.bad(Check::Kubernetes, "nothing is watched yet");
                 health.good(Check::Leadership, "it leads");
                 tracing::info!(live_runs, "This operator leads");
                 return Ok(Some(leading));

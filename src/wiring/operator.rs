@@ -67,7 +67,7 @@ impl House {
     async fn work(&self, crew: &mut Crew) -> anyhow::Result<()> {
         // What is wrong with the arguments, with addresses and with the kubeconfig is told before anything is written.
         let redis = RedisSettings::new(&self.args.redis_url)?;
-        let access = watches::access(&self.args)?;
+        let access = watches::access(&self.args, &redis)?;
         doors::open_probes(self, crew).await?;
         let api = doors::open_api(self, crew).await?;
         let client = operator::api::connect().await.context("no cluster is configured")?;

@@ -13,7 +13,11 @@ use relay::link::{RedisSettings, worker_url};
 use relay::operator::{
     self, Operator, Pools,
     pulse::{self, Pulses},
-    workers::{self, Workers, desired::Settings, password::Access},
+    workers::{
+        self, Workers,
+        desired::Settings,
+        password::{self, Access},
+    },
 };
 use relay::queue::redis::RedisQueue;
 use relay::store::Store;
@@ -44,13 +48,13 @@ pub struct Around {
     pub access: Access,
 }
 
-/// How workers reach Redis and log in there. Their passwords follow from the operator's own URL, which only it knows.
-pub fn access(args: &Args) -> anyhow::Result<Access> {
+/// How workers reach Redis and log in there.
+pub fn access(args: &Args, redis: &RedisSettings) -> anyhow::Result<Access> {
     let address = args.worker_redis_url.clone().unwrap_or_else(|| args.redis_url.clone());
     // Tried once here, so that a wrong address is told at the start and not at the first pool.
     worker_url(&address, "user", "password").context("--worker-redis-url")?;
     Ok(Access {
-        secret: args.redis_url.clone(),
+        secret: password::secret(redis.password().as_deref(), args.database_url.as_deref()),
         url_for: Arc::new(move |user, password| {
             worker_url(&address, user, password).map_err(|e| e.to_string())
         }),

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::pulse::Pulses;
-use crate::operator::workers::desired::{POOL_LABEL, SELECTOR};
+use crate::operator::workers::desired::{Made, POOL_LABEL, SELECTOR};
 
 /// By which the pulse of the watch is known.
 const KIND: &str = "Deployment";
@@ -51,6 +51,8 @@ pub struct Live {
     pub observed: bool,
     /// Why pods cannot be made, as its controller tells.
     pub failure: Option<String>,
+    /// What it was made of.
+    pub made: Made,
 }
 
 impl Live {
@@ -75,6 +77,7 @@ impl Live {
             updated: number(status.updated_replicas),
             observed: status.observed_generation.is_some_and(|seen| seen >= generation),
             failure: failure.filter_map(|c| c.message.clone()).next(),
+            made: Made::of(deployment.annotations()),
         }
     }
 

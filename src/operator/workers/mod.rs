@@ -12,11 +12,13 @@ mod acts;
 mod alarm;
 pub mod deployments;
 pub mod desired;
+mod leaving;
 mod look;
 pub mod overlay;
 pub mod password;
 pub mod pods;
 pub mod scale;
+mod secrets;
 mod size;
 pub mod status;
 
@@ -133,6 +135,7 @@ impl Workers {
             looks(kit, stop),
             kit.alarms.ring(&kit.clock, stop, |pool| kit.work.push(pool)),
             demands(kit, stop),
+            leaving::find_former(kit, stop),
             events::send(&kit.cluster, &instance, events, stop),
         );
     }
@@ -156,7 +159,7 @@ impl Kit {
             Change::Seen(pool) => self.work.push(pool),
             Change::Gone(pool) => {
                 if let Some(memory) = self.memories().get_mut(&pool) {
-                    memory.applied = None;
+                    (memory.applied, memory.own) = (None, None);
                 }
                 self.work.push(pool);
             }
