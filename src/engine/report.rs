@@ -27,7 +27,7 @@ impl Run {
         if status != TaskStatus::Queued {
             return Err(Refused::Stale { key, attempt, status, current: attempt });
         }
-        self.step(key, TaskStatus::Running, None).worker = Some(worker);
+        self.run_by(key, worker);
         Ok(())
     }
 
@@ -40,7 +40,7 @@ impl Run {
         outcome: Outcome,
     ) -> Result<(), Refused> {
         if self.current(key, attempt)? == TaskStatus::Queued {
-            self.step(key, TaskStatus::Running, None).worker = Some(worker);
+            self.run_by(key, worker);
         }
         match outcome {
             Outcome::Success { outputs } => {
@@ -48,6 +48,7 @@ impl Run {
                 let row = self.touch(key);
                 row.output = Some(Arc::new(Value::Object(outputs.into_iter().collect())));
                 (row.exit_code, row.error) = (Some(0), None);
+                self.attempt_over(key, None, Some(0));
                 self.end(key, TaskStatus::Success, None);
             }
             Outcome::Failed { kind, output_invalid, exit_code, message } => {
@@ -62,6 +63,7 @@ impl Run {
                 row.failures += 1;
                 row.exit_code = exit_code;
                 row.error = Some(super::advance::bounded(&message));
+                self.attempt_over(key, Some(reason), exit_code);
                 self.attempt_failed(key, kind, reason);
             }
             // Nobody asked for it: the worker went away in order, and took its job along.
@@ -95,7 +97,9 @@ impl Run {
     pub(super) fn lost(&mut self, key: TaskKey, attempt: u32) -> Result<(), Refused> {
         let status = self.current(key, attempt)?;
         self.vacate(key);
-        if let Some(reason) = self.stopped(key) {
+        let stopped = self.stopped(key);
+        self.attempt_over(key, stopped.or(Some(Reason::WorkerLost)), None);
+        if let Some(reason) = stopped {
             self.end(key, TaskStatus::Cancelled, Some(reason));
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Stories: a workflow in a line, then what happens and what comes of it, line by line.
 
 mod approval;
+mod attempts;
 mod dag;
 mod finally;
 mod for_each;

@@ -23,7 +23,7 @@ use relay::{
         job::Outcome,
         status::TaskStatus,
         task::FailureKind,
-        task_run::{Decision, TaskRow},
+        task_run::{AttemptRow, Decision, TaskRow},
     },
 };
 
@@ -123,6 +123,11 @@ impl Play {
                 if self.run.task_run(key).is_some_and(|r| r.status == TaskStatus::Queued) {
                     self.offered.remove(&key);
                 }
+            }
+            ["attempts", task] => {
+                let key = self.key(task);
+                let made = self.book.attempts.range((key, 0)..=(key, u32::MAX));
+                self.told.extend(made.map(|(_, made)| attempt(made)));
             }
             ["expand", task] => self.event(Event::Expand(self.key(task))),
             [task, rest @ ..] => self.report(task, rest),
@@ -304,4 +309,14 @@ fn state(row: &TaskRow) -> String {
     let attempt = if row.attempt > 0 { format!("#{}", row.attempt) } else { String::new() };
     let reason = row.reason.map(|r| format!("({r})")).unwrap_or_default();
     format!("{}{attempt}{reason}", row.status)
+}
+
+fn attempt(made: &AttemptRow) -> String {
+    let who = made.worker.as_deref().unwrap_or("nobody");
+    let how = match (made.ended_at, made.reason) {
+        (None, _) => " runs".to_owned(),
+        (Some(_), reason) => reason.map(|r| format!(" {r}")).unwrap_or_default(),
+    };
+    let code = made.exit_code.map(|code| format!(" exit {code}")).unwrap_or_default();
+    format!("#{} {who}{how}{code}", made.attempt)
 }
