@@ -3,6 +3,7 @@
 mod bench;
 mod ending;
 mod outputs;
+mod poison;
 mod processes;
 mod program;
 mod scripted;
