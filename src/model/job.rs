@@ -11,7 +11,8 @@ use crate::model::{
     task::{FailureKind, OutputDecl},
 };
 
-/// The version of these messages; a conductor serves workers one version older or newer.
+/// The version of these messages; a conductor serves workers one version older or newer. So between two versions fields
+/// are only added, with a default that says what there was before, and are left out where they say just that.
 pub const PROTOCOL: u16 = 1;
 
 /// One attempt of one task run: the name under which a queue knows a job.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::link::{BadSettings, RedisSettings, Wait};
+use crate::link::{BadSettings, RedisSettings, Script, Wait};
 use crate::model::job::{Job, JobId};
 use crate::queue::{
     Census, Epochs, Placed, Position, Queue, QueueError, Removal, Told,
@@ -20,7 +20,7 @@ use crate::queue::{
         access,
         inbox::Inbox,
         publish,
-        scripts::{CANCEL, OVERRULE, REMOVE, SETTLE},
+        scripts::{CANCEL, OVERRULE, REMOVE, SETTLE, of_the_version_before},
         server::{Call, Server},
     },
 };
@@ -63,8 +63,18 @@ pub struct RedisQueue {
 impl RedisQueue {
     /// A queue that connects when it is first used.
     pub fn new(settings: &RedisSettings, limits: Limits) -> Result<RedisQueue, BadSettings> {
+        RedisQueue::serving(settings, limits, of_the_version_before())
+    }
+
+    /// The same, for workers that run these scripts besides those of this version: none of them is mute once Redis has
+    /// forgotten its scripts.
+    pub fn serving(
+        settings: &RedisSettings,
+        limits: Limits,
+        older: Vec<Script>,
+    ) -> Result<RedisQueue, BadSettings> {
         Ok(RedisQueue {
-            server: Server::new(settings)?,
+            server: Server::new(settings, older)?,
             limits,
             ear: Wait::new(settings)?,
             heard_in: Mutex::default(),

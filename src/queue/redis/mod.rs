@@ -28,6 +28,8 @@
 //! there is none, `stale` when it changed. A key of a wrong type is told (`broken`), cleared by `open` or `census`, and
 //! filled again by the sweep. What was done before an error stays done; every step may be said again.
 //!
+//! A worker of another Relay has scripts of its own; those of the version before are loaded too (`scripts.rs` has the rule).
+//!
 //! **Who leads.** Scripts of the conductor's side take the epoch of the pool's shard, as the store gave it. An older one than
 //! the pool has heard is refused (`deposed`), a newer one is remembered. A new leader says it in every pool of its shards
 //! before anything else (`open`), so that no late word of its predecessor counts from then on; what that one said in between

@@ -5,6 +5,7 @@ mod away;
 mod fleet;
 mod hostile;
 mod lost;
+mod older;
 mod stored;
 
 use std::{sync::Arc, time::Duration};
