@@ -10,6 +10,7 @@
 //! | `queue:jobs`, `queue:inputs`, `queue:inputs:users:<hash>` | the jobs; documents that several of them share; which ones do |
 //! | `queue:doorbell`, `worker:bell:<id>` | lists: a token wakes one idle worker; this worker, to ask for orders |
 //! | `leases`, `leases:ended`, `leases:cancelled`, `worker:held:<id>` | who holds which job; whose end is reported, or asked for |
+//! | `leases:go` | who may begin which job, of those that wait for that word |
 //! | `set:active_workers`, `set:retired_workers`, `worker:heartbeat:<id>` | who works; who claims nothing more; who is present (30 s) |
 //! | `stream:results`, `stream:results:settled` | reports until they are settled, and how far they are |
 //! | `stream:logs`, `stream:logs:bytes`, `stream:logs:held` | lines until they are stored (`feed/redis`) |

@@ -34,6 +34,8 @@ scripts! {
     REMOVE = ALWAYS "remove",
     /// A worker is asked to stop a job.
     CANCEL = ALWAYS "cancel",
+    /// Workers may begin what waited for that.
+    GO = ALWAYS "go",
     /// A worker tells news of a job.
     REPORT = ALWAYS "report",
     /// Reports and jobs are forgotten.

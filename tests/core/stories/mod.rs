@@ -6,6 +6,7 @@ mod dag;
 mod finally;
 mod for_each;
 mod limits;
+mod once;
 mod pause;
 mod reports;
 mod retry;

@@ -136,6 +136,13 @@ impl Book {
         let (key, again) = match effect {
             Effect::Publish(key) => (key, false),
             Effect::Republish(key) => (key, true),
+            Effect::Go { key, attempt } => {
+                let row = self.tasks.get(key).map(|row| (row.status, row.attempt));
+                return match row == Some((TaskStatus::Running, *attempt)) {
+                    true => Ok(()),
+                    false => Err(format!("{key:?} may begin attempt {attempt}, and is {row:?}")),
+                };
+            }
             Effect::Offer(_) if self.is_paused() => return Err(format!("{effect:?} in a paused run")),
             _ => return Ok(()),
         };

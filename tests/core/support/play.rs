@@ -162,6 +162,13 @@ impl Play {
         };
         let outcome = match news {
             ["started"] => return self.event(Event::Started { key, attempt, worker: "w".to_owned() }),
+            ["started", "by", other] => {
+                return self.event(Event::Started { key, attempt, worker: (*other).to_owned() });
+            }
+            ["stopped", "by", other] => {
+                let (worker, outcome) = ((*other).to_owned(), Outcome::Cancelled);
+                return self.event(Event::Ended { key, attempt, worker, outcome });
+            }
             ["lost"] => return self.event(Event::Lost { key, attempt }),
             ["removed"] => return self.event(Event::Removed { key, attempt }),
             ["forgotten"] => return self.event(Event::Forgotten { key, attempt }),
@@ -238,6 +245,7 @@ impl Play {
                 Effect::Expand(key) if self.hold => self.told.push(format!("expand {}", self.name(key))),
                 Effect::Expand(key) => self.event(Event::Expand(key)),
                 Effect::Remove { key, attempt, kill } => self.remove(key, attempt, kill),
+                Effect::Go { key, attempt } => self.told.push(format!("go {}#{attempt}", self.name(key))),
                 Effect::Publish(_) | Effect::Republish(_) | Effect::Ended => {}
             }
         }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod ending;
+mod once;
 mod outputs;
 mod poison;
 mod processes;

@@ -17,6 +17,7 @@ use relay::model::{
 };
 use relay::queue::{self, Queue, redis::RedisQueue};
 use relay::store::{Store, memory::MemoryStore};
+use rustix::process::Signal;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -111,10 +112,10 @@ async fn forget_presence(site: &Site) {
 }
 
 /// Its worker is its parent.
-fn killer(site: &Site) -> String {
+fn killer(site: &Site, more: &str) -> String {
     let script = "echo $RELAY_ATTEMPT >> $AT/starts; until [ -e $AT/go-$RELAY_ATTEMPT ]; do sleep 0.05; done; kill -KILL $PPID";
     let at = site.path("").to_string_lossy().into_owned();
-    format!("{{name: killer, env: [{{name: AT, value: \"{at}\"}}], script: \"{script}\"}}")
+    format!("{{name: killer, env: [{{name: AT, value: \"{at}\"}}], script: \"{script}\"{more}}}")
 }
 
 /// A worker takes the attempt, and dies of it.
@@ -134,7 +135,7 @@ async fn dies_of(site: &Site, lead: &Lead, run: &RunId, attempt: u32) -> String 
 async fn a_task_that_kills_every_worker_fails_at_its_bound() {
     let site = Site::new().await;
     let lead = Lead::new(&site);
-    let run = lead.submit(&killer(&site)).await;
+    let run = lead.submit(&killer(&site, "")).await;
     let mut workers = Vec::new();
     for attempt in 1..=LOSSES_MAX + 1 {
         workers.push(dies_of(&site, &lead, &run, attempt).await);
@@ -162,4 +163,23 @@ async fn a_task_that_kills_every_worker_fails_at_its_bound() {
         [],
         "nobody is to run it again"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_made_at_most_once_is_not_run_again_when_its_worker_is_killed() {
+    let site = Site::new().await;
+    let lead = Lead::new(&site);
+    let run = lead.submit(&killer(&site, ", onWorkerLost: Fail, retry: {limit: 3}")).await;
+    let worker = dies_of(&site, &lead, &run, 1).await;
+    // Somebody would be there to run it again.
+    let other = site.worker("w").await;
+    let row = lead.until(&run, "the task is given up", |row| row.status == TaskStatus::Failed).await;
+    assert_eq!((row.reason, row.attempt, row.losses), (Some(Reason::WorkerLost), 1, 1));
+    let why = format!("its worker {worker} was lost, and with onWorkerLost: Fail it is not run again");
+    assert_eq!(row.error, Some(why));
+    other.signal(Signal::TERM);
+    assert_eq!(other.finish(LIMIT).status.code(), Some(0));
+    assert_eq!(site.read("starts"), "1\n");
+    lead.end().await;
+    assert_eq!(site.queue.census(second(0)).await.expect("a census").pending, []);
 }
