@@ -180,7 +180,7 @@ fn a_task_has_one_thing_to_run_or_is_a_gate() {
             "7:31: spec.tasks[0].script: a task has one of command and script, not both; keep one of the two",
             "8:17: spec.tasks[1].timeout: timeout has no effect: without command or script, \"b\" runs nothing; add command or script, or remove timeout",
             "8:30: spec.tasks[1].env: env has no effect: without command or script, \"b\" runs nothing; add command or script, or remove env",
-            "8:59: spec.tasks[1].onWorkerLost: onWorkerLost has no effect: without command or script, \"b\" runs nothing; add command or script, or remove onWorkerLost",
+            "8:58: spec.tasks[1].onWorkerLost: onWorkerLost has no effect: without command or script, \"b\" runs nothing; add command or script, or remove onWorkerLost",
             "10:27: spec.tasks[3].command[0]: the program's name is empty; name the program to run",
         ],
     );
