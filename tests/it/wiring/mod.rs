@@ -1,6 +1,7 @@
 //! `relay operator` as a process: what it refuses, what it waits for, who leads. Its cluster does not answer here; with
 //! one, tests/it/cluster has it.
 
+mod fenced;
 mod leaders;
 mod start;
 
