@@ -2,8 +2,9 @@
 #
 #   rustup target add x86_64-unknown-linux-gnu
 #   RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target x86_64-unknown-linux-gnu
-#   docker build --tag relay .
+#   docker build --tag REGISTRY/relay:0.1.0 .
 #
+# REGISTRY is one that the cluster pulls from; the tag is the version that the chart asks for (appVersion in its Chart.yaml).
 # The test bed makes the same image without Docker: tests/bed/images.
 FROM scratch
 COPY target/x86_64-unknown-linux-gnu/release/relay /relay

@@ -13,17 +13,22 @@ SCRIPTS := $(addprefix tests/bed/,run install tools images relay-static cluster 
 	$(wildcard tests/bed/*.sh tests/bed/parts/*.sh tests/bed/kubernetes/*.sh) infra/test_infra.sh .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help test in-bed check fmt clippy scripts core docs it sim generate bed bed-run cluster-up cluster-down clean
+.PHONY: help test in-bed without-bed check fmt clippy scripts core docs it sim model generate bed bed-run cluster-up cluster-down clean
 
 # Tests that need Kubernetes live in tests/it/cluster. Where the bed has none it says why, and they are left out by name.
 without := RELAY_TEST_WITHOUT_KUBERNETES
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## install what is missing, run every check and test with real servers, leave nothing behind
+test: ## install what is missing, run every check and test with real servers and Kubernetes, leave nothing behind
 	@tests/bed/install
-	@exec tests/bed/run $(MAKE) --no-print-directory in-bed
+	@why="$$(tests/bed/run --impossible)" && if [ -z "$$why" ]; then exec tests/bed/run $(MAKE) --no-print-directory in-bed; \
+		else exec $(MAKE) --no-print-directory without-bed WHY="$$why"; fi
+
+# Where there can be no servers: what needs none of them, and builds on any system.
+without-bed: fmt core scripts
+	@echo "Left out: lints, documentation, and the tests of tests/it, which need servers. There are none here: $(WHY)."
 
 # Within the bed. What fails soonest comes first.
 in-bed: fmt core clippy scripts docs
@@ -48,18 +53,21 @@ core: ## model and engine alone, and the rules of tests/tidy.rs: seconds, no ser
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --quiet --no-deps --lib
 
-it: ## the integration tests with servers; T=infra:: for some of them
+it: ## the integration tests with servers; T=infra:: for some of them, with Kubernetes only for T=cluster
 	@exec tests/bed/run $(if $(T),$(if $(findstring cluster,$(T)),,--without kubernetes)) \
 		sh -c 'exec $(CARGO) test --locked --test it -- $${$(without):+--skip cluster::} $(T)'
 
 sim: ## the simulation; SEEDS=500 for many seeds, SEED=417 for one
 	$(if $(SEEDS),RELAY_SIM_SEEDS=$(SEEDS)) $(if $(SEED),RELAY_SIM_SEED=$(SEED)) $(CARGO) test --locked --test it -- --nocapture sim::
 
+model: ## the protocol as a model, with more that goes wrong: minutes
+	RELAY_MODEL_MUCH=1 $(CARGO) test --locked --release --test it -- --nocapture protocol::every_order
+
 generate: ## rewrite the committed files that code prints
 	RELAY_GENERATE=1 $(CARGO) test --locked --test core -- tables::
 	RELAY_GENERATE=1 $(CARGO) test --locked --test it -- generated::
 
-bed: ## start the servers, print their addresses, end them at Ctrl-C
+bed: ## start the servers and Kubernetes, print their addresses, end them at Ctrl-C
 	@exec tests/bed/run sh -c 'echo "export RELAY_TEST_POSTGRES_URL=$$RELAY_TEST_POSTGRES_URL"; \
 		echo "export RELAY_TEST_REDIS_URL=$$RELAY_TEST_REDIS_URL"; \
 		echo "export KUBECONFIG=$$RELAY_TEST_KUBECONFIG"; exec sleep infinity'

@@ -25,6 +25,12 @@ pub enum ApiError {
     /// There is no such thing.
     #[error("{0}")]
     Missing(String),
+    /// There is no such run.
+    #[error("{0}")]
+    NoRun(String),
+    /// The store is not there yet.
+    #[error("this operator waits for its servers; GET /health says for which")]
+    Starting,
     /// As many others are being answered as may be.
     #[error("{0} logs are being read already; try again later")]
     Busy(usize),
@@ -39,6 +45,8 @@ impl ApiError {
         match self {
             ApiError::Bad { .. } => "bad_request",
             ApiError::Missing(_) => "missing",
+            ApiError::NoRun(_) => Refusal::NO_RUN,
+            ApiError::Starting => "starting",
             ApiError::Busy(_) => "busy",
             ApiError::Store(_) => "store",
         }
@@ -47,9 +55,9 @@ impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
             ApiError::Bad { .. } => StatusCode::BAD_REQUEST,
-            ApiError::Missing(_) => StatusCode::NOT_FOUND,
+            ApiError::Missing(_) | ApiError::NoRun(_) => StatusCode::NOT_FOUND,
             ApiError::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
-            ApiError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Store(_) | ApiError::Starting => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -63,12 +71,13 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        refusal(self.status(), self.to_string())
+        let refusal = Refusal { error: self.to_string(), reason: Some(self.label().to_owned()) };
+        (self.status(), Json(refusal)).into_response()
     }
 }
 
 fn refusal(status: StatusCode, error: String) -> Response {
-    (status, Json(Refusal { error })).into_response()
+    (status, Json(Refusal { error, reason: None })).into_response()
 }
 
 /// The answer to a path that is not there.

@@ -83,7 +83,7 @@ struct Inner {
     leaving: bool,
 }
 
-/// The answer to `GET /health`.
+/// The answer to `GET /health`, which tells states and no reasons: everybody may ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// `healthy`; `degraded`: runs wait for something; `unhealthy`: nothing can be written.
@@ -96,6 +96,36 @@ pub struct Summary {
     pub database: bool,
     /// Does Redis answer?
     pub redis: bool,
+}
+
+/// The answer to `GET /health` on loopback, with the reasons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What everybody is told.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Every check.
+    pub checks: Vec<Finding>,
+}
+
+/// The state of one check, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which one.
+    pub check: &'static str,
+    /// Is all well?
+    pub good: bool,
+    /// Since when it has been so.
+    pub since: Timestamp,
+    /// What there is to say of it.
+    pub why: String,
+}
+
+impl Summary {
+    /// Can anything be written?
+    pub fn is_well(&self) -> bool {
+        self.status != "unhealthy"
+    }
 }
 
 impl Health {
@@ -153,7 +183,8 @@ impl Health {
         between(self.inner().ticked, self.clock.now()) < STANDSTILL
     }
 
-    /// May this process be counted on? A line a check, as the API server writes them, and the verdict.
+    /// May this process be counted on? A line a check, as the API server writes them, and the verdict. Reasons may hold
+    /// addresses and names, which are not for everybody.
     pub fn readiness(&self) -> (bool, String) {
         let now = self.clock.now();
         let inner = self.inner();
@@ -169,7 +200,7 @@ impl Health {
             ready &= state.good || !counts;
             let mark = if state.good { '+' } else { '-' };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "[{mark}]{} since {}: {}", check.name(), state.since, state.why);
+            let _ = writeln!(text, "[{mark}]{} since {}", check.name(), state.since);
         }
         if inner.leaving {
             text.push_str("[-]leaving: this process was told to end\n");
@@ -193,6 +224,19 @@ impl Health {
             database: good(Check::Database),
             redis: good(Check::Redis),
         }
+    }
+
+    /// The answer to `GET /health` on loopback.
+    pub fn report(&self) -> Report {
+        let summary = self.summary();
+        let states = self.inner().states.clone();
+        let found = states.into_iter().map(|(check, state)| Finding {
+            check: check.name(),
+            good: state.good,
+            since: state.since,
+            why: state.why,
+        });
+        Report { summary, checks: found.collect() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

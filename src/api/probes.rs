@@ -1,4 +1,4 @@
-//! What a kubelet and a monitor ask: `/livez`, `/readyz`, `/health`.
+//! What a kubelet and a monitor ask: `/livez`, `/readyz`, `/health`. They are told states; the reasons are told on loopback.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub fn router(health: Arc<Health>) -> Router {
         .with_state(health)
 }
 
-fn status(good: bool) -> StatusCode {
+pub(super) fn status(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
@@ -39,5 +39,5 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
 
 async fn summary(State(health): State<Arc<Health>>) -> Response {
     let summary = health.summary();
-    (status(summary.status != "unhealthy"), Json(summary)).into_response()
+    (status(summary.is_well()), Json(summary)).into_response()
 }

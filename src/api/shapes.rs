@@ -10,7 +10,20 @@ use crate::model::log::Stream;
 pub struct Refusal {
     /// What is wrong, and what would be right.
     pub error: String,
+    /// In one word, of a closed list, where a program may do something about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
+
+impl Refusal {
+    /// The reason of a refusal to show a run that is not stored: it was not accepted yet, or never will be.
+    pub const NO_RUN: &str = "no_run";
+}
+
+/// The header of an answer with lines that holds the id of their run: the uid of its Run.
+pub const RUN_UID: &str = "relay-run-uid";
+/// The header of an answer with lines that says when their run began.
+pub const RUN_STARTED: &str = "relay-run-started";
 
 /// One line of a run's logs: one line of the answer. An empty line says only that there is nothing new yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,8 +10,9 @@ use crate::cli::connections::Connections;
 It finds the cluster by $KUBECONFIG, or by the ServiceAccount of its pod. It brings the database's
 schema up to date first. Several may run: one leads, the others stand by and take over.
 
-Probes on --listen: /livez, /readyz, and /health as JSON. The API on --api-listen asks nobody who
-they are, so it stays on loopback; `relay logs` reaches it by a port-forward.
+Probes on --listen: /livez, /readyz, and /health as JSON; they tell states alone. The API on
+--api-listen asks nobody who they are, so it stays on loopback; `relay logs` reaches it by a
+port-forward. Its /health says why a check fails.
 
 Exit status:
   0    ended by SIGTERM or SIGINT, in order

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::conductor::{
     Conductor, ConductorError, SWEEP_EVERY,
     commit::{Committed, Draft, backoff},
-    inbox::{Message, SubmitError},
+    inbox::{DecideError, Message, SubmitError},
 };
 use crate::engine::Plan;
 use crate::model::{
@@ -63,11 +63,25 @@ impl Input {
         }
     }
 
-    /// Its run cannot be written: whoever waits for a run to be accepted is told why, others that nobody serves it.
+    /// The run that a user wants otherwise.
+    pub(super) fn steers(&self) -> Option<&RunId> {
+        match self {
+            Input::Message(Message::Steer { run, .. }) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Its run cannot be written: whoever waits for an answer is told why.
     fn refuse(self, why: &str) {
-        if let Input::Message(Message::Submit(_, reply)) = self {
-            // Whoever asked may have gone away meanwhile.
-            drop(reply.send(Err(SubmitError::Store(why.to_owned()))));
+        let aside = |run: RunId| Err(DecideError::Aside { run, why: why.to_owned() });
+        // Whoever asked may have gone away meanwhile.
+        match self {
+            Input::Message(Message::Submit(_, reply)) => {
+                drop(reply.send(Err(SubmitError::Store(why.to_owned()))));
+            }
+            Input::Message(Message::Steer { run, reply, .. }) => drop(reply.send(aside(run))),
+            Input::Message(Message::Decide(verdict, reply)) => drop(reply.send(aside(verdict.run))),
+            _ => {}
         }
     }
 }
@@ -144,6 +158,7 @@ impl Conductor {
     ) -> Result<Attempt, ConductorError> {
         let mut tries = 0;
         loop {
+            self.recall(&inputs).await?;
             let mut draft = Draft::of(self.look_up(&inputs).await?);
             for input in self.found_again(&inputs, only).into_iter().chain(inputs) {
                 self.take(&mut draft, input);

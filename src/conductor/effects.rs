@@ -81,6 +81,12 @@ impl Outbox {
         pools.into_iter().for_each(|pool| tell(pool, size(&self.queued, pool), size(&self.running, pool)));
     }
 
+    /// The job of a QUEUED task run is not in the queue, and belongs there.
+    pub(super) fn publish_again(&mut self, id: &RunId, key: TaskKey) {
+        self.publish.insert((id.clone(), key));
+        self.once.remove(&(id.clone(), key));
+    }
+
     /// Forgets a run that is final, or will be loaded again; looks at nothing else.
     pub(super) fn forget(&mut self, run: &RunId) {
         let first = TaskKey { task: 0, item: None, round: 0 };
@@ -117,9 +123,10 @@ impl Conductor {
                 self.outbox.publish.insert((id.clone(), key));
                 self.outbox.once.insert((id.clone(), key));
             }
+            // It may be there, or its worker may be about to say that it has it: the sweep looks, now.
             Effect::Republish(key) => {
-                self.outbox.publish.insert((id.clone(), key));
                 self.outbox.once.remove(&(id.clone(), key));
+                self.sweep.due = self.clock.now();
             }
             // Whether a worker stops it follows from the run, when its turn comes.
             Effect::Remove { key, attempt, .. } => {

@@ -72,7 +72,15 @@ pub enum DecideError {
     /// The engine said why.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The conductor has stopped, or the run was set aside.
+    /// The run is set aside, and could not be loaded again to take it, or could not be written with it.
+    #[error("run {run} is set aside: {why}")]
+    Aside {
+        /// The run.
+        run: RunId,
+        /// Why it cannot go on.
+        why: String,
+    },
+    /// The conductor has stopped.
     #[error("the conductor has stopped")]
     Stopped,
 }
@@ -121,7 +129,8 @@ impl Handle {
         answer.await.unwrap_or(Err(SubmitError::Stopped))
     }
 
-    /// Cancels a run, with or without its finally tasks. It ends a pause.
+    /// Cancels a run, with or without its finally tasks. It ends a pause. A run that is set aside is loaded again for it,
+    /// as for a pause or its end.
     pub async fn cancel(&self, run: RunId, finally: bool) -> Result<(), DecideError> {
         self.steer(run, Event::Cancel { finally }).await
     }

@@ -155,6 +155,19 @@ impl Conductor {
         }
     }
 
+    /// Of the runs that are set aside, those that a user now wants otherwise are loaded again: what kept them from going on
+    /// may be mended.
+    pub(super) async fn recall(&mut self, inputs: &[Input]) -> Result<(), ConductorError> {
+        let wanted: BTreeSet<&RunId> = inputs.iter().filter_map(Input::steers).collect();
+        for id in wanted {
+            if self.aside.remove(id).is_some() {
+                self.reload(id).await?;
+                self.mark_recalled(id);
+            }
+        }
+        Ok(())
+    }
+
     async fn load(&mut self, id: &RunId) -> Result<(), StoreError> {
         let Some(record) = self.store.run(id).await? else { return Ok(()) };
         if record.run.status.is_final() {

@@ -46,6 +46,8 @@ pub enum Mark {
     Changed,
     /// It is not live any longer (it ended, or was set aside), and this is the last to be said of it.
     Last(Arc<RunView>),
+    /// It was set aside, and nothing of it is known here any longer: ask the store, and why.
+    Aside,
 }
 
 /// A look from outside; one for each conductor.
@@ -122,9 +124,17 @@ impl Conductor {
 
     /// A run that is set aside leaves its last view, if anything is known of it.
     pub(super) fn mark_aside(&self, id: &RunId, why: &str) {
-        let (Some(outlook), Some(run)) = (&self.outlook, self.runs.get(id)) else { return };
-        let view = RunView { aside: Some(why.to_owned()), ..self.outline(run) };
-        outlook.mark(id, Mark::Last(Arc::new(view)));
+        let Some(outlook) = &self.outlook else { return };
+        let view = |run| RunView { aside: Some(why.to_owned()), ..self.outline(run) };
+        let mark = self.runs.get(id).map_or(Mark::Aside, |run| Mark::Last(Arc::new(view(run))));
+        outlook.mark(id, mark);
+    }
+
+    /// A run that was set aside is live again.
+    pub(super) fn mark_recalled(&self, id: &RunId) {
+        if let Some(outlook) = self.outlook.as_ref().filter(|_| self.runs.contains_key(id)) {
+            outlook.mark(id, Mark::Changed);
+        }
     }
 
     /// Lets it be asked which shards it leads, and in which epochs.

@@ -14,7 +14,6 @@ use crate::conductor::{
     cycle::Input,
     live::{is_pool_of, live_jobs},
 };
-use crate::engine::Effect;
 use crate::model::{
     ids::RunId,
     status::TaskStatus,
@@ -26,6 +25,9 @@ use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
 const STRANGERS_MAX: usize = 100;
 /// An outage of the queue this long may have kept workers from beating.
 const OUTAGE: Duration = Duration::from_secs(5);
+
+/// How often is looked while workers tell what they hold.
+const ANNOUNCING_LOOK: Duration = Duration::from_millis(500);
 
 /// When the next look is due, and the one that waits for reports to be read.
 pub(super) struct Sweep {
@@ -83,6 +85,10 @@ impl Conductor {
         self.sweep.queue_rests_until = None;
         if self.sweep.down_since.take().is_some_and(|since| between(since, now) >= OUTAGE) {
             self.sweep.beats_since = now;
+        }
+        if census.announcing {
+            // What is missing then goes out as soon as everybody has told.
+            self.sweep.due = self.sweep.due.min(later(now, ANNOUNCING_LOOK));
         }
         let mut suspects = self.suspects(&census);
         suspects.extend(self.strays(&census).await);
@@ -182,7 +188,7 @@ impl Conductor {
         let queued = row.is_some_and(|row| row.status == TaskStatus::Queued);
         match suspect {
             Suspect::Missing(Placed { job, .. }) if live && queued => {
-                self.note_effect(&job.task_run.run, Effect::Republish(job.task_run.key));
+                self.outbox.publish_again(&job.task_run.run, job.task_run.key);
             }
             Suspect::Missing(placed) | Suspect::Silent(placed) if live => {
                 tracing::warn!(job = %placed.job, "The worker of a job is gone");

@@ -104,13 +104,20 @@ impl Conductor {
 
     fn ask(&mut self, draft: &mut Draft, run: &RunId, event: Event) -> Result<(), DecideError> {
         if !self.runs.contains_key(run) {
-            return Err(DecideError::NoSuchRun(run.clone()));
+            return Err(self.not_live(run));
         }
         Ok(self.apply(draft, run, event)?)
     }
 
+    fn not_live(&self, run: &RunId) -> DecideError {
+        match self.aside.get(run) {
+            Some(why) => DecideError::Aside { run: run.clone(), why: why.clone() },
+            None => DecideError::NoSuchRun(run.clone()),
+        }
+    }
+
     fn decide(&mut self, draft: &mut Draft, verdict: &Verdict) -> Result<(), DecideError> {
-        let run = self.runs.get(&verdict.run).ok_or_else(|| DecideError::NoSuchRun(verdict.run.clone()))?;
+        let run = self.runs.get(&verdict.run).ok_or_else(|| self.not_live(&verdict.run))?;
         let task = run.workflow().task_named(&verdict.task).map(|t| t.no);
         let task = task.ok_or_else(|| DecideError::NoSuchTask {
             run: verdict.run.clone(),

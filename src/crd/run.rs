@@ -46,6 +46,12 @@ pub enum DesiredState {
 }
 
 impl DesiredState {
+    /// From a manifest's word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Running, Self::Paused, Self::Cancelled, Self::CancelledRunFinally];
+        all.into_iter().find(|state| state.as_str() == word)
+    }
+
     /// As it is written in a manifest.
     pub const fn as_str(self) -> &'static str {
         match self {

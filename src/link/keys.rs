@@ -13,6 +13,14 @@ pub fn user(prefix: &str, pool: &str) -> String {
     format!("{prefix}-worker.{}", plain(pool).replacen('/', ".", 1))
 }
 
+/// The pool of such a user; none for any other name.
+pub fn pool_of(prefix: &str, user: &str) -> Option<String> {
+    let pool = user.strip_prefix(prefix)?.strip_prefix("-worker.")?;
+    let (namespace, name) = pool.split_once('.')?;
+    // What is written as `%XX` is no name of an object.
+    (!pool.contains('%')).then(|| format!("{namespace}/{name}"))
+}
+
 /// The set of pools that have keys.
 pub fn pools(prefix: &str) -> String {
     format!("{prefix}:pools")
@@ -63,6 +71,11 @@ mod tests {
     fn names_are_as_agreed() {
         assert_eq!(of_pool("relay", "data/default"), "relay:{data/default}:");
         assert_eq!(user("relay", "data/gpu.large"), "relay-worker.data.gpu.large");
+        assert_eq!(pool_of("relay", "relay-worker.data.gpu.large").as_deref(), Some("data/gpu.large"));
+        for other in ["default", "relay", "relay-worker", "relay-worker-worker.data.gpu", "relay-worker.data"]
+        {
+            assert_eq!(pool_of("relay", other), None, "{other}");
+        }
     }
 
     #[test]

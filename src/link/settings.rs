@@ -69,6 +69,11 @@ impl RedisSettings {
         connection_info(&self.url).map_or_else(|_| "Redis".to_owned(), |info| shown(info.addr()))
     }
 
+    /// What its user logs in with, if the URL has it.
+    pub fn password(&self) -> Option<String> {
+        connection_info(&self.url).ok()?.redis_settings().password().map(str::to_owned)
+    }
+
     pub(super) fn info(&self) -> Result<ConnectionInfo, BadSettings> {
         let info = connection_info(&self.url)?;
         // One shape of answers, whatever the URL asks for.
@@ -103,13 +108,15 @@ impl fmt::Debug for RedisSettings {
     }
 }
 
-/// The URL of another user on the same server and database: scheme, host and port are those of `url`.
+/// The URL of another user on the same server and database: scheme, host and port are those of `url`. Without a
+/// database it is the same text as with database 0.
 pub fn worker_url(url: &str, user: &str, password: &str) -> Result<String, BadSettings> {
     connection_info(url)?;
     let (scheme, rest) =
         url.split_once("://").ok_or_else(|| BadSettings::Url("it has no scheme".to_owned()))?;
     // A password may hold a `/` or a `?` only encoded, so the first of them ends the part with the credentials.
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let path = if matches!(path, "/" | "/0") { "" } else { path };
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     Ok(format!("{scheme}://{}:{}@{host}{path}", encoded(user), encoded(password)))
 }
@@ -140,8 +147,19 @@ mod tests {
         let url = |base| worker_url(base, "relay-worker.data.default", "p/w@:").expect("a URL");
         assert_eq!(url("redis://admin:x@h:7/2"), "redis://relay-worker.data.default:p%2Fw%40%3A@h:7/2");
         assert_eq!(url("rediss://h"), "rediss://relay-worker.data.default:p%2Fw%40%3A@h");
+        assert_eq!(url("redis://h:7/0"), url("redis://h:7"));
+        assert_eq!(url("redis://h:7/"), url("redis://h:7"));
         let info = connection_info(&url("redis://h:7/2")).expect("read back");
         assert_eq!(info.redis_settings().password(), Some("p/w@:"));
+    }
+
+    #[test]
+    fn the_password_is_that_of_the_url_whatever_else_it_says() {
+        let password = |url| RedisSettings::new(url).expect("settings").password();
+        for same in ["redis://u:p%2Fw@h:7/2", "redis://:p%2Fw@other", "rediss://x:p%2Fw@h"] {
+            assert_eq!(password(same).as_deref(), Some("p/w"), "{same}");
+        }
+        assert_eq!(password("redis://h:7"), None);
     }
 
     #[test]

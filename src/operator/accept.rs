@@ -11,14 +11,14 @@ use crate::crd::{
 };
 use crate::model::{ids::RunId, reason::Reason, revision::Revision, run::RunRow, status::RunStatus};
 use crate::operator::api::Object;
-use crate::operator::status::Waiting;
+use crate::operator::status::{STORE_BEHIND, Waiting};
 
 /// Characters of findings that are repeated in a status, an Event or a row.
 pub const FINDINGS_CHARS: usize = 4_000;
 
 /// A Workflow that new Runs may pin: its revision is stored.
 #[derive(Clone, Debug)]
-pub struct Definition {
+pub struct Pinnable {
     /// As its object says.
     pub manifest: WorkflowManifest,
     /// As it is stored.
@@ -34,9 +34,17 @@ pub enum Found {
     Pending,
     /// There is one that cannot run, and why.
     Invalid(String),
+    /// There is one that the store does not take, and why.
+    Unstored(String),
     /// It can run.
-    Valid(Arc<Definition>),
+    Valid(Arc<Pinnable>),
 }
+
+/// Said of a Run that was cancelled while it waited.
+const WITHDRAWN: &str = "it was cancelled before its Workflow could run";
+/// Said of a Run that was cancelled and that the store has forgotten.
+const FORGOTTEN: &str = "it was cancelled; the store does not know it any longer, and what is said here of its tasks is what \
+                         was known last";
 
 /// What becomes of a Run that is not known yet.
 #[derive(Clone, Debug)]
@@ -45,8 +53,8 @@ pub enum Acceptance {
     Wait(Waiting),
     /// It waits for a look at its Workflow, which is under way.
     Later,
-    /// It was cancelled while there was nothing to run.
-    Withdraw,
+    /// It was cancelled while there was nothing to run, and what is said of that.
+    Withdraw(&'static str),
     /// It becomes a row: one that begins, or one that is final at once.
     Submit(Box<Submission>),
 }
@@ -69,17 +77,25 @@ pub fn accept(id: &RunId, run: &RunObject, found: &Found, told: bool, now: Times
         // To run it again might do twice what must be done once: that is for a person to decide.
         let why = "it was accepted before, and the store does not know it: the store is another one, or was set back to \
                    an older state; nothing is run twice unasked: restore the store, or delete this Run and create it anew";
-        return if cancelled { Acceptance::Withdraw } else { waits("StoreBehind", true, why.to_owned()) };
+        return match cancelled {
+            true => Acceptance::Withdraw(FORGOTTEN),
+            false => waits(STORE_BEHIND, true, why.to_owned()),
+        };
     }
     let definition = match found {
         Found::Pending => return Acceptance::Later,
-        Found::Missing | Found::Invalid(_) if cancelled => return Acceptance::Withdraw,
+        Found::Missing | Found::Invalid(_) | Found::Unstored(_) if cancelled => {
+            return Acceptance::Withdraw(WITHDRAWN);
+        }
         Found::Missing => {
             let fix = format!("create Workflow {name} in namespace {namespace}, or delete this Run");
             return waits("WorkflowMissing", false, format!("there is no Workflow {name}; {fix}"));
         }
         Found::Invalid(why) => {
             return waits("WorkflowInvalid", true, format!("Workflow {name} is not valid; mend it: {why}"));
+        }
+        Found::Unstored(why) => {
+            return waits("WorkflowPending", true, format!("Workflow {name} has no revision to run: {why}"));
         }
         Found::Valid(definition) => definition,
     };
@@ -109,7 +125,7 @@ pub fn accept(id: &RunId, run: &RunObject, found: &Found, told: bool, now: Times
     Acceptance::Submit(Box::new(Submission { revision: definition.revision.clone(), workflow, run: row }))
 }
 
-fn born(id: &RunId, run: &RunObject, definition: &Definition, now: Timestamp) -> RunRow {
+fn born(id: &RunId, run: &RunObject, definition: &Pinnable, now: Timestamp) -> RunRow {
     let (workflow, namespace) = (definition.revision.id.clone(), run.namespace.clone());
     let params = Arc::new(Json::Object(run.params.clone().into_iter().collect()));
     RunRow { params, ..RunRow::new(id.clone(), workflow, namespace, run.name.clone(), now) }

@@ -141,14 +141,15 @@ pub fn judge(line: &Line, heard: &Heard<'_>) -> Judgement {
     if let Some(old) = old {
         return Judgement::Disregard(old.reason.clone());
     }
-    let open = heard.askings.iter().find(|asking| asking.task == line.task).map(|asking| asking.number);
-    // Nobody can have spoken before the first asking.
-    let said = match (heard.said, open) {
+    let asking = heard.askings.iter().find(|asking| asking.task == line.task);
+    let open = asking.map(|asking| asking.number);
+    let same = |row: &&ApprovalRow| row.user == word.user && row.decision == word.decision;
+    // What was said in the asking that is open is at hand, and before the first one nobody can have spoken.
+    let said = match (heard.said, asking) {
         (Some(said), _) => said,
-        (None, Some(1)) => &[],
+        (None, Some(asking)) if asking.number == 1 => &asking.words,
         (None, _) => return Judgement::Ask,
     };
-    let same = |row: &&ApprovalRow| row.user == word.user && row.decision == word.decision;
     if said.iter().filter(same).any(|row| word.asking.is_none_or(|asking| asking == row.key.round)) {
         return Judgement::Known;
     }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use crate::crd::run::DesiredState;
-use crate::crd::status::Disregarded;
+use crate::crd::status::{Disregarded, RunStatus};
 use crate::model::{ids::RunId, view::RunView};
-use crate::operator::accept::Definition;
+use crate::operator::accept::Found;
 use crate::operator::api::{Object, ObjectName};
 use crate::operator::status::Waiting;
 
@@ -34,12 +34,25 @@ impl fmt::Display for RunRef {
 pub enum Known {
     /// It waits to be accepted.
     Waiting(Waiting),
-    /// It was cancelled before there was anything to run.
-    Withdrawn,
+    /// It was cancelled while there was nothing to run, and what is said of that.
+    Withdrawn(&'static str),
     /// It is live: the conductor knows.
     Live,
-    /// It is not live any longer, and this is the last to be said of it.
+    /// It is live in a store that was set back, and paused.
+    Behind(Waiting),
+    /// It is not live any longer: it ended, or was set aside, and this is the last to be said of it.
     Last(Arc<RunView>),
+}
+
+impl Known {
+    /// Can it not become anything else?
+    pub fn is_final(&self) -> bool {
+        match self {
+            Known::Withdrawn(_) => true,
+            Known::Last(view) => view.row.status.is_final(),
+            Known::Waiting(_) | Known::Live | Known::Behind(_) => false,
+        }
+    }
 }
 
 /// What is known of a Run.
@@ -51,6 +64,8 @@ pub struct Page {
     pub known: Option<Known>,
     /// The object as the answer to the last write of its status told.
     pub patched: Option<Arc<Object>>,
+    /// The generation of the object that was looked at last, to its end; none before the first such look.
+    pub generation: Option<i64>,
     /// The desiredState that was acted on last.
     pub desired: Option<DesiredState>,
     /// What its user should know, a sentence each.
@@ -73,15 +88,16 @@ impl Book {
         self.pages().get(id).cloned()
     }
 
-    /// Opens a page, unless it is open. `disregarded`: what the object's status says.
-    pub fn open(&self, id: &RunId, at: &RunRef, disregarded: impl FnOnce() -> Vec<Disregarded>) {
+    /// Opens a page, unless it is open. `before`: what the object's status says.
+    pub fn open(&self, id: &RunId, at: &RunRef, before: &RunStatus) {
         self.pages().entry(id.clone()).or_insert_with(|| Page {
             at: at.clone(),
             known: None,
             patched: None,
-            desired: None,
+            generation: None,
+            desired: before.desired.as_deref().and_then(DesiredState::parse),
             notes: Vec::new(),
-            disregarded: disregarded(),
+            disregarded: before.disregarded.clone(),
             decided: BTreeSet::new(),
         });
     }
@@ -107,6 +123,29 @@ impl Book {
     }
 }
 
+/// Which object a look was at, and in which state of its spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    uid: String,
+    generation: i64,
+}
+
+impl Version {
+    /// That of an object.
+    pub fn of(object: &Object) -> Version {
+        Version { uid: object.uid.clone(), generation: object.generation }
+    }
+}
+
+/// What a look at a Workflow found.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// What was looked at.
+    pub version: Version,
+    /// What came of it.
+    pub found: Found,
+}
+
 /// What the Workflows' names stand for, as stored, and who waits for them.
 #[derive(Debug, Default)]
 pub struct Definitions {
@@ -115,43 +154,64 @@ pub struct Definitions {
 
 #[derive(Debug, Default)]
 struct Inner {
-    known: BTreeMap<ObjectName, Result<Arc<Definition>, String>>,
+    known: BTreeMap<ObjectName, Definition>,
     waiting: BTreeMap<ObjectName, BTreeSet<RunRef>>,
+    /// The same, by who waits: for one name at a time.
+    waits_for: BTreeMap<RunRef, ObjectName>,
 }
 
 impl Definitions {
     /// What a name stands for; none when nothing is stored of it.
-    pub fn get(&self, name: &ObjectName) -> Option<Result<Arc<Definition>, String>> {
+    pub fn get(&self, name: &ObjectName) -> Option<Definition> {
         self.inner().known.get(name).cloned()
     }
 
     /// A name stands for this from now on, or for nothing. Gives the Runs that waited for it.
-    pub fn set(&self, name: &ObjectName, now: Option<Result<Arc<Definition>, String>>) -> BTreeSet<RunRef> {
+    pub fn set(&self, name: &ObjectName, now: Option<Definition>) -> BTreeSet<RunRef> {
         let mut inner = self.inner();
         match now {
             Some(now) => drop(inner.known.insert(name.clone(), now)),
             None => drop(inner.known.remove(name)),
         }
-        inner.waiting.remove(name).unwrap_or_default()
+        let waited = inner.waiting.remove(name).unwrap_or_default();
+        for run in &waited {
+            inner.waits_for.remove(run);
+        }
+        waited
     }
 
     /// This Run is to be looked at again when the name stands for something else.
     pub fn wait(&self, name: &ObjectName, run: &RunRef) {
-        self.inner().waiting.entry(name.clone()).or_default().insert(run.clone());
+        let mut inner = self.inner();
+        inner.leave(run);
+        inner.waiting.entry(name.clone()).or_default().insert(run.clone());
+        inner.waits_for.insert(run.clone(), name.clone());
     }
 
     /// It waits no longer.
-    pub fn leave(&self, name: &ObjectName, run: &RunRef) {
-        let mut inner = self.inner();
-        let Some(waiting) = inner.waiting.get_mut(name) else { return };
-        waiting.remove(run);
-        if waiting.is_empty() {
-            inner.waiting.remove(name);
-        }
+    pub fn leave(&self, run: &RunRef) {
+        self.inner().leave(run);
+    }
+
+    /// How many Runs wait.
+    pub fn waiting(&self) -> usize {
+        self.inner().waits_for.len()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Each verb leaves it whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn leave(&mut self, run: &RunRef) {
+        let Some(name) = self.waits_for.remove(run) else { return };
+        if let Some(waiting) = self.waiting.get_mut(&name) {
+            waiting.remove(run);
+            if waiting.is_empty() {
+                self.waiting.remove(&name);
+            }
+        }
     }
 }

@@ -37,6 +37,9 @@ pub fn desire(desired: DesiredState, view: &RunView) -> Desire {
         (DesiredState::Cancelled, None) => act(Act::Cancel { finally: false }),
         (DesiredState::Cancelled, Some(cancel)) if cancel.finally => act(Act::Cancel { finally: false }),
         (DesiredState::CancelledRunFinally, None) => act(Act::Cancel { finally: true }),
+        (DesiredState::CancelledRunFinally, Some(cancel)) if !cancel.finally => {
+            note("it is being cancelled without its finally tasks, and that is not taken back")
+        }
         (DesiredState::Running | DesiredState::Paused, Some(_)) => {
             note("a cancel is final: desiredState does not take it back")
         }

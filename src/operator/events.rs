@@ -98,7 +98,10 @@ fn entered(state: &str, message: String) -> Option<Told> {
     let reason = match state {
         "WorkflowMissing" => "WorkflowMissing",
         "WorkflowInvalid" => "WorkflowInvalid",
+        "WorkflowPending" => "WorkflowPending",
         "PoolMissing" => "PoolMissing",
+        "NoCapacity" => "NoCapacity",
+        "PoolStalled" => "PoolStalled",
         "Invalid" => "Invalid",
         "NotAccepted" => "NotAccepted",
         "SetAside" => "SetAside",
@@ -129,11 +132,16 @@ fn ending(state: &str, now: &RunStatus, message: String) -> Told {
 pub fn of_workflow(before: &WorkflowStatus, now: &WorkflowStatus) -> Vec<Told> {
     let why = |status: &WorkflowStatus| {
         let ready = status.conditions.iter().find(|known| known.kind == "Ready")?;
-        (ready.reason == "Invalid").then(|| ready.message.clone())
+        let event = match ready.reason.as_str() {
+            "Invalid" => "WorkflowInvalid",
+            "NotStored" => "WorkflowNotStored",
+            _ => return None,
+        };
+        Some((event, ready.message.clone()))
     };
     match (why(before), why(now)) {
-        (before, Some(why)) if before.as_deref() != Some(why.as_str()) => {
-            vec![Told::warning("WorkflowInvalid", "", why)]
+        (before, Some((event, why))) if before.as_ref() != Some(&(event, why.clone())) => {
+            vec![Told::warning(event, "", why)]
         }
         (Some(_), None) => vec![Told::normal("WorkflowValid", "", "it can run".to_owned())],
         _ => Vec::new(),

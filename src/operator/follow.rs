@@ -28,7 +28,9 @@ const IGNORED: &str = "workflowRef and params are read once: what was changed af
 /// Brings a live run to what its object says.
 pub(super) async fn follow(kit: &Kit, id: &RunId, object: &Object, view: RunView) -> Result<(), Trouble> {
     if object.deleting {
-        return answered(kit.handle.cancel(id.clone(), false).await);
+        act_on(kit, id, Act::Cancel { finally: false }).await?;
+        kit.observe(id, object, Lane::Further);
+        return Ok(());
     }
     let mut notes = Vec::new();
     let mut acted_on = None;
@@ -39,44 +41,54 @@ pub(super) async fn follow(kit: &Kit, id: &RunId, object: &Object, view: RunView
         Ok(run) => {
             let Desire { act, note } = desire(run.desired, &view);
             notes.extend(note.map(str::to_owned));
-            if let Some(act) = act {
-                act_on(kit, id, act).await?;
-            }
-            acted_on = Some(run.desired);
+            let acted = match act {
+                Some(act) => act_on(kit, id, act).await?,
+                // It is as it should be, unless there is something to say of it.
+                None => note.is_none(),
+            };
+            acted_on = acted.then_some(run.desired);
             if !same_spec(kit, run, &view).await? {
                 notes.push(IGNORED.to_owned());
-                tell_ignored(kit, object);
+                tell_ignored(kit, id, object);
             }
         }
     }
     let disregarded = listen(kit, id, object, &view).await?;
     kit.book.change(id, |page| {
-        page.known = Some(match page.known.take() {
-            Some(Known::Last(last)) => Known::Last(last),
-            _ => Known::Live,
-        });
+        // Its last mark may have come meanwhile.
+        if !matches!(page.known, Some(Known::Last(_))) {
+            page.known = Some(Known::Live);
+        }
         page.desired = acted_on.or(page.desired);
         page.notes = notes;
         page.disregarded = disregarded;
     });
-    kit.mark(id, Lane::Further);
+    kit.observe(id, object, Lane::Further);
     Ok(())
 }
 
-async fn act_on(kit: &Kit, id: &RunId, act: Act) -> Result<(), Trouble> {
-    answered(match act {
-        Act::Cancel { finally } => kit.handle.cancel(id.clone(), finally).await,
-        Act::Pause => kit.handle.pause(id.clone()).await,
-        Act::Resume => kit.handle.resume(id.clone()).await,
-    })
+impl Kit {
+    /// Asks the conductor for this.
+    pub(super) async fn ask_for(&self, id: &RunId, act: Act) -> Result<(), DecideError> {
+        match act {
+            Act::Cancel { finally } => self.handle.cancel(id.clone(), finally).await,
+            Act::Pause => self.handle.pause(id.clone()).await,
+            Act::Resume => self.handle.resume(id.clone()).await,
+        }
+    }
 }
 
-/// That a run has ended meanwhile, or said no, is no failure: its status tells.
-fn answered(answer: Result<(), DecideError>) -> Result<(), Trouble> {
-    match answer {
+/// Was it done? That a run has ended meanwhile, or said no, is no failure: its status tells.
+async fn act_on(kit: &Kit, id: &RunId, act: Act) -> Result<bool, Trouble> {
+    match kit.ask_for(id, act).await {
+        Ok(()) => Ok(true),
         Err(DecideError::Stopped) => Err(Trouble::NotLeading),
-        Ok(())
-        | Err(DecideError::NoSuchRun(_) | DecideError::NoSuchTask { .. } | DecideError::Refused(_)) => Ok(()),
+        Err(
+            DecideError::NoSuchRun(_)
+            | DecideError::NoSuchTask { .. }
+            | DecideError::Refused(_)
+            | DecideError::Aside { .. },
+        ) => Ok(false),
     }
 }
 
@@ -86,10 +98,11 @@ async fn same_spec(kit: &Kit, run: &crate::crd::RunObject, view: &RunView) -> Re
     Ok(asks_the_same(run, &view.row, &declared.collect::<BTreeMap<_, _>>()))
 }
 
-/// Once a generation: the status tells which one was seen.
-fn tell_ignored(kit: &Kit, object: &Object) {
+/// Once a generation: the last look, or before it the status, tells which one was seen.
+fn tell_ignored(kit: &Kit, id: &RunId, object: &Object) {
     let before: RunStatus = status_of(&object.json);
-    if before.observed_generation.is_some_and(|seen| seen < object.generation) {
+    let looked_at = kit.book.page(id).and_then(|page| page.generation);
+    if looked_at.or(before.observed_generation).is_some_and(|seen| seen < object.generation) {
         let told = Told::warning("SpecIgnored", "", IGNORED.to_owned());
         kit.herald.tell(&object.reference(Kind::Run), told);
     }

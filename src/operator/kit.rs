@@ -10,14 +10,16 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::conductor::{Compile, Handle, Outlook};
 use crate::model::{ids::WorkflowId, workflow::Workflow};
-use crate::operator::api::{Cluster, ObjectName};
-use crate::operator::book::{Book, Definitions, RunRef};
+use crate::operator::api::{ApiError, Cluster, ObjectName};
+use crate::operator::book::{Book, Definitions, RunRef, Version};
 use crate::operator::desk::Desk;
 use crate::operator::events::Herald;
+use crate::operator::fresh::Fresh;
+use crate::operator::pulse::Pulses;
 use crate::operator::status::Story;
 use crate::operator::watch::Mirror;
 use crate::operator::work::Work;
-use crate::operator::{Params, Pools};
+use crate::operator::{Params, PoolState, Pools};
 use crate::store::{Store, StoreError};
 
 /// Compiled revisions at hand.
@@ -26,6 +28,7 @@ const COMPILED_MAX: usize = 200;
 /// The parts of an operator, shared by all looks.
 pub(super) struct Kit {
     pub(super) cluster: Cluster,
+    pub(super) pulses: Arc<Pulses>,
     pub(super) store: Arc<dyn Store>,
     pub(super) handle: Handle,
     pub(super) outlook: Arc<Outlook>,
@@ -37,6 +40,8 @@ pub(super) struct Kit {
     pub(super) run_work: Work<RunRef>,
     pub(super) workflow_work: Work<ObjectName>,
     pub(super) definitions: Definitions,
+    /// Workflows as the API server has them at the moment.
+    pub(super) fresh: Fresh<ObjectName, Result<Option<Version>, ApiError>>,
     pub(super) book: Book,
     pub(super) desk: Mutex<Desk>,
     pub(super) desk_news: Notify,
@@ -47,7 +52,8 @@ pub(super) struct Kit {
 impl Kit {
     pub(super) fn new(params: Params, herald: Herald) -> Kit {
         Kit {
-            cluster: Cluster::new(params.client, params.outlook.clone()),
+            cluster: Cluster::new(params.client).led_by(params.outlook.clone()),
+            pulses: params.pulses,
             store: params.store,
             handle: params.handle,
             outlook: params.outlook,
@@ -59,6 +65,7 @@ impl Kit {
             runs: Mirror::default(),
             workflows: Mirror::default(),
             definitions: Definitions::default(),
+            fresh: Fresh::default(),
             book: Book::default(),
             desk: Mutex::default(),
             desk_news: Notify::new(),
@@ -84,13 +91,10 @@ impl Kit {
         Ok(Some(workflow))
     }
 
-    /// The pools that a run's tasks wait for and that do not exist.
-    pub(super) fn missing_pools(&self, namespace: &str, story: &Story) -> Vec<String> {
-        match story {
-            Story::Waiting(_) | Story::Withdrawn => Vec::new(),
-            Story::Accepted(view) => {
-                view.waits_for.iter().filter(|pool| self.pools.lacks(namespace, pool)).cloned().collect()
-            }
-        }
+    /// The pools that a run's tasks wait for and that cannot take them.
+    pub(super) fn stuck_pools(&self, namespace: &str, story: &Story) -> Vec<(String, PoolState)> {
+        let Story::Accepted(view) = story else { return Vec::new() };
+        let stands = |pool: &String| (pool.clone(), self.pools.state(&ObjectName::new(namespace, pool)));
+        view.waits_for.iter().map(stands).filter(|(_, state)| *state != PoolState::Works).collect()
     }
 }

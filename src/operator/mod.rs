@@ -11,15 +11,19 @@
 pub mod accept;
 pub mod api;
 pub mod approvals;
-mod book;
+mod aside;
+mod behind;
+pub mod book;
 pub mod conditions;
 pub mod desire;
 pub mod desk;
 pub mod events;
 mod follow;
+pub mod fresh;
 mod kit;
 mod news;
 mod pools;
+pub mod pulse;
 mod runs;
 pub mod status;
 pub mod watch;
@@ -28,7 +32,7 @@ pub mod workers;
 mod workflows;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
@@ -39,20 +43,19 @@ use crate::crd::schema::Kind;
 use crate::operator::api::ApiError;
 use crate::operator::events::Herald;
 use crate::operator::kit::Kit;
+use crate::operator::pulse::Pulses;
 use crate::store::{Store, StoreError};
 
-pub use pools::Pools;
-pub use workflows::status as workflow_status;
+pub use pools::{PoolState, Pools};
+pub use workflows::{Unfit, status as workflow_status};
 pub use writer::merge_patch;
 
 /// Workflows that are looked at at a time.
 const WORKFLOWS_AT_ONCE: usize = 4;
 /// Runs that are looked at at a time: enough that they share commits.
 const RUNS_AT_ONCE: usize = 64;
-/// How often the cluster is asked for its id until it answers.
-const ASK_EVERY: Duration = Duration::from_secs(2);
 
-/// What an operator is made of. Its conductor leads.
+/// What an operator is made of. Its conductor leads, and the store was claimed for this cluster.
 pub struct Params {
     /// The cluster, by a client of [`api::connect`] or [`api::client`].
     pub client: kube::Client,
@@ -68,21 +71,10 @@ pub struct Params {
     pub compile: Compile,
     /// Which pools there are.
     pub pools: Pools,
+    /// Told of what the watches hear.
+    pub pulses: Arc<Pulses>,
     /// Who reports Events: the name of this pod.
     pub instance: String,
-    /// Take the store over from another cluster?
-    pub adopt_cluster: bool,
-}
-
-/// Why an operator ended other than in order.
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorError {
-    /// The store belongs to another cluster, or cannot be used.
-    #[error("the store cannot be used for this cluster: {0}")]
-    Store(StoreError),
-    /// The cluster does not tell its id, and will not.
-    #[error("the cluster's id cannot be read: {0}")]
-    Cluster(ApiError),
 }
 
 /// Why an object could not be brought up to date. It is tried again.
@@ -140,7 +132,6 @@ impl Trouble {
 pub struct Operator {
     kit: Arc<Kit>,
     instance: String,
-    adopt_cluster: bool,
     events: tokio::sync::mpsc::Receiver<(k8s_openapi::api::core::v1::ObjectReference, events::Told)>,
     ready: channel::Sender<bool>,
 }
@@ -149,9 +140,9 @@ impl Operator {
     /// From its parts; nothing is done before `run`.
     pub fn new(params: Params) -> Operator {
         let (herald, events) = Herald::new();
-        let (instance, adopt_cluster) = (params.instance.clone(), params.adopt_cluster);
+        let instance = params.instance.clone();
         let kit = Kit::new(params, herald);
-        Operator { kit: Arc::new(kit), instance, adopt_cluster, events, ready: channel::Sender::new(false) }
+        Operator { kit: Arc::new(kit), instance, events, ready: channel::Sender::new(false) }
     }
 
     /// Tells when all objects have been seen once.
@@ -160,15 +151,13 @@ impl Operator {
     }
 
     /// Works until `stop`.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), OperatorError> {
-        let Operator { kit, instance, adopt_cluster, events, ready } = self;
-        if !claim(&kit, adopt_cluster, &stop).await? {
-            return Ok(());
-        }
+    pub async fn run(self, stop: CancellationToken) {
+        let Operator { kit, instance, events, ready } = self;
         let (kit, stop) = (&kit, &stop);
         tokio::join!(
-            watch::follow(&kit.cluster, Kind::Workflow, &kit.workflows, stop, |change| kit.workflow(change)),
-            watch::follow(&kit.cluster, Kind::Run, &kit.runs, stop, |change| kit.run(change)),
+            watch::follow((&kit.cluster, &kit.pulses), Kind::Workflow, &kit.workflows, stop, |change| kit
+                .workflow(change)),
+            watch::follow((&kit.cluster, &kit.pulses), Kind::Run, &kit.runs, stop, |change| kit.run(change)),
             work::drive(&kit.workflow_work, WORKFLOWS_AT_ONCE, stop, |name| workflows::look(
                 kit.clone(),
                 name
@@ -181,30 +170,7 @@ impl Operator {
             writer::write(kit, stop),
             events::send(&kit.cluster, &instance, events, stop),
             news::synced(kit, &ready, stop),
+            kit.pulses.ping(&kit.cluster, stop),
         );
-        Ok(())
-    }
-}
-
-/// Says in the store whose it is. False: told to stop before the cluster told its id.
-async fn claim(kit: &Kit, adopt: bool, stop: &CancellationToken) -> Result<bool, OperatorError> {
-    loop {
-        let claimed = match kit.cluster.id().await {
-            Ok(id) => kit.store.claim_cluster(&id, adopt).await.map_err(OperatorError::Store),
-            Err(error) => Err(OperatorError::Cluster(error)),
-        };
-        match claimed {
-            Ok(()) => return Ok(true),
-            Err(
-                error @ (OperatorError::Store(StoreError::Unavailable(_) | StoreError::Unknown(_))
-                | OperatorError::Cluster(ApiError::Unavailable(_))),
-            ) => tracing::warn!(%error, "The cluster's id cannot be stored yet"),
-            Err(error) => return Err(error),
-        }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(false),
-            () = kit.clock.sleep(ASK_EVERY) => {}
-        }
     }
 }

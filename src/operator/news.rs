@@ -48,10 +48,20 @@ pub(super) async fn marks(kit: &Kit, stop: &CancellationToken) {
             let (known, ended) = match mark {
                 Mark::Changed => (Known::Live, false),
                 Mark::Last(view) => (Known::Last(view), true),
+                // Its rows, or its object, say more.
+                Mark::Aside => {
+                    if let Some(page) = kit.book.page(&id) {
+                        kit.run_work.push(page.at);
+                    }
+                    continue;
+                }
             };
             // Without a page, its object was not looked at yet, or is gone.
             let first = kit.book.change(&id, |page| {
-                page.known = Some(known);
+                // That it was paused is known, and so is why.
+                if ended || !matches!(page.known, Some(Known::Behind(_))) {
+                    page.known = Some(known);
+                }
                 page.patched.is_none()
             });
             match (first, ended) {
@@ -116,7 +126,7 @@ pub(super) async fn lost_workflows(kit: &Kit, stop: &CancellationToken) {
     }
 }
 
-/// Which pools are missing is said again when pools come and go.
+/// Which pools do not work is said again when pools come, go or stand otherwise.
 pub(super) async fn pools_changed(kit: &Kit, stop: &CancellationToken) {
     let mut pools = kit.pools.changes();
     loop {

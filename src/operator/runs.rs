@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::conductor::{DecideError, SubmitError, outline};
+use crate::conductor::{DecideError, SubmitError};
+use crate::crd::run::DesiredState;
 use crate::crd::schema::Kind;
 use crate::crd::status::{RunStatus, status_of};
-use crate::model::{ids::RunId, view::RunView};
+use crate::model::ids::RunId;
 use crate::operator::accept::{self, Acceptance, Found};
 use crate::operator::api::{Object, ObjectName};
-use crate::operator::book::{Known, RunRef};
+use crate::operator::behind::{self, Ended};
+use crate::operator::book::{Definition, Known, RunRef, Version};
 use crate::operator::conditions::finished;
 use crate::operator::desk::Lane;
 use crate::operator::kit::Kit;
 use crate::operator::status::{self, Waiting};
 use crate::operator::writer::merge_patch;
-use crate::operator::{Trouble, follow};
-use crate::store::RunRecord;
+use crate::operator::{Trouble, aside, follow};
+use crate::store::StoreError;
 
 /// Brings a Run up to date.
 pub(super) async fn look(kit: Arc<Kit>, at: RunRef) -> Result<(), Trouble> {
@@ -28,25 +30,40 @@ pub(super) async fn look(kit: Arc<Kit>, at: RunRef) -> Result<(), Trouble> {
     };
     let before: RunStatus = status_of(&object.json);
     if finished(&before.conditions) {
-        kit.book.close(&id);
-        return ended_before(&kit, &object, &before).await;
+        kit.definitions.leave(&at);
+        match behind::ended(&kit, &id, &object, &before).await? {
+            Ended::AsSaid => {
+                kit.book.close(&id);
+                return ended_before(&kit, &object, &before).await;
+            }
+            Ended::GoesOn => {
+                kit.book.close(&id);
+                return Ok(());
+            }
+            Ended::Again => {}
+        }
     }
-    kit.book.open(&id, &at, || before.disregarded.clone());
+    kit.book.open(&id, &at, &before);
     let told = kit.book.page(&id).and_then(|page| page.known);
-    if let Some(Known::Last(_) | Known::Withdrawn) = told {
-        // Its end is being written.
+    if told.as_ref().is_some_and(Known::is_final) {
+        // Its end is being written, and whatever its object says since then changes nothing.
+        kit.observe(&id, &object, Lane::Final);
         return Ok(());
     }
     if let Some(view) = kit.handle.view(id.clone()).await {
+        if behind::live(&kit, &id, &object, (&before, &view)).await? {
+            return Ok(());
+        }
+        kit.lives_again(&id, told.as_ref());
         return follow::follow(&kit, &id, &object, view).await;
     }
-    match kit.store.run(&id).await? {
-        Some(record) => {
-            let view = not_live(&kit, &id, record).await?;
-            kit.know(&id, Known::Last(Arc::new(view)), Lane::Final);
-            Ok(())
+    match kit.store.run(&id).await {
+        Ok(Some(record)) => aside::not_live(&kit, &id, &at, &object, record).await,
+        Ok(None) => new(&kit, &id, &at, &object).await,
+        Err(error @ StoreError::Corrupt { .. }) => {
+            aside::unreadable(&kit, &id, &at, &object, error.to_string()).await
         }
-        None => new(&kit, &id, &at, &object).await,
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -65,29 +82,6 @@ async fn ended_before(kit: &Kit, object: &Object, before: &RunStatus) -> Result<
     Ok(())
 }
 
-/// A run that the store has and the conductor does not: it ended, or it was set aside.
-async fn not_live(kit: &Kit, id: &RunId, record: RunRecord) -> Result<RunView, Trouble> {
-    let position = kit.store.position(record.run.shard()).await?.seq;
-    let revision = kit.store.revision(&record.run.workflow).await?;
-    let workflow = match &revision {
-        Some(revision) => (kit.compile)(revision),
-        None => Err(format!("its revision {} is not there", record.run.workflow)),
-    };
-    let mut view = match &workflow {
-        Ok(workflow) => outline(workflow, &record.run, &record.tasks, &record.approvals, position),
-        Err(_) => RunView::bare(record.run.clone(), position),
-    };
-    if !record.run.status.is_final() {
-        let why = match kit.handle.why_aside(id.clone()).await {
-            Some(why) => why,
-            // It may be on its way from one to the other.
-            None => workflow.err().ok_or(Trouble::Unsettled)?,
-        };
-        view.aside = Some(why);
-    }
-    Ok(view)
-}
-
 async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), Trouble> {
     if object.deleting {
         return Ok(());
@@ -95,37 +89,38 @@ async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), 
     let run = match accept::read(object) {
         Ok(run) => run,
         Err(waiting) => {
-            kit.know(id, Known::Waiting(waiting), Lane::Final);
+            kit.definitions.leave(at);
+            kit.know(id, object, Known::Waiting(waiting), Lane::Final);
             return Ok(());
         }
     };
     let workflow = ObjectName::new(&run.namespace, &run.workflow);
     // Before the look, so that no change falls between the two.
     kit.definitions.wait(&workflow, at);
-    let found = kit.found(&workflow);
-    let desired = run.desired;
+    let (version, found) = kit.found(&workflow);
     let told = status_of::<RunStatus>(&object.json).position.is_some();
     match accept::accept(id, &run, &found, told, kit.clock.now()) {
         Acceptance::Later => Ok(()),
         Acceptance::Wait(waiting) => {
-            kit.know(id, Known::Waiting(waiting), Lane::First);
+            kit.know(id, object, Known::Waiting(waiting), Lane::First);
             Ok(())
         }
-        Acceptance::Withdraw => {
-            kit.book.change(id, |page| page.desired = Some(desired));
-            kit.know(id, Known::Withdrawn, Lane::Final);
-            kit.definitions.leave(&workflow, at);
+        Acceptance::Withdraw(why) => {
+            kit.definitions.leave(at);
+            kit.book.change(id, |page| page.desired = Some(run.desired));
+            kit.know(id, object, Known::Withdrawn(why), Lane::Final);
             Ok(())
         }
         Acceptance::Submit(submission) => {
+            if !kit.is_newest(&workflow, version).await? {
+                // Its watch tells of it in a moment, and then this Run is looked at again.
+                return Ok(());
+            }
             // What is said before anything asks decides nothing.
             let unasked = follow::unasked(object, &submission.workflow);
-            kit.book.change(id, |page| {
-                page.desired = Some(desired);
-                page.disregarded = unasked;
-            });
-            submitted(kit, id, kit.handle.submit(*submission).await)?;
-            kit.definitions.leave(&workflow, at);
+            kit.book.change(id, |page| page.disregarded = unasked);
+            submitted(kit, id, object, (kit.handle.submit(*submission).await, run.desired))?;
+            kit.definitions.leave(at);
             // What its user wants beyond being run follows now.
             kit.run_work.push(at.clone());
             Ok(())
@@ -133,13 +128,22 @@ async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), 
     }
 }
 
-fn submitted(kit: &Kit, id: &RunId, answer: Result<(), SubmitError>) -> Result<(), Trouble> {
+fn submitted(
+    kit: &Kit,
+    id: &RunId,
+    object: &Object,
+    (answer, desired): (Result<(), SubmitError>, DesiredState),
+) -> Result<(), Trouble> {
     let (reason, stalled) = match &answer {
         Ok(()) => {
-            // Its last mark may have come sooner than the answer.
             kit.book.change(id, |page| {
-                if !matches!(page.known, Some(Known::Last(_))) {
+                // Its last mark may have come sooner than the answer.
+                if !page.known.as_ref().is_some_and(Known::is_final) {
                     page.known = Some(Known::Live);
+                }
+                // It was born paused, and the cancel is yet to come.
+                if desired != DesiredState::CancelledRunFinally {
+                    (page.desired, page.generation) = (Some(desired), Some(object.generation));
                 }
             });
             kit.mark(id, Lane::First);
@@ -151,7 +155,7 @@ fn submitted(kit: &Kit, id: &RunId, answer: Result<(), SubmitError>) -> Result<(
     };
     let Err(error) = answer else { return Ok(()) };
     let waiting = Waiting { reason, message: error.to_string(), stalled };
-    kit.know(id, Known::Waiting(waiting), Lane::First);
+    kit.know(id, object, Known::Waiting(waiting), Lane::First);
     Err(Trouble::NotAccepted(error))
 }
 
@@ -166,28 +170,65 @@ async fn gone(kit: &Arc<Kit>, id: &RunId, at: &RunRef) -> Result<(), Trouble> {
             tracing::info!(run.id = %id, run.name = %at.name, "A run is cancelled: its Run was deleted")
         }
         Err(DecideError::Stopped) => return Err(Trouble::NotLeading),
+        Err(error @ DecideError::Aside { .. }) => {
+            tracing::warn!(run.id = %id, run.name = %at.name, %error,
+                "A run whose Run was deleted cannot be cancelled; once it can be loaded, the next start of the operator does it");
+        }
         // It ended before, or was never accepted.
         Err(DecideError::NoSuchRun(_) | DecideError::NoSuchTask { .. } | DecideError::Refused(_)) => {}
     }
+    kit.definitions.leave(at);
     kit.book.close(id);
     kit.desk().forget(id);
     Ok(())
 }
 
 impl Kit {
-    /// So far a Run has come; its status is to say so.
-    pub(super) fn know(&self, id: &RunId, known: Known, lane: Lane) {
-        self.book.change(id, |page| page.known = Some(known));
+    /// So far a Run has come, as this object of it stands; its status is to say so.
+    pub(super) fn know(&self, id: &RunId, object: &Object, known: Known, lane: Lane) {
+        self.book.change(id, |page| {
+            page.known = Some(known);
+            page.notes.clear();
+        });
+        self.observe(id, object, lane);
+    }
+
+    /// What this object says was looked at; the status is to say so.
+    pub(super) fn observe(&self, id: &RunId, object: &Object, lane: Lane) {
+        self.book.change(id, |page| page.generation = Some(object.generation));
         self.mark(id, lane);
     }
 
-    /// What a Workflow's name stands for.
-    fn found(&self, workflow: &ObjectName) -> Found {
-        match self.definitions.get(workflow) {
-            Some(Ok(definition)) => Found::Valid(definition),
-            Some(Err(why)) => Found::Invalid(why),
-            None if self.workflows.is_synced() && self.workflows.get(workflow).is_none() => Found::Missing,
-            None => Found::Pending,
+    /// A run that was set aside, or behind, is live once more: what was known of it then is over.
+    fn lives_again(&self, id: &RunId, told: Option<&Known>) {
+        self.book.change(id, |page| {
+            // Unless it was told anew meanwhile.
+            if page.known.as_ref() == told {
+                page.known = Some(Known::Live);
+            }
+        });
+    }
+
+    /// What a Workflow's name stands for, and which state of its object says so.
+    fn found(&self, workflow: &ObjectName) -> (Option<Version>, Found) {
+        let object = self.workflows.get(workflow);
+        match (self.definitions.get(workflow), object) {
+            (Some(Definition { version, found }), Some(object)) if version == Version::of(&object) => {
+                (Some(version), found)
+            }
+            (None, None) if self.workflows.is_synced() => (None, Found::Missing),
+            // A look at it is under way, or about to be.
+            _ => (None, Found::Pending),
         }
+    }
+
+    /// Is this the state in which the API server has the Workflow now? A Run that comes right behind an edit may be seen
+    /// before it, for each kind has a watch of its own.
+    async fn is_newest(&self, workflow: &ObjectName, version: Option<Version>) -> Result<bool, Trouble> {
+        let call = || async {
+            let object = self.cluster.get(Kind::Workflow, workflow).await?;
+            Ok(object.as_ref().map(Version::of))
+        };
+        Ok(self.fresh.ask(workflow, call).await? == version)
     }
 }

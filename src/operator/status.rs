@@ -13,13 +13,19 @@ use crate::model::{
     task_run::Decision,
     view::{Asking, Failure, RunView},
 };
+use crate::operator::PoolState;
 use crate::operator::api::ObjectName;
 use crate::operator::conditions::{self, Standing};
 
 /// Before the name of a task: the key of an annotation that approves it.
 pub const APPROVAL_PREFIX: &str = "approval.relay.works/";
 
-/// A Run that was not accepted, and why.
+/// The state of a run that was set aside.
+pub const SET_ASIDE: &str = "SetAside";
+/// The state of a Run whose status tells more than the store knows.
+pub const STORE_BEHIND: &str = "StoreBehind";
+
+/// A Run that was not accepted, or does not go on, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// In one word.
@@ -33,10 +39,10 @@ pub struct Waiting {
 /// What there is to tell of a Run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Story {
-    /// It is not accepted yet.
+    /// It is not accepted, or does not go on: what was said of it before stays.
     Waiting(Waiting),
-    /// It was cancelled before there was anything to run.
-    Withdrawn,
+    /// It was cancelled while there was nothing to run, and what is said of that.
+    Withdrawn(&'static str),
     /// It was accepted, and this became of it.
     Accepted(Box<RunView>),
 }
@@ -46,12 +52,12 @@ pub enum Story {
 pub struct Telling<'a> {
     /// The object.
     pub name: &'a ObjectName,
-    /// Its generation.
+    /// The generation of it that was looked at.
     pub generation: i64,
     /// What became of it.
     pub story: &'a Story,
-    /// Pools that its tasks wait for and that do not exist.
-    pub missing_pools: &'a [String],
+    /// Pools that its tasks wait for and that cannot take them.
+    pub pools: &'a [(String, PoolState)],
     /// The desiredState that was acted on last.
     pub desired: Option<DesiredState>,
     /// What else its user should know, a sentence each.
@@ -74,19 +80,19 @@ pub fn of(telling: &Telling<'_>) -> RunStatus {
         conditions::of_run(succeeded, &standing, telling.generation, &telling.before.conditions, telling.now);
     let status = RunStatus {
         observed_generation: Some(telling.generation),
-        position: telling.before.position,
         state: Some(state.to_owned()),
         message: Some(standing.message),
         desired: telling.desired.map(|desired| desired.as_str().to_owned()),
         disregarded: telling.disregarded.to_vec(),
         conditions,
-        ..RunStatus::default()
+        ..telling.before.clone()
     };
     match telling.story {
         Story::Waiting(_) => status.fitted(),
-        Story::Withdrawn => {
+        Story::Withdrawn(_) => {
             let finished_at = telling.before.finished_at.or(Some(telling.now));
-            RunStatus { finished_at, ..status }.fitted()
+            // Nobody is asked any longer.
+            RunStatus { finished_at, awaiting: Vec::new(), more_awaiting: None, ..status }.fitted()
         }
         Story::Accepted(view) => with_view(status, telling.name, view).fitted(),
     }
@@ -121,6 +127,7 @@ fn with_view(status: RunStatus, name: &ObjectName, view: &RunView) -> RunStatus 
         failures: view.failures.iter().map(failed).collect(),
         more_failures: more(view.more_failures),
         outputs: outputs.cloned(),
+        outputs_note: None,
         ..status
     }
 }
@@ -181,17 +188,17 @@ fn standing(telling: &Telling<'_>) -> (&'static str, ConditionStatus, Standing) 
                 Standing { reason: reason.to_owned(), message, reconciling: !stalled, stalled: *stalled };
             return (reason, ConditionStatus::Unknown, standing);
         }
-        Story::Withdrawn => {
-            let message = "it was cancelled before its Workflow could run".to_owned();
+        Story::Withdrawn(why) => {
+            let message = (*why).to_owned();
             let reason = "Cancelled".to_owned();
             let standing = Standing { reason, message, reconciling: false, stalled: false };
             return ("Cancelled", ConditionStatus::False, standing);
         }
     };
     if let Some(why) = &view.aside {
-        let message = format!("it cannot go on: {why}");
-        let standing = Standing { reason: "SetAside".to_owned(), message, reconciling: false, stalled: true };
-        return ("SetAside", ConditionStatus::Unknown, standing);
+        let (reason, message) = (SET_ASIDE.to_owned(), aside(why));
+        let standing = Standing { reason, message, reconciling: false, stalled: true };
+        return (SET_ASIDE, ConditionStatus::Unknown, standing);
     }
     match view.row.status {
         RunState::Queued | RunState::Running => {
@@ -216,7 +223,37 @@ fn standing(telling: &Telling<'_>) -> (&'static str, ConditionStatus, Standing) 
     }
 }
 
+/// Why a run that was set aside does not go on, and what to do.
+pub fn aside(why: &str) -> String {
+    format!(
+        "it cannot go on: {why}; mend that in the database, then set desiredState to Paused and to Running again, which \
+         loads the run anew; or end it: set desiredState to Cancelled, or delete the Run"
+    )
+}
+
+/// How a live run stands, and behind that what it waits for.
 fn live(telling: &Telling<'_>, view: &RunView) -> (&'static str, String) {
+    let (mut state, mut message) = goes(telling, view);
+    let namespace = &telling.name.namespace;
+    for (pool, stands) in telling.pools {
+        let (word, why) = match stands {
+            PoolState::Works => continue,
+            PoolState::Missing => (
+                "PoolMissing",
+                format!("which does not exist: create WorkerPool {pool} in namespace {namespace}"),
+            ),
+            PoolState::NoCapacity(why) => ("NoCapacity", format!("of which no worker can start: {why}")),
+            PoolState::Stalled(why) => ("PoolStalled", format!("which does not work: {why}")),
+        };
+        if state == "Running" && view.row.stop.is_none() {
+            state = word;
+        }
+        message = format!("{message}; tasks wait for pool {pool}, {why}");
+    }
+    (state, message)
+}
+
+fn goes(telling: &Telling<'_>, view: &RunView) -> (&'static str, String) {
     let counts = TaskCounts::from(&view.tasks);
     let running = counts.running.unwrap_or(0);
     let progress = format!("{} tasks are done, {running} run", counts.progress);
@@ -238,12 +275,6 @@ fn live(telling: &Telling<'_>, view: &RunView) -> (&'static str, String) {
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         let command = command(telling.name, &asking.task);
         return ("AwaitingApproval", format!("task {}{more} waits for an approval: {command}", asking.task));
-    }
-    if !telling.missing_pools.is_empty() {
-        let pools = telling.missing_pools.join(", ");
-        let namespace = &telling.name.namespace;
-        let fix = format!("create WorkerPool {pools} in namespace {namespace}");
-        return ("PoolMissing", format!("tasks wait for a pool that does not exist: {fix}"));
     }
     ("Running", progress)
 }
@@ -278,11 +309,10 @@ fn ended_before(view: &RunView) -> String {
     format!("{ended} of {total}")
 }
 
-/// `load[3] (ExitCode 2): no such file`.
+/// `load[3] (ExitCode 2)`. What the task itself said, which may be the end of its output, stands in `failures` alone.
 pub fn failure_in_words(failure: &Failed) -> String {
     let item = failure.item.map(|item| format!("[{item}]")).unwrap_or_default();
     let reason = failure.reason.as_deref().unwrap_or("Failed");
     let code = failure.exit_code.map(|code| format!(" {code}")).unwrap_or_default();
-    let message = failure.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
-    format!("{}{item} ({reason}{code}){message}", failure.task)
+    format!("{}{item} ({reason}{code})", failure.task)
 }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crd::schema::Kind;
 use crate::operator::api::{Cluster, Object, ObjectName, Raw, resource};
+use crate::operator::pulse::Pulses;
 
 /// Objects in one page of a list: each may have more than a megabyte.
 const PAGE: u32 = 100;
@@ -133,7 +134,7 @@ impl Inner {
 
 /// Keeps the mirror of a kind, and tells of every change, until `stop`. Errors are waited out, longer and longer.
 pub async fn follow(
-    cluster: &Cluster,
+    (cluster, pulses): (&Cluster, &Pulses),
     kind: Kind,
     mirror: &Mirror,
     stop: &CancellationToken,
@@ -154,20 +155,28 @@ pub async fn follow(
             match event {
                 Ok(Some(Ok(event))) => {
                     match &event {
+                        // Before anything was asked.
                         Event::Init => listing = true,
                         Event::InitDone => listing = false,
                         Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
                     }
+                    if !matches!(event, Event::Init) {
+                        pulses.good(kind.name());
+                    }
                     mirror.take(event).into_iter().for_each(&tell);
                 }
                 Ok(Some(Err(error))) => {
+                    pulses.bad(kind.name(), &error.to_string());
                     tracing::warn!(kind = kind.name(), %error, "Objects cannot be watched at the moment");
                 }
                 Ok(None) => break,
-                Err(_) => {
+                Err(_) if listing => {
+                    pulses.bad(kind.name(), "the API server fell silent within a list");
                     tracing::warn!(kind = kind.name(), "The API server fell silent; it is asked anew");
                     break;
                 }
+                // Nothing may have changed. A watch that is dead looks the same, so it is asked anew.
+                Err(_) => break,
             }
         }
     }

@@ -4,34 +4,69 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use crate::crd;
 use crate::crd::schema::Kind;
 use crate::crd::status::{Fitted as _, WorkflowStatus, status_of};
-use crate::crd::{self, Findings, WorkflowManifest};
 use crate::model::{head::Head, ids::ShardId};
 use crate::operator::Trouble;
-use crate::operator::accept::{Definition, said};
+use crate::operator::accept::{Found, Pinnable, said};
 use crate::operator::api::{Object, ObjectName};
+use crate::operator::book::{Definition, Version};
 use crate::operator::conditions::{self, Standing};
 use crate::operator::events;
 use crate::operator::kit::Kit;
 use crate::operator::writer::merge_patch;
+use crate::store::StoreError;
+
+/// Why no Run can be made of a Workflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// In one word.
+    pub reason: &'static str,
+    /// In words, with what would help.
+    pub message: String,
+}
 
 /// Brings a Workflow up to date.
 pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble> {
     let Some(object) = kit.workflows.get(&name) else { return gone(&kit, &name).await };
-    let read = object.read(crd::workflow_of);
-    let known = match &read {
-        Ok(manifest) => {
-            let definition = Definition { manifest: manifest.clone(), revision: crd::revision(manifest) };
-            Ok(Arc::new(definition))
+    let read = object.read(crd::workflow_of).map(|manifest| {
+        let revision = crd::revision(&manifest);
+        Pinnable { manifest, revision }
+    });
+    let read = read.map_err(|findings| said(&findings));
+    let kept = keep(&kit, &name, &object, &read).await;
+    let refused = match &kept {
+        Ok(()) => None,
+        Err(Trouble::Store(error @ (StoreError::Refused(_) | StoreError::Corrupt { .. }))) => {
+            Some(not_stored(error))
         }
-        Err(findings) => Err(said(findings)),
+        Err(_) => return kept,
     };
-    keep(&kit, &name, &object, &known).await?;
-    for run in kit.definitions.set(&name, Some(known)) {
+    let (found, said) = match (read, refused) {
+        (Err(findings), _) => {
+            (Found::Invalid(findings.clone()), Err(Unfit { reason: "Invalid", message: findings }))
+        }
+        (Ok(_), Some(message)) => {
+            (Found::Unstored(message.clone()), Err(Unfit { reason: "NotStored", message }))
+        }
+        (Ok(pinnable), None) => {
+            let revision = pinnable.revision.id.to_string();
+            (Found::Valid(Arc::new(pinnable)), Ok(revision))
+        }
+    };
+    for run in kit.definitions.set(&name, Some(Definition { version: Version::of(&object), found })) {
         kit.run_work.push(run);
     }
-    say(&kit, &object, read).await
+    say(&kit, &object, &said).await?;
+    kept
+}
+
+fn not_stored(error: &StoreError) -> String {
+    format!(
+        "it cannot be stored: {error}; change what is named here (a smaller Workflow may help), or mend the database: it \
+         is tried again every few minutes"
+    )
 }
 
 /// The store first: a Run is accepted only for what is stored.
@@ -39,19 +74,19 @@ async fn keep(
     kit: &Kit,
     name: &ObjectName,
     object: &Object,
-    known: &Result<Arc<Definition>, String>,
+    read: &Result<Pinnable, String>,
 ) -> Result<(), Trouble> {
     let shard = ShardId::of_namespace(&name.namespace);
     let fence = kit.outlook.fence(shard).ok_or(Trouble::NotLeading)?;
-    if let Ok(definition) = known {
-        kit.store.put_revision(&definition.revision).await?;
+    if let Ok(pinnable) = read {
+        kit.store.put_revision(&pinnable.revision).await?;
     }
     let labels = object.json["metadata"]["labels"].as_object().into_iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
     let head = Head {
         namespace: name.namespace.clone(),
         name: name.name.clone(),
-        revision: known.as_ref().map(|definition| definition.revision.id.clone()).map_err(String::clone),
+        revision: read.as_ref().map(|pinnable| pinnable.revision.id.clone()).map_err(String::clone),
         labels: labels.collect(),
         unhashed: unhashed(&object.json),
     };
@@ -75,9 +110,9 @@ async fn gone(kit: &Kit, name: &ObjectName) -> Result<(), Trouble> {
     Ok(())
 }
 
-async fn say(kit: &Kit, object: &Object, read: Result<WorkflowManifest, Findings>) -> Result<(), Trouble> {
+async fn say(kit: &Kit, object: &Object, found: &Result<String, Unfit>) -> Result<(), Trouble> {
     let before: WorkflowStatus = status_of(&object.json);
-    let new = status(object.generation, &read, &before, kit.clock.now());
+    let new = status(object.generation, found, &before, kit.clock.now());
     if new == before {
         return Ok(());
     }
@@ -92,19 +127,19 @@ async fn say(kit: &Kit, object: &Object, read: Result<WorkflowManifest, Findings
     Ok(())
 }
 
-/// What is said of a Workflow.
+/// What is said of a Workflow: the revision that its Runs get, or why there is none.
 pub fn status(
     generation: i64,
-    read: &Result<WorkflowManifest, Findings>,
+    found: &Result<String, Unfit>,
     before: &WorkflowStatus,
     now: jiff::Timestamp,
 ) -> WorkflowStatus {
-    let (reason, message) = match read {
-        Ok(manifest) => ("Valid".to_owned(), format!("Runs get revision {}", manifest.workflow.id)),
-        Err(findings) => ("Invalid".to_owned(), said(findings)),
+    let (reason, message) = match found {
+        Ok(revision) => ("Valid".to_owned(), format!("Runs get revision {revision}")),
+        Err(unfit) => (unfit.reason.to_owned(), unfit.message.clone()),
     };
-    let standing = Standing { reason, message, reconciling: false, stalled: read.is_err() };
-    let conditions = conditions::of_workflow(read.is_ok(), &standing, generation, &before.conditions, now);
-    let revision = read.as_ref().ok().map(|manifest| manifest.workflow.id.to_string());
+    let standing = Standing { reason, message, reconciling: false, stalled: found.is_err() };
+    let conditions = conditions::of_workflow(found.is_ok(), &standing, generation, &before.conditions, now);
+    let revision = found.as_ref().ok().cloned();
     WorkflowStatus { observed_generation: Some(generation), revision, conditions }.fitted()
 }

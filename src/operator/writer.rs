@@ -16,6 +16,7 @@ use crate::crd::schema::Kind;
 use crate::crd::status::{RunStatus, status_of};
 use crate::model::ids::RunId;
 use crate::operator::api::{ApiError, Object};
+use crate::operator::behind;
 use crate::operator::book::{Known, Page};
 use crate::operator::conditions::finished;
 use crate::operator::desk::{Desk, Failed, Lane};
@@ -123,13 +124,20 @@ impl Kit {
 async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
     let Some(page) = kit.book.page(id) else { return Ok(()) };
     let Some(object) = kit.newest(&page) else { return Ok(()) };
+    // Until its object was looked at to the end, nobody knows what of it was followed: that look has it told.
+    let Some(generation) = page.generation else { return Ok(()) };
     let Some(story) = story(kit, id, &page).await else { return Ok(()) };
     let before: RunStatus = status_of(&object.json);
+    if finished(&before.conditions) && !behind::said(&before) {
+        // Its end is told. A later generation is the next look's.
+        kit.desk().forget(id);
+        return Ok(());
+    }
     let now = kit.clock.now();
     let new = status::of(&Telling {
         name: &page.at.name,
-        generation: object.generation,
-        missing_pools: &kit.missing_pools(&page.at.name.namespace, &story),
+        generation,
+        pools: &kit.stuck_pools(&page.at.name.namespace, &story),
         story: &story,
         desired: page.desired,
         notes: &page.notes,
@@ -137,7 +145,9 @@ async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
         before: &before,
         now,
     });
-    if new.position < before.position {
+    // What has ended has ended, and what the store was set back to is told once that was said.
+    let ended = page.known.as_ref().is_some_and(Known::is_final);
+    if new.position < before.position && !ended && !behind::said(&before) {
         tracing::warn!(run.id = %id, said = before.position, found = new.position,
             "A Run's status tells more than the store knows, and stays");
         return Ok(());
@@ -172,8 +182,8 @@ async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
 
 async fn story(kit: &Arc<Kit>, id: &RunId, page: &Page) -> Option<Story> {
     Some(match page.known.as_ref()? {
-        Known::Waiting(waiting) => Story::Waiting(waiting.clone()),
-        Known::Withdrawn => Story::Withdrawn,
+        Known::Waiting(waiting) | Known::Behind(waiting) => Story::Waiting(waiting.clone()),
+        Known::Withdrawn(why) => Story::Withdrawn(why),
         Known::Last(view) => Story::Accepted(Box::new(view.as_ref().clone())),
         // Not live any longer: then its last mark is on its way.
         Known::Live => Story::Accepted(Box::new(kit.handle.view(id.clone()).await?)),

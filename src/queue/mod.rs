@@ -249,7 +249,10 @@ pub trait Roster: Send + Sync {
     /// The name by which workers of the pool log in.
     fn user(&self, pool: &str) -> String;
 
-    /// Lets nobody in any longer. Jobs that wait stay.
+    /// The pools whose workers are let in, whichever process let them in.
+    async fn admitted(&self) -> Result<Vec<String>, QueueError>;
+
+    /// Lets nobody in any longer, and throws out who is in. Jobs that wait stay.
     async fn dismiss(&self, pool: &str) -> Result<(), QueueError>;
 
     /// Who is present.

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use relay::api::{
-    self,
+    self, Api,
     health::{self, Check, Ping},
     probes,
     serve::{Bounds, serve},
@@ -23,7 +23,7 @@ use crate::wiring::{
 };
 
 /// Takes an address, or says by which flag another one can be given.
-pub async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{flag} {address} cannot be listened on"))
 }
 
@@ -45,37 +45,51 @@ pub async fn open_probes(house: &House, crew: &mut Crew) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The API, which reads the store.
-pub fn open_api(
-    house: &House,
-    crew: &mut Crew,
-    door: TcpListener,
-    (store, feed): (Arc<dyn Store>, Arc<dyn Feed>),
-    redis: &RedisSettings,
-) -> anyhow::Result<()> {
-    let backlog = Arc::new(Backlog::new(redis)?);
-    let (stop, tasks) = (house.stages.serving.clone(), TaskTracker::new());
-    let params = api::Params {
-        store,
-        feed,
-        clock: house.clock.clone(),
-        settled: Arc::new(move |namespace| {
-            let (backlog, namespace) = (backlog.clone(), namespace.to_owned());
-            Box::pin(async move { backlog.cleared(&namespace).await })
-        }),
-        limits: api::logs::Limits::default(),
-        stop: stop.clone(),
-        tasks: tasks.clone(),
-    };
+/// The API, whose logs come once there is a store.
+pub struct ApiDoor {
+    api: Arc<Api>,
+    tasks: TaskTracker,
+}
+
+/// Opens the API: it tells why the operator waits, if it does.
+pub async fn open_api(house: &House, crew: &mut Crew) -> anyhow::Result<ApiDoor> {
+    let door = bind("--api-listen", house.args.api_listen).await?;
     tracing::info!(address = %door.local_addr()?, "The API is answered");
-    let served = serve(door, api::router(params), Bounds::default(), stop);
+    let (api, tasks) = (Arc::new(Api::new(house.health.clone())), TaskTracker::new());
+    let served = serve(door, api::router(api.clone()), Bounds::default(), house.stages.serving.clone());
+    let under_way = tasks.clone();
     crew.start(Part::Api, async move {
         served.await;
-        tasks.close();
-        tasks.wait().await;
+        under_way.close();
+        under_way.wait().await;
         Ok(())
     });
-    Ok(())
+    Ok(ApiDoor { api, tasks })
+}
+
+impl ApiDoor {
+    /// Logs are answered from now on.
+    pub fn open_logs(
+        &self,
+        house: &House,
+        (store, feed): (Arc<dyn Store>, Arc<dyn Feed>),
+        redis: &RedisSettings,
+    ) -> anyhow::Result<()> {
+        let backlog = Arc::new(Backlog::new(redis)?);
+        self.api.open(api::Params {
+            store,
+            feed,
+            clock: house.clock.clone(),
+            settled: Arc::new(move |namespace| {
+                let (backlog, namespace) = (backlog.clone(), namespace.to_owned());
+                Box::pin(async move { backlog.cleared(&namespace).await })
+            }),
+            limits: api::logs::Limits::default(),
+            stop: house.stages.serving.clone(),
+            tasks: self.tasks.clone(),
+        });
+        Ok(())
+    }
 }
 
 /// Asks the store now and then whether it is there.

@@ -12,7 +12,7 @@ use relay::conductor::{Conductor, ConductorError, Counters, Handle, Params};
 use relay::queue::QueueError;
 use relay::store::StoreError;
 
-use crate::wiring::patience::Patience;
+use crate::wiring::{claim::Claim, patience::Patience};
 
 /// How often a shard that somebody else leads is asked for, which is one read: a fail-over takes this much longer.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -48,9 +48,11 @@ impl Leading {
     }
 }
 
-/// Waits until this process leads. `params` makes the parts of a conductor, one for each try. None: told to stop.
+/// Waits until this process leads. `params` makes the parts of a conductor, one for each try. The claim is looked at
+/// again before each. None: told to stop.
 pub async fn lead(
     params: impl Fn() -> Params,
+    claim: &Claim,
     health: &Health,
     clock: &Clock,
     stop: &CancellationToken,
@@ -58,21 +60,20 @@ pub async fn lead(
     let mut standing_by = false;
     let mut patience = Patience::at_most(clock, LOOK_EVERY);
     loop {
-        let (conductor, handle) = Conductor::new(params());
-        let mut work = JoinSet::new();
-        work.spawn(conductor.run(stop.clone()));
-        // It answers once it has its shards and every live run is loaded.
-        let ended = tokio::select! {
-            biased;
-            ended = work.join_next() => ended,
-            Some(live) = handle.live() => {
-                health.good(Check::Leadership, "it leads");
-                tracing::info!(live_runs = live.len(), "This operator leads");
-                return Ok(Some(Leading { handle, work }));
-            }
+        let tried = match claim.holds().await {
+            Ok(()) => try_to_lead(params(), stop).await?,
+            Err(error) => Tried::Failed(error.into()),
         };
-        match ended {
-            Some(Ok(Err(ConductorError::Held { holder, renewed_ms_ago, .. }))) => {
+        match tried {
+            Tried::Leads(leading, live_runs) => {
+                // First, so that nobody finds it ready in between.
+                health.bad(Check::Kubernetes, "nothing is watched yet");
+                health.good(Check::Leadership, "it leads");
+                tracing::info!(live_runs, "This operator leads");
+                return Ok(Some(leading));
+            }
+            Tried::Stopped => return Ok(None),
+            Tried::Failed(ConductorError::Held { holder, renewed_ms_ago, .. }) => {
                 if !standing_by {
                     tracing::info!(%holder, renewed_ms_ago, "Another operator leads; this one stands by");
                     standing_by = true;
@@ -80,22 +81,46 @@ pub async fn lead(
                 health.good(Check::Leadership, &format!("it stands by; {holder} leads"));
                 health.good(Check::Kubernetes, "nothing is watched while standing by");
             }
-            Some(Ok(Err(error))) if passes(&error) => {
+            Tried::Failed(error) if passes(&error) => {
                 health.bad(Check::Leadership, &error.to_string());
                 if patience.speaks() {
                     tracing::warn!(%error, "The shards could not be taken yet");
                 }
             }
-            Some(Ok(Ok(_) | Err(ConductorError::Stopped))) => return Ok(None),
-            Some(Ok(Err(error))) => return Err(error.into()),
-            Some(Err(error)) => return Err(anyhow!("the conductor died: {error}")),
-            None => return Err(anyhow!("the conductor is gone")),
+            Tried::Failed(error) => return Err(error.into()),
         }
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(None),
             () = patience.wait() => {}
         }
+    }
+}
+
+/// What came of one try.
+enum Tried {
+    /// So many runs are live.
+    Leads(Leading, usize),
+    Failed(ConductorError),
+    /// It was told to stop.
+    Stopped,
+}
+
+async fn try_to_lead(params: Params, stop: &CancellationToken) -> anyhow::Result<Tried> {
+    let (conductor, handle) = Conductor::new(params);
+    let mut work = JoinSet::new();
+    work.spawn(conductor.run(stop.clone()));
+    // It answers once it has its shards and every live run is loaded.
+    let ended = tokio::select! {
+        biased;
+        ended = work.join_next() => ended,
+        Some(live) = handle.live() => return Ok(Tried::Leads(Leading { handle, work }, live.len())),
+    };
+    match ended {
+        Some(Ok(Ok(_) | Err(ConductorError::Stopped))) => Ok(Tried::Stopped),
+        Some(Ok(Err(error))) => Ok(Tried::Failed(error)),
+        Some(Err(error)) => Err(anyhow!("the conductor died: {error}")),
+        None => Err(anyhow!("the conductor is gone")),
     }
 }
 

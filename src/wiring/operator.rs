@@ -16,6 +16,7 @@ use relay::operator;
 use relay::store::Store;
 
 use crate::wiring::{
+    claim::claim,
     crew::{Crew, Part, Stages},
     doors,
     lead::lead,
@@ -66,18 +67,21 @@ impl House {
     async fn work(&self, crew: &mut Crew) -> anyhow::Result<()> {
         // What is wrong with the arguments, with addresses and with the kubeconfig is told before anything is written.
         let redis = RedisSettings::new(&self.args.redis_url)?;
-        let access = watches::access(&self.args)?;
+        let access = watches::access(&self.args, &redis)?;
         doors::open_probes(self, crew).await?;
-        let door = doors::bind("--api-listen", self.args.api_listen).await?;
+        let api = doors::open_api(self, crew).await?;
         let client = operator::api::connect().await.context("no cluster is configured")?;
 
         let store = crew.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
         doors::look_after_store(self, crew, store.clone());
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
-        doors::open_api(self, crew, door, (store.clone(), feed.clone()), &redis)?;
+        api.open_logs(self, (store.clone(), feed.clone()), &redis)?;
         let queue = crew.meanwhile(stores::queue(&redis, &self.clock, &self.health)).await?;
         doors::look_after_queue(self, crew, queue.clone());
 
+        let cluster = operator::api::Cluster::new(client.clone());
+        let claiming = claim(&cluster, store.clone(), self.args.adopt_cluster, &self.clock, &self.health);
+        let claimed = crew.meanwhile(claiming).await?;
         let outlook = Arc::new(Outlook::default());
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
         let params = || Params {
@@ -92,7 +96,7 @@ impl House {
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         };
-        let leading = lead(params, &self.health, &self.clock, &self.stages.conducting);
+        let leading = lead(params, &claimed, &self.health, &self.clock, &self.stages.conducting);
         let Some(leading) = crew.meanwhile(leading).await? else { return Ok(()) };
         let handle = leading.handle.clone();
         crew.start(Part::Conductor, leading.end());

@@ -1,17 +1,23 @@
 //! What the leader does with the cluster: Workflows and Runs, and the workers of WorkerPools.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 
 use relay::api::health::{Check, Health};
 use relay::cli::operator::Args;
+use relay::clock::Clock;
 use relay::conductor::{Handle, Outlook};
 use relay::link::{RedisSettings, worker_url};
 use relay::operator::{
     self, Operator, Pools,
-    workers::{self, Workers, desired::Settings, password::Access},
+    pulse::{self, Pulses},
+    workers::{
+        self, Workers,
+        desired::Settings,
+        password::{self, Access},
+    },
 };
 use relay::queue::redis::RedisQueue;
 use relay::store::Store;
@@ -20,6 +26,9 @@ use crate::wiring::{
     crew::{Crew, Part},
     operator::{House, instance},
 };
+
+/// How often the watches are looked at for what the probes tell of them.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the watches need of the other parts.
 pub struct Around {
@@ -39,13 +48,13 @@ pub struct Around {
     pub access: Access,
 }
 
-/// How workers reach Redis and log in there. Their passwords follow from the operator's own URL, which only it knows.
-pub fn access(args: &Args) -> anyhow::Result<Access> {
+/// How workers reach Redis and log in there.
+pub fn access(args: &Args, redis: &RedisSettings) -> anyhow::Result<Access> {
     let address = args.worker_redis_url.clone().unwrap_or_else(|| args.redis_url.clone());
     // Tried once here, so that a wrong address is told at the start and not at the first pool.
     worker_url(&address, "user", "password").context("--worker-redis-url")?;
     Ok(Access {
-        secret: args.redis_url.clone(),
+        secret: password::secret(redis.password().as_deref(), args.database_url.as_deref()),
         url_for: Arc::new(move |user, password| {
             worker_url(&address, user, password).map_err(|e| e.to_string())
         }),
@@ -55,9 +64,11 @@ pub fn access(args: &Args) -> anyhow::Result<Access> {
 /// Starts both.
 pub fn start(house: &House, crew: &mut Crew, around: Around) {
     let pools = Pools::default();
+    let pulses = Arc::new(Pulses::new(house.clock.clone(), pulse::Bounds::default()));
     let workers = Workers::new(workers::Params {
         client: around.client.clone(),
         roster: around.queue,
+        demands: around.outlook.demands(),
         outlook: around.outlook.clone(),
         pools: pools.clone(),
         clock: house.clock.clone(),
@@ -66,6 +77,7 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
             redis_prefix: around.redis.prefix().to_owned(),
         },
         access: around.access,
+        pulses: pulses.clone(),
         instance: instance(),
     });
     let stop = house.stages.watching.clone();
@@ -81,24 +93,43 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
         clock: house.clock.clone(),
         compile: house.compile.clone(),
         pools,
+        pulses: pulses.clone(),
         instance: instance(),
-        adopt_cluster: house.args.adopt_cluster,
     });
-    let (health, stop) = (house.health.clone(), house.stages.watching.clone());
-    health.bad(Check::Kubernetes, "the watches have begun and have not seen everything yet");
+    let (health, clock, stop) = (house.health.clone(), house.clock.clone(), house.stages.watching.clone());
     crew.start(Part::Watches, async move {
         let ready = operator.ready();
         tokio::select! {
-            worked = operator.run(stop) => Ok(worked?),
-            never = tell_when_ready(ready, &health) => match never {},
+            () = operator.run(stop) => Ok(()),
+            never = tell_how_they_are(ready, &pulses, &health, &clock) => match never {},
         }
     });
 }
 
-async fn tell_when_ready(mut ready: watch::Receiver<bool>, health: &Health) -> Infallible {
-    if ready.wait_for(|ready| *ready).await.is_ok() {
-        tracing::info!("Every Workflow and Run of the cluster has been seen");
-        health.good(Check::Kubernetes, "every object has been seen, and changes are heard");
+/// Keeps the check up to date: everything must have been seen once, and nothing may have been unheard for too long.
+async fn tell_how_they_are(
+    ready: watch::Receiver<bool>,
+    pulses: &Pulses,
+    health: &Health,
+    clock: &Clock,
+) -> Infallible {
+    let mut said = false;
+    loop {
+        let ready = *ready.borrow();
+        match pulses.deaf() {
+            Some(deaf) => {
+                let why = format!("{}: nothing was heard since {}: {}", deaf.of, deaf.since, deaf.why);
+                health.bad(Check::Kubernetes, &why);
+            }
+            None if ready => {
+                health.good(Check::Kubernetes, "every object has been seen, and changes are heard")
+            }
+            None => health.bad(Check::Kubernetes, "the watches have begun and have not seen everything yet"),
+        }
+        if ready && !said {
+            tracing::info!("Every Workflow and Run of the cluster has been seen");
+            said = true;
+        }
+        clock.sleep(LOOK_EVERY).await;
     }
-    std::future::pending().await
 }

@@ -67,10 +67,11 @@ impl Shift {
 
 /// Why this worker cannot run a job of this version, if it cannot.
 fn refused(job: &Job) -> Option<String> {
-    (job.version != PROTOCOL).then(|| {
+    // A busy worker stays what it is while the operator is upgraded, or put back.
+    (job.version.abs_diff(PROTOCOL) > 1).then(|| {
         format!(
-            "the worker does not know jobs of version {} (it knows {PROTOCOL}): give the pool's workers the relay that \
-             the operator has",
+            "the worker does not know jobs of version {} (it knows {PROTOCOL}, and one version to either side): give the \
+             pool's workers the relay that the operator has",
             job.version
         )
     })

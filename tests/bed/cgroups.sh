@@ -8,7 +8,8 @@ cgroup_mounts() { awk '{ for (i = 7; i <= NF; i++) if ($i == "-") { if ($(i + 1)
 # cgroup_name DIR: of the bed in DIR.
 cgroup_name() { echo "relay-bed-${1##*.}"; }
 
-# The controllers that the kubelet asks for, in a v2 hierarchy; a v1 hierarchy has none of its own to hand down.
+# The controllers that the kubelet asks for, in a v2 hierarchy; a v1 hierarchy has none of its own to hand down. Those that
+# were off at its root stay on: another bed, or whoever made a cgroup since, may count on their files there.
 hand_down_controllers() {
     [ -f "$1/cgroup.subtree_control" ] || return 0
     local controller

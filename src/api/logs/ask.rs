@@ -1,6 +1,7 @@
 //! The parameters of the request, read in full: what is not known is refused, not passed over.
 
 use crate::api::answer::ApiError;
+use crate::model::ids::RunId;
 
 /// Longest query, in bytes.
 const QUERY_MAX: usize = 1_000;
@@ -10,6 +11,8 @@ const LINES_MAX: u64 = 1_000_000;
 /// What a client wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ask {
+    /// Only the run of this id; else the newest of its name.
+    pub(super) uid: Option<RunId>,
     /// Only this task.
     pub(super) task: Option<String>,
     /// Only this item of it.
@@ -32,6 +35,7 @@ impl Ask {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match name {
+                "uid" => ask.uid = Some(uid(value)?),
                 "task" => ask.task(value)?,
                 "follow" => ask.follow = truth(value)?,
                 "after" => ask.after = number(value, "after", "a cursor of an earlier line, or 0", i64::MAX)?,
@@ -65,7 +69,14 @@ impl Ask {
 
 fn unknown(name: &str) -> ApiError {
     let why = format!("there is no parameter `{}`", shortened(name));
-    ApiError::Bad { field: "query", why, fix: "there are task, follow, after and limit" }
+    ApiError::Bad { field: "query", why, fix: "there are uid, task, follow, after and limit" }
+}
+
+fn uid(value: &str) -> Result<RunId, ApiError> {
+    value.parse().map_err(|_| {
+        let why = format!("`{}` is no uid", shortened(value));
+        ApiError::Bad { field: "uid", why, fix: "give the metadata.uid of a Run" }
+    })
 }
 
 fn truth(value: &str) -> Result<bool, ApiError> {
@@ -100,8 +111,9 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_read() {
-        let ask = Ask::read("task=load-data%2F3&follow=true&after=17&limit=5");
+        let ask = Ask::read("uid=1b-2&task=load-data%2F3&follow=true&after=17&limit=5");
         let wanted = Ask {
+            uid: Some("1b-2".parse().expect("an id")),
             task: Some("load-data".to_owned()),
             item: Some(3),
             follow: true,
@@ -117,7 +129,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_refused_with_its_field() {
         let refused = [
-            ("folow=true", "query: there is no parameter `folow`; there are task, follow, after and limit"),
+            (
+                "folow=true",
+                "query: there is no parameter `folow`; there are uid, task, follow, after and limit",
+            ),
+            ("uid=a/b", "uid: `a/b` is no uid; give the metadata.uid of a Run"),
             ("follow=yes", "follow: `yes` is neither true nor false; give true or false"),
             ("after=-1", "after: `-1` is not in range; a cursor of an earlier line, or 0"),
             ("limit=1000001", "limit: `1000001` is not in range; a number of lines"),

@@ -2,13 +2,15 @@
 //!
 //! | parameter | what it does |
 //! |---|---|
+//! | `uid=6e1f...` | the run of this id, which is the uid of its Run; without it the newest of this name |
 //! | `task=extract`, `task=extract/3` | only this task, or this item of it |
 //! | `follow=true` | goes on until the run has ended and every line is out |
 //! | `after=1234` | only what stands behind this cursor |
 //! | `limit=100` | no more lines than this |
 //!
 //! The order is that in which lines came to the store: lines of an attempt stand in theirs. With `follow` an empty line
-//! comes when nothing else did for a while. A last line with the field `error` says that the answer is not whole.
+//! comes when nothing else did for a while. A last line with the field `error` says that the answer is not whole. The
+//! headers `relay-run-uid` and `relay-run-started` say which run it is.
 
 mod ask;
 mod pour;
@@ -24,7 +26,11 @@ use axum::{
 use futures::{future::BoxFuture, stream};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::api::{Params, answer::ApiError};
+use crate::api::{
+    Api, Params,
+    answer::ApiError,
+    shapes::{RUN_STARTED, RUN_UID},
+};
 use crate::model::{ids::RunId, log::LogQuery, run::RunRow, task::TaskNo, time::later};
 use ask::Ask;
 use pour::Pour;
@@ -83,19 +89,22 @@ impl Desk {
         Desk { params, readers }
     }
 
-    /// The newest run of this name. A reader that follows waits a little for it.
-    async fn run(&self, namespace: &str, name: &str, follow: bool) -> Result<RunRow, ApiError> {
+    /// The run that is asked for, or the newest of this name. A reader that follows waits a little for it.
+    async fn run(&self, namespace: &str, name: &str, ask: &Ask) -> Result<RunRow, ApiError> {
         let Params { store, clock, limits, .. } = &self.params;
         let until = later(clock.now(), limits.appear);
         loop {
-            let found = store.find_runs(namespace, name, 1).await?;
-            let row = match found.first() {
+            let id = match &ask.uid {
+                Some(id) => Some(id.clone()),
+                None => store.find_runs(namespace, name, 1).await?.into_iter().next(),
+            };
+            let row = match &id {
                 Some(id) => store.run_row(id).await?,
                 None => None,
             };
-            match row {
+            match row.filter(|row| row.namespace == namespace && row.name == name) {
                 Some(row) => return Ok(row),
-                None if follow && clock.now() < until => clock.sleep(APPEAR_EVERY).await,
+                None if ask.follow && clock.now() < until => clock.sleep(APPEAR_EVERY).await,
                 None => return Err(no_such_run(namespace, name)),
             }
         }
@@ -113,7 +122,7 @@ impl Desk {
 
 fn no_such_run(namespace: &str, name: &str) -> ApiError {
     let (name, namespace) = (shortened(name), shortened(namespace));
-    ApiError::Missing(format!(
+    ApiError::NoRun(format!(
         "no run `{name}` of namespace `{namespace}` has been accepted yet; `kubectl get runs.relay.works -n \
          {namespace}` lists them, and the status of one that waits says why"
     ))
@@ -125,16 +134,17 @@ fn shortened(text: &str) -> String {
 
 /// Answers with the lines.
 pub(super) async fn of_run(
-    State(desk): State<Arc<Desk>>,
+    State(api): State<Arc<Api>>,
     Path((namespace, name)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let ask = Ask::read(query.as_deref().unwrap_or_default())?;
+    let desk = api.desk.get().ok_or(ApiError::Starting)?;
     let limits = desk.params.limits;
     let permit = desk.readers.clone().try_acquire_owned().map_err(|_| ApiError::Busy(limits.readers))?;
-    let run = desk.run(&namespace, &name, ask.follow).await?;
+    let run = desk.run(&namespace, &name, &ask).await?;
     let tasks = desk.tasks(&run).await?;
-    let query = query_of(&ask, run.id, &tasks)?;
+    let query = query_of(&ask, run.id.clone(), &tasks)?;
     // One page waits in the channel while the next is made.
     let (to, mut from) = mpsc::channel(1);
     let (params, left, follow) = (desk.params.clone(), ask.limit, ask.follow);
@@ -145,7 +155,8 @@ pub(super) async fn of_run(
     });
     let pages = stream::poll_fn(move |context| from.poll_recv(context));
     let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from_stream(pages)).into_response())
+    let whose = [(RUN_UID, run.id.to_string()), (RUN_STARTED, run.started_at.to_string())];
+    Ok((headers, whose, Body::from_stream(pages)).into_response())
 }
 
 fn query_of(ask: &Ask, run: RunId, tasks: &[String]) -> Result<LogQuery, ApiError> {

@@ -45,6 +45,8 @@ enum End {
     Leaving,
     /// The store cannot be read.
     Store(StoreError),
+    /// The run has ended, and its last lines may be missing.
+    Unsettled,
 }
 
 impl Pour {
@@ -56,9 +58,17 @@ impl Pour {
                 tracing::warn!(run.id = %self.query.run, error = %e, error.label = e.label(), "Logs could not be read");
                 format!("the store cannot be read: {e}")
             }
+            Err(End::Unsettled) => {
+                let waited = self.params.limits.settle.as_secs();
+                tracing::warn!(run.id = %self.query.run, "The run's last lines may be missing in an answer");
+                format!(
+                    "the run has ended, but it is not known whether its last lines are in the store, after {waited} s; \
+                     Redis, or the operator that leads, may be away; ask again"
+                )
+            }
         };
         // Whoever has gone by now needs no reason.
-        let _ = self.send(&[Refusal { error: last_words }]).await;
+        let _ = self.send(&[Refusal { error: last_words, reason: None }]).await;
     }
 
     async fn pages(&mut self) -> Result<(), End> {
@@ -68,17 +78,18 @@ impl Pour {
         let mut spoken = self.params.clock.now();
         loop {
             // Asked before the last look: what was written before the end is seen by it.
-            let over = match bell {
-                Some(_) => self.is_over().await?,
-                None => true,
-            };
-            if over && bell.is_some() {
-                self.settle().await?;
-            }
+            let over = self.is_over().await?;
             if self.all_there_is().await? {
                 spoken = self.params.clock.now();
             }
-            if over || self.left == Some(0) {
+            if over && self.left != Some(0) {
+                let settled = self.settle().await?;
+                self.all_there_is().await?;
+                if !settled {
+                    return Err(End::Unsettled);
+                }
+            }
+            if over || bell.is_none() || self.left == Some(0) {
                 return Ok(());
             }
             if between(spoken, self.params.clock.now()) >= self.params.limits.heartbeat {
@@ -147,19 +158,14 @@ impl Pour {
         Ok(row.is_none_or(|row| row.status.is_final()))
     }
 
-    /// Its last lines may still be on their way to the store.
-    async fn settle(&self) -> Result<(), End> {
+    /// Its last lines may still be on their way to the store. Did they come?
+    async fn settle(&self) -> Result<bool, End> {
         let settled = tokio::time::timeout(self.params.limits.settle, (self.params.settled)(&self.namespace));
         tokio::select! {
             biased;
             () = self.params.stop.cancelled() => Err(End::Leaving),
             () = self.to.closed() => Err(End::Gone),
-            settled = settled => {
-                if settled.is_err() {
-                    tracing::warn!(run.id = %self.query.run, "The run's last lines may be missing in an answer");
-                }
-                Ok(())
-            }
+            settled = settled => Ok(settled.is_ok()),
         }
     }
 

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::TryStreamExt as _;
 use hyper::client::conn::http1;
+use hyper::http::response::Parts;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
 };
 
-use crate::api::shapes::{LogEntry, Refusal};
-use crate::cli::logs::Printer;
+use crate::api::shapes::{LogEntry, RUN_STARTED, RUN_UID, Refusal};
+use crate::cli::logs::{Printer, Which, which::Place};
 
 /// Longest wait for the head of the answer.
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -38,6 +39,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 pub trait Door: Send + Sync {
     /// Opens one. The error says what a person can do.
     async fn open(&self) -> anyhow::Result<Box<dyn Wire>>;
+
+    /// Asks for the Run that is meant.
+    async fn which(&self, ask: &Ask) -> anyhow::Result<Which>;
 }
 
 /// What is wanted; names hold nothing that would have to be escaped in a URL but the `/` of an item.
@@ -54,51 +58,70 @@ pub struct Ask {
 }
 
 impl Ask {
-    fn path(&self, after: i64) -> String {
+    fn path(&self, place: &Place) -> String {
         let Ask { namespace, run, .. } = self;
+        let after = place.after;
+        let uid = place.uid.as_ref().map(|uid| format!("&uid={uid}")).unwrap_or_default();
         let task = self.task.as_ref().map(|task| format!("&task={task}")).unwrap_or_default();
-        format!("/api/v1/namespaces/{namespace}/runs/{run}/logs?after={after}&follow={}{task}", self.follow)
+        format!(
+            "/api/v1/namespaces/{namespace}/runs/{run}/logs?after={after}&follow={}{task}{uid}",
+            self.follow
+        )
     }
 }
 
 /// Why one answer did not come to its end.
-enum Broken {
+pub(super) enum Broken {
     /// Another try would be answered the same.
     ForGood(anyhow::Error),
     /// The stream broke, or the operator is not there at the moment.
     Passing(anyhow::Error),
+    /// The operator has no such run.
+    NoRun(anyhow::Error),
 }
 
 /// Prints every line that is asked for. While following, a stream that breaks is opened again, and the answer goes on
-/// behind the last line.
+/// behind the last line; a Run that was not accepted yet is waited for.
 pub async fn read(door: &dyn Door, ask: &Ask, printer: &mut Printer) -> anyhow::Result<()> {
-    let mut after = 0;
+    let mut place = Place::new(door.which(ask).await?);
     let mut tries = 0;
     loop {
-        let before = after;
-        let broken = match once(door, ask, &mut after, printer).await {
+        let before = place.after;
+        let broken = match once(door, ask, &mut place, printer).await {
             Ok(()) => return Ok(()),
-            Err(Broken::ForGood(error)) => return Err(error),
-            Err(Broken::Passing(error)) => error,
+            Err(Broken::NoRun(error)) => match place.still_comes(door, ask, printer, error).await {
+                Ok(true) => None,
+                Ok(false) => return Ok(()),
+                Err(broken) => Some(broken),
+            },
+            Err(broken) => Some(broken),
         };
-        // What cannot be reached at all is said at once; what was there a moment ago may come back.
-        let was_there = after > 0 || tries > 0;
-        tries = if after > before { 1 } else { tries + 1 };
-        if !ask.follow || !was_there || tries > TRIES {
-            return Err(broken);
-        }
-        if tries == 1 {
-            printer.note(&format!("{broken:#}; trying again"));
+        match broken {
+            None => tries = 0,
+            Some(Broken::ForGood(error) | Broken::NoRun(error)) => return Err(error),
+            Some(Broken::Passing(error)) => {
+                // What cannot be reached at all is said at once; what was there a moment ago may come back.
+                let was_there = place.was_there || tries > 0;
+                tries = if place.after > before { 1 } else { tries + 1 };
+                if !ask.follow || !was_there || tries > TRIES {
+                    return Err(error);
+                }
+                if tries == 1 {
+                    printer.note(&format!("{error:#}; trying again"));
+                }
+            }
         }
         tokio::time::sleep(TRY_AGAIN).await;
     }
 }
 
-async fn once(door: &dyn Door, ask: &Ask, after: &mut i64, printer: &mut Printer) -> Result<(), Broken> {
+async fn once(door: &dyn Door, ask: &Ask, place: &mut Place, printer: &mut Printer) -> Result<(), Broken> {
     let wire = door.open().await.map_err(Broken::Passing)?;
     // The connection's work goes with this value.
     let mut connection = JoinSet::new();
-    let mut lines = request(wire, &ask.path(*after), &mut connection).await?;
+    let (head, mut lines) = request(wire, &ask.path(place), &mut connection).await?;
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    place.begins(ask, header(RUN_UID), header(RUN_STARTED), printer);
     while let Some(line) = lines.next().await? {
         if line.is_empty() {
             continue;
@@ -109,7 +132,7 @@ async fn once(door: &dyn Door, ask: &Ask, after: &mut i64, printer: &mut Printer
         let entry: LogEntry = serde_json::from_slice(&line)
             .context("the operator's answer cannot be read; is this relay of another version?")
             .map_err(Broken::ForGood)?;
-        *after = entry.cursor;
+        place.after = entry.cursor;
         if !printer.entry(&entry) {
             return Ok(());
         }
@@ -117,7 +140,11 @@ async fn once(door: &dyn Door, ask: &Ask, after: &mut i64, printer: &mut Printer
     Ok(())
 }
 
-async fn request(wire: Box<dyn Wire>, path: &str, connection: &mut JoinSet<()>) -> Result<Lines, Broken> {
+async fn request(
+    wire: Box<dyn Wire>,
+    path: &str,
+    connection: &mut JoinSet<()>,
+) -> Result<(Parts, Lines), Broken> {
     let asked = async {
         let (mut sender, work) = http1::handshake(TokioIo::new(wire)).await?;
         connection.spawn(async move {
@@ -135,17 +162,22 @@ async fn request(wire: Box<dyn Wire>, path: &str, connection: &mut JoinSet<()>) 
         .and_then(|answer| answer)
         .context("the operator does not answer")
         .map_err(Broken::Passing)?;
-    let status = answer.status();
-    let body = Body::new(answer.into_body());
+    let (head, body) = answer.into_parts();
+    let (status, body) = (head.status, Body::new(body));
     if status.is_success() {
-        return Ok(Lines { body: body.into_data_stream(), rest: Vec::new(), searched: 0 });
+        return Ok((head, Lines { body: body.into_data_stream(), rest: Vec::new(), searched: 0 }));
     }
     let text = axum::body::to_bytes(body, REFUSAL_MAX).await.unwrap_or_default();
-    let why = match serde_json::from_slice::<Refusal>(&text) {
-        Ok(refusal) => anyhow!("{}", refusal.error),
-        Err(_) => anyhow!("the operator answers {status}"),
+    let Ok(refusal) = serde_json::from_slice::<Refusal>(&text) else {
+        let why = anyhow!("the operator answers {status}");
+        return Err(if status.is_server_error() { Broken::Passing(why) } else { Broken::ForGood(why) });
     };
-    Err(if status.is_server_error() { Broken::Passing(why) } else { Broken::ForGood(why) })
+    let why = anyhow!("{}", refusal.error);
+    Err(match refusal.reason.as_deref() {
+        Some(Refusal::NO_RUN) => Broken::NoRun(why),
+        _ if status.is_server_error() => Broken::Passing(why),
+        _ => Broken::ForGood(why),
+    })
 }
 
 /// The lines of an answer.

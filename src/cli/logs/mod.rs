@@ -3,6 +3,7 @@
 mod ask;
 mod print;
 mod reach;
+mod which;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -12,6 +13,7 @@ use std::{
 
 pub use ask::{Ask, Door, Wire, read};
 pub use print::{Printer, Style};
+pub use which::{Seen, Which};
 
 /// Show what the tasks of a run wrote, while it runs or afterwards
 #[derive(clap::Args, Debug)]
@@ -20,11 +22,15 @@ Lines come in the order in which they reached the operator; each stands behind [
 unless it is clear whose it is. What a task writes to standard error is shown as well.
 
 It needs the right to list pods and to get and create pods/portforward in the operator's namespace.
-Whoever has it can read the logs of every namespace.
+Whoever has it can read the logs of every namespace. With the right to get the Run it shows the run of
+this very object; without, the newest run of its name, and says which one that is.
+
+With --follow a Run that waits to be accepted is waited for; without, what it waits for is said.
 
 Exit status:
   0    every line was shown; with --follow: the run has ended, however it ended
-  1    the run, its task or the operator was not found, or could not be reached
+  1    the run, its task or the operator was not found, or could not be reached; the Run is not
+       accepted yet; or the last lines of a run that has ended may be missing
   2    wrong usage
   130  ended by Ctrl-C
 
@@ -98,7 +104,7 @@ pub async fn show(args: Args) -> ExitCode {
             colour: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
             one_task: args.task.is_some(),
         };
-        let mut printer = Printer::new(style, Box::new(io::stdout()));
+        let mut printer = Printer::new(style, Box::new(io::stdout()), Box::new(io::stderr()));
         let ask = Ask { namespace, run: args.run.clone(), task: args.task.clone(), follow: args.follow };
         read(&cluster, &ask, &mut printer).await
     };

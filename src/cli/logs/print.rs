@@ -22,12 +22,13 @@ pub struct Style {
 pub struct Printer {
     style: Style,
     out: Box<dyn Write + Send>,
+    notes: Box<dyn Write + Send>,
 }
 
 impl Printer {
-    /// Writes to `out`.
-    pub fn new(style: Style, out: Box<dyn Write + Send>) -> Printer {
-        Printer { style, out }
+    /// Writes lines of logs to `out`, and what is no line of a log to `notes`.
+    pub fn new(style: Style, out: Box<dyn Write + Send>, notes: Box<dyn Write + Send>) -> Printer {
+        Printer { style, out, notes }
     }
 
     /// Writes a line. False: whoever read them has gone.
@@ -41,8 +42,9 @@ impl Printer {
     }
 
     /// Says something that is no line of a log.
-    pub fn note(&self, text: &str) {
-        eprintln!("note: {text}");
+    pub fn note(&mut self, text: &str) {
+        // A note that nobody can read is no reason to end.
+        let _ = writeln!(self.notes, "note: {text}");
     }
 
     fn plain(&self, entry: &LogEntry) -> String {
@@ -89,7 +91,7 @@ mod tests {
             text: "12 rows".to_owned(),
             partial: false,
         };
-        Printer::new(style, Box::new(Vec::new())).plain(&entry)
+        Printer::new(style, Box::new(Vec::new()), Box::new(Vec::new())).plain(&entry)
     }
 
     #[test]

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Config,
-    api::ListParams,
+    api::{ApiResource, DynamicObject, ListParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use crate::cli::logs::{Args, Door, Wire};
+use crate::cli::logs::{Args, Ask, Door, Seen, Which, Wire};
+use crate::crd::schema::API_VERSION;
+use crate::crd::status::{Condition, ConditionStatus, RunStatus, status_of};
 
 /// Where the API listens within the pod, on loopback.
 const PORT: u16 = 8080;
@@ -74,6 +76,35 @@ impl Door for Cluster {
             None => bail!("no port was forwarded to the operator's pod {name}"),
         }
     }
+
+    async fn which(&self, ask: &Ask) -> anyhow::Result<Which> {
+        let (group, version) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
+        let runs = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: API_VERSION.to_owned(),
+            kind: "Run".to_owned(),
+            plural: "runs".to_owned(),
+        };
+        let runs: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &ask.namespace, &runs);
+        match answer(runs.get(&ask.run)).await? {
+            Ok(object) => Ok(seen(object)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Which::Absent),
+            Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Which::Hidden(status.message)),
+            Err(error) => {
+                Err(told(error, "the Run cannot be looked up", "get runs.relay.works", &ask.namespace))
+            }
+        }
+    }
+}
+
+fn seen(object: DynamicObject) -> Which {
+    let Some(uid) = object.metadata.uid else { return Which::Absent };
+    let status: RunStatus = status_of(&object.data);
+    let ended = |c: &Condition| c.kind == "Finished" && c.status == ConditionStatus::True;
+    let says = [status.state.as_deref(), status.message.as_deref()];
+    let says: Vec<&str> = says.into_iter().flatten().collect();
+    Which::This(Seen { uid, ended: status.conditions.iter().any(ended), says: says.join(": ") })
 }
 
 async fn answer<T>(asked: impl Future<Output = kube::Result<T>>) -> anyhow::Result<kube::Result<T>> {

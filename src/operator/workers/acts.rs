@@ -1,13 +1,11 @@
-//! What is done about a pool: its Secret, its Deployment, its users in Redis; each only when it is not so already.
+//! What is done about a pool: its Deployment, its users in Redis; each only when it is not so already.
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Pod, Secret},
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api,
     api::{ListParams, Patch, PatchParams},
 };
+use serde_json::{Value as Json, json};
 
 use crate::operator::api::{ApiError, ObjectName, within};
 use crate::operator::workers::{
@@ -19,25 +17,9 @@ use crate::operator::workers::{
 use crate::queue::{Member, QueueError};
 
 /// Who owns what is applied.
-const MANAGER: &str = "relay-pools";
+pub(super) const MANAGER: &str = "relay-pools";
 /// Pods of one pool that are looked at: more than a pool may have, while two templates are about.
 const PODS_MAX: u32 = 3_000;
-
-/// The Secret of a pool.
-pub(super) async fn secret(kit: &Kit, name: &ObjectName, of: Subject<'_>, url: &str) -> Result<(), ApiError> {
-    let known = kit.memories().get(name).is_some_and(|memory| memory.secret.as_deref() == Some(url));
-    if known {
-        return Ok(());
-    }
-    let api: Api<Secret> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
-    let wanted = desired::secret(of, url);
-    kit.cluster.may_write(&name.namespace)?;
-    within(api.patch(&desired::secret_name(&name.name), &params(), &Patch::Apply(&wanted))).await?;
-    if let Some(memory) = kit.memories().get_mut(name) {
-        memory.secret = Some(url.to_owned());
-    }
-    Ok(())
-}
 
 /// The user of a pool's workers in Redis. Why not, if it could not be made; said once in the log.
 pub(super) async fn admit(
@@ -68,16 +50,10 @@ pub(super) async fn find(kit: &Kit, name: &ObjectName) -> Result<Option<Live>, A
 }
 
 /// The Deployment of a pool; gives it as it is then.
-pub(super) async fn deployment(
-    kit: &Kit,
-    name: &ObjectName,
-    of: Subject<'_>,
-    url: &str,
-    replicas: u32,
-) -> Result<Live, ApiError> {
-    let wanted = desired::deployment(of, &kit.settings, url, replicas);
+pub(super) async fn deployment(kit: &Kit, name: &ObjectName, wanted: Json) -> Result<Live, ApiError> {
     let told = kit.deployments.get(name);
-    if let Some((applied, own)) = kit.memories().get(name).and_then(|memory| memory.applied.clone()) {
+    let before = kit.memories().get(name).map(|memory| (memory.applied.clone(), memory.own.clone()));
+    if let Some((Some(applied), Some(own))) = before {
         let same = applied == wanted;
         match told {
             // Somebody else has changed it when its generation is newer than ours.
@@ -94,9 +70,34 @@ pub(super) async fn deployment(
     kit.cluster.may_write(&name.namespace)?;
     let made = within(api.patch(&called, &params(), &Patch::Apply(&wanted))).await.map_err(of_template)?;
     let live = Live::of(&made);
-    tracing::info!(pool = %name, replicas, "The Deployment of a pool was applied");
+    tracing::info!(pool = %name, replicas = live.asked, "The Deployment of a pool was applied");
     if let Some(memory) = kit.memories().get_mut(name) {
-        memory.applied = Some((wanted, live.clone()));
+        (memory.applied, memory.own) = (Some(wanted), Some(live.clone()));
+    }
+    Ok(live)
+}
+
+/// Changes how many replicas a Deployment is asked for, and nothing else; gives it as it is then.
+pub(super) async fn resize(
+    kit: &Kit,
+    name: &ObjectName,
+    live: Live,
+    replicas: u32,
+) -> Result<Live, ApiError> {
+    if live.asked == replicas {
+        return Ok(live);
+    }
+    let api: Api<Deployment> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    // Of another Deployment of this name nothing is known: the API server refuses it by the uid.
+    let change = json!({"metadata": {"uid": live.uid}, "spec": {"replicas": replicas}});
+    kit.cluster.may_write(&name.namespace)?;
+    let made =
+        within(api.patch(&desired::deployment_name(&name.name), &params, &Patch::Merge(&change))).await?;
+    let live = Live::of(&made);
+    tracing::info!(pool = %name, replicas, "The Deployment of a pool was resized, with its template as it is");
+    if let Some(memory) = kit.memories().get_mut(name) {
+        (memory.applied, memory.own) = (None, Some(live.clone()));
     }
     Ok(live)
 }
@@ -121,6 +122,14 @@ pub(super) async fn pods(kit: &Kit, name: &ObjectName, members: &[Member]) -> Re
     Ok(pods::look(&listed.items, members))
 }
 
-fn params() -> PatchParams {
+/// Is there a pod of the pool that has not come to its end?
+pub(super) async fn has_pods(kit: &Kit, name: &ObjectName) -> Result<bool, ApiError> {
+    let api: Api<Pod> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
+    let ours = format!("{SELECTOR},{POOL_LABEL}={}", name.name);
+    let live = ListParams::default().labels(&ours).fields("status.phase!=Succeeded,status.phase!=Failed");
+    Ok(!within(api.list_metadata(&live.limit(1))).await?.items.is_empty())
+}
+
+pub(super) fn params() -> PatchParams {
     PatchParams::apply(MANAGER).force()
 }

@@ -20,8 +20,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::operator::api::{Cluster, ObjectName};
-use crate::operator::workers::desired::{POOL_LABEL, SELECTOR};
+use crate::operator::pulse::Pulses;
+use crate::operator::workers::desired::{Made, POOL_LABEL, SELECTOR};
 
+/// By which the pulse of the watch is known.
+const KIND: &str = "Deployment";
 /// Deployments in one page of a list.
 const PAGE: u32 = 100;
 /// Longest silence of a watch: the server ends each after less.
@@ -48,6 +51,8 @@ pub struct Live {
     pub observed: bool,
     /// Why pods cannot be made, as its controller tells.
     pub failure: Option<String>,
+    /// What it was made of.
+    pub made: Made,
 }
 
 impl Live {
@@ -72,6 +77,7 @@ impl Live {
             updated: number(status.updated_replicas),
             observed: status.observed_generation.is_some_and(|seen| seen >= generation),
             failure: failure.filter_map(|c| c.message.clone()).next(),
+            made: Made::of(deployment.annotations()),
         }
     }
 
@@ -110,7 +116,12 @@ impl Deployments {
     }
 
     /// Keeps up with the cluster, and tells of every change, until `stop`.
-    pub async fn follow(&self, cluster: &Cluster, stop: &CancellationToken, tell: impl Fn(Change)) {
+    pub async fn follow(
+        &self,
+        (cluster, pulses): (&Cluster, &Pulses),
+        stop: &CancellationToken,
+        tell: impl Fn(Change),
+    ) {
         let api: Api<Deployment> = Api::all(cluster.client().clone());
         while !stop.is_cancelled() {
             let config = watcher::Config::default().labels(SELECTOR).page_size(PAGE);
@@ -123,8 +134,14 @@ impl Deployments {
                     event = tokio::time::timeout(SILENCE, events.next()) => event,
                 };
                 match event {
-                    Ok(Some(Ok(event))) => self.take(event, &mut listed).into_iter().for_each(&tell),
+                    Ok(Some(Ok(event))) => {
+                        if !matches!(event, Event::Init) {
+                            pulses.good(KIND);
+                        }
+                        self.take(event, &mut listed).into_iter().for_each(&tell);
+                    }
                     Ok(Some(Err(error))) => {
+                        pulses.bad(KIND, &error.to_string());
                         tracing::warn!(%error, "Deployments cannot be watched at the moment");
                     }
                     // Silence or an end: it is asked anew.

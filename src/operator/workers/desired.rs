@@ -1,5 +1,7 @@
 //! What a WorkerPool stands for in its namespace: a Deployment and a Secret. Pure.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -16,6 +18,10 @@ pub const CONTAINER: &str = "worker";
 
 /// The annotation that makes pods follow their credentials.
 const CREDENTIALS: &str = "relay.works/credentials";
+/// The annotation that tells what a Deployment was asked to be: by the pool and by its credentials.
+const ASKED: &str = "relay.works/asked";
+/// The annotation that tells what became of it: the whole template, as this Relay makes it.
+const TEMPLATE: &str = "relay.works/template";
 /// Where pods find Relay's program, its folders and the file of readiness.
 const SHARE: &str = "/relay";
 /// How long a pod may drain, unless its template says otherwise, in seconds.
@@ -97,18 +103,49 @@ pub fn secret(of: Subject<'_>, url: &str) -> Value {
     })
 }
 
-/// What a change of the URL changes in the pods, without telling it.
-pub fn fingerprint(url: &str) -> String {
-    let digest = Sha256::digest(url.as_bytes());
+/// What a change of the text changes, without telling the text.
+pub fn fingerprint(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a Deployment was made of, by its annotations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    asked: Option<String>,
+    template: Option<String>,
+}
+
+impl Made {
+    /// As the annotations of a Deployment say it.
+    pub fn of(annotations: &BTreeMap<String, String>) -> Made {
+        let told = |key: &str| annotations.get(key).cloned();
+        Made { asked: told(ASKED), template: told(TEMPLATE) }
+    }
+
+    /// Was the Deployment asked to be the same as this one, and became another because another Relay made it?
+    pub fn differs_by_relay_alone(&self, wanted: &Value) -> bool {
+        let told = |key: &str| wanted["metadata"]["annotations"][key].as_str();
+        self.asked.is_some()
+            && self.asked.as_deref() == told(ASKED)
+            && self.template.as_deref() != told(TEMPLATE)
+    }
 }
 
 /// The Deployment with so many workers.
 pub fn deployment(of: Subject<'_>, settings: &Settings, url: &str, replicas: u32) -> Value {
+    let template = template(of, settings, url);
+    let spec = &of.pool.spec;
+    let asked = json!([spec.image, spec.slots_per_worker, spec.template, settings.redis_prefix, url]);
+    let mut metadata = of.metadata(deployment_name(&of.pool.name));
+    metadata["annotations"] = json!({
+        ASKED: fingerprint(&asked.to_string()),
+        TEMPLATE: fingerprint(&template.to_string()),
+    });
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": of.metadata(deployment_name(&of.pool.name)),
+        "metadata": metadata,
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": {
@@ -119,7 +156,7 @@ pub fn deployment(of: Subject<'_>, settings: &Settings, url: &str, replicas: u32
             // New workers first: the old ones claim nothing from then on, and may drain for long.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "revisionHistoryLimit": 2,
-            "template": template(of, settings, url),
+            "template": template,
         },
     })
 }

@@ -15,9 +15,11 @@ use crate::operator::merge_patch;
 use crate::operator::workers::{
     Kit, acts,
     deployments::Live,
-    desired::Subject,
+    desired::{Subject, deployment, deployment_name},
+    leaving::{self, Leaving},
     pods::Problem,
     scale::Peak,
+    secrets,
     size::{self, Plan},
     status::{self, Numbers, Verdict},
 };
@@ -26,6 +28,12 @@ use crate::operator::workers::{
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// What was refused is tried again after so long, or when the pool changes.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60);
+/// An object in the way that is about to go is looked for again after so long.
+const TAKEN_AGAIN: Duration = Duration::from_secs(2);
+/// Workers of another Relay are looked at again after so long, or when their pool's demand changes.
+const HELD_AGAIN: Duration = Duration::from_secs(10);
+/// Said of them.
+const HELD: &str = "once they are idle, workers with the relay of the operator replace them";
 /// What the queue did not take is said again after so long.
 pub(super) const QUEUE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -37,8 +45,10 @@ pub(super) struct Memory {
     pub(super) admitted: Option<String>,
     /// The URL in the Secret.
     pub(super) secret: Option<String>,
-    /// The Deployment as it was applied, and what came of it.
-    pub(super) applied: Option<(Json, Live)>,
+    /// The Deployment as it was applied, if nothing of it was written since.
+    pub(super) applied: Option<Json>,
+    /// The Deployment as our own last writing left it.
+    pub(super) own: Option<Live>,
     /// How many workers were wanted of late.
     pub(super) peak: Peak,
     /// There may be workers who were told to claim nothing.
@@ -51,6 +61,8 @@ pub(super) struct Memory {
     pub(super) starting: Option<Timestamp>,
     /// What the API server refused, for which generation, and until when it is not asked again.
     refused: Option<(i64, Timestamp, Verdict)>,
+    /// The pool is no more, and its workers may still be there.
+    pub(super) leaving: Option<Leaving>,
     /// Our own newest writing of the object, and when it was written.
     written: Option<(Object, Timestamp)>,
 }
@@ -72,12 +84,12 @@ impl Found {
 /// Brings a pool up to date.
 pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble> {
     kit.cluster.may_write(&name.namespace)?;
-    let Some(object) = kit.mirror.get(&name) else { return gone(&kit, &name).await };
+    let Some(object) = kit.mirror.get(&name) else { return leaving::gone(&kit, &name).await };
     if object.deleting {
         return Ok(());
     }
     kit.begin(&name, &object.uid);
-    let found = match crd::pool_of(&object.json) {
+    let found = match object.read(crd::pool_of) {
         Err(findings) => {
             Found::only(Verdict::stalled("Invalid", findings.to_string()), kit.deployments.get(&name), None)
         }
@@ -88,25 +100,6 @@ pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble>
     Ok(())
 }
 
-/// A pool that is no more: its Deployment goes with it, and its workers are let in no longer.
-async fn gone(kit: &Kit, name: &ObjectName) -> Result<(), Trouble> {
-    kit.alarms.set(name, None);
-    // Tasks may wait for a pool that was not told of yet, or never was: then nobody was let in, or is to be shut out.
-    if !kit.memories().contains_key(name) {
-        return Ok(());
-    }
-    match kit.roster.dismiss(&name.to_string()).await {
-        Ok(()) => {
-            kit.memories().remove(name);
-        }
-        Err(error) => {
-            tracing::warn!(pool = %name, error.label = error.label(), "The workers of a deleted pool cannot be shut out yet: {error}");
-            kit.alarms.set(name, Some(later(kit.clock.now(), QUEUE_AGAIN)));
-        }
-    }
-    Ok(())
-}
-
 async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject) -> Result<Found, Trouble> {
     let of = Subject { pool, uid: &object.uid };
     let live = match kit.live(name) {
@@ -114,77 +107,131 @@ async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject)
         None => acts::find(kit, name).await?,
         known => known,
     };
-    if let Some(verdict) = live.as_ref().and_then(|live| somebody_elses(live, of)) {
-        return Ok(Found::only(verdict, None, Some(later(kit.clock.now(), REFUSED_AGAIN))));
-    }
-    if let Some((until, verdict)) = kit.refusal(name, object.generation) {
-        return Ok(Found::only(verdict, live, Some(until)));
-    }
     let password = kit.access.password(of);
     let url = match (kit.access.url_for)(&kit.roster.user(&of.key()), &password) {
         Ok(url) => url,
         Err(why) => return Ok(Found::only(Verdict::stalled("RedisUrlInvalid", why), live, None)),
     };
-    if let Err(error) = acts::secret(kit, name, of, &url).await {
-        return refused(kit, object, live, ("SecretRefused", error));
-    }
     let admitted = acts::admit(kit, name, of, &password).await;
+    if let Some(live) = live.as_ref().filter(|live| live.owner.as_deref() != Some(of.uid)) {
+        let what = format!("Deployment {}", deployment_name(&pool.name));
+        let verdict = Verdict::name_taken(&what, live.owner.as_deref());
+        return Ok(Found::only(verdict, None, Some(later(kit.clock.now(), REFUSED_AGAIN))));
+    }
+    let mut refusal = kit.refusal(name, object.generation);
+    if refusal.is_none() {
+        refusal = keep_secret(kit, object, of, &url).await?;
+    }
     let plan = size::plan(kit, name, of, live.as_ref()).await?;
-    let live = match acts::deployment(kit, name, of, &url, plan.replicas).await {
-        Ok(live) => live,
-        Err(error) => return refused(kit, object, live, ("TemplateRefused", error)),
+    let Applied { live, held } = match refusal {
+        Some(_) => resized(kit, name, live, plan.replicas).await?,
+        None => match apply(kit, object, of, (&url, live.as_ref()), &plan).await? {
+            Ok(applied) => applied,
+            Err(refused) => {
+                refusal = Some(refused);
+                resized(kit, name, live, plan.replicas).await?
+            }
+        },
     };
-    let verdict = match admitted {
+    let Some(live) = live else {
+        let none = || Verdict::waits("WorkersStarting", "there is no Deployment yet".to_owned());
+        let (until, verdict) = refusal.map_or_else(|| (None, none()), |(until, why)| (Some(until), why));
+        return Ok(Found { verdict, live: None, numbers: Some(plan.numbers), again: until });
+    };
+    let again = size::afterwards(kit, name, &of.key(), &plan).await;
+    let verdict = match &admitted {
         Err(why) if live.ready == 0 => {
             Verdict::waits("RedisUnavailable", format!("workers cannot be let into Redis yet: {why}"))
         }
-        _ => status::verdict(&live, plan.replicas, plan.numbers.wanted, plan.problem.as_ref()),
+        _ => status::verdict(
+            &live,
+            (plan.replicas, pool.spec.replicas),
+            plan.numbers.wanted,
+            plan.problem.as_ref(),
+        ),
     };
-    let Plan { numbers, again, .. } = plan;
-    let again = if admitted_later(kit, name) { Some(later(kit.clock.now(), QUEUE_AGAIN)) } else { again };
-    Ok(Found { verdict, live: Some(live), numbers: Some(numbers), again })
+    let verdict = if held { verdict.and(HELD) } else { verdict };
+    let (until, verdict) = match refusal {
+        Some((until, why)) => (Some(until), why.beside(&verdict)),
+        None => (held.then(|| later(kit.clock.now(), HELD_AGAIN)), verdict),
+    };
+    let queue = admitted.is_err().then(|| later(kit.clock.now(), QUEUE_AGAIN));
+    let again = [again, until, queue].into_iter().flatten().min();
+    Ok(Found { verdict, live: Some(live), numbers: Some(plan.numbers), again })
 }
 
-fn admitted_later(kit: &Kit, name: &ObjectName) -> bool {
-    kit.memories().get(name).is_some_and(|memory| memory.admitted.is_none())
-}
+/// Until when something is not asked for again, and what is said meanwhile.
+type Refusal = (Timestamp, Verdict);
 
-/// A Deployment of this name that belongs to something else is left alone.
-fn somebody_elses(live: &Live, of: Subject<'_>) -> Option<Verdict> {
-    match &live.owner {
-        Some(owner) if owner == of.uid => None,
-        Some(owner) => Some(Verdict::waits(
-            "NameTaken",
-            format!(
-                "the Deployment relay-{} belongs to another object (uid {owner}), such as a deleted pool of this name; \
-                 it must go first",
-                of.pool.name
-            ),
-        )),
-        None => Some(Verdict::stalled(
-            "NameTaken",
-            format!(
-                "there is a Deployment relay-{0} that is not of this pool; delete it, or call the pool otherwise",
-                of.pool.name
-            ),
-        )),
+/// The Secret; why not, if it is refused.
+async fn keep_secret(
+    kit: &Kit,
+    object: &Object,
+    of: Subject<'_>,
+    url: &str,
+) -> Result<Option<Refusal>, Trouble> {
+    match secrets::keep(kit, &object.name, of, url).await {
+        Ok(None) => Ok(None),
+        Ok(Some(taken)) => {
+            let wait = if taken.stalled { REFUSED_AGAIN } else { TAKEN_AGAIN };
+            Ok(Some(kit.refuse(object, taken, wait)))
+        }
+        Err(error) => refused(kit, object, ("SecretRefused", error)).map(Some),
     }
+}
+
+/// A Deployment as it is now.
+struct Applied {
+    live: Option<Live>,
+    /// Its template stays one of another Relay for now.
+    held: bool,
+}
+
+/// The Deployment as planned; why not, if it is refused.
+async fn apply(
+    kit: &Kit,
+    object: &Object,
+    of: Subject<'_>,
+    (url, live): (&str, Option<&Live>),
+    plan: &Plan,
+) -> Result<Result<Applied, Refusal>, Trouble> {
+    let wanted = deployment(of, &kit.settings, url, plan.replicas);
+    // An upgrade of Relay alone ends no worker that holds a job, nor makes one drain.
+    let other = live.filter(|live| live.pods > 0 && live.made.differs_by_relay_alone(&wanted));
+    if let Some(live) = other
+        && size::is_busy(kit, &of.key()).await
+    {
+        let live = acts::resize(kit, &object.name, live.clone(), plan.replicas).await?;
+        return Ok(Ok(Applied { live: Some(live), held: true }));
+    }
+    match acts::deployment(kit, &object.name, wanted).await {
+        Ok(live) => Ok(Ok(Applied { live: Some(live), held: false })),
+        Err(error) => refused(kit, object, ("TemplateRefused", error)).map(Err),
+    }
+}
+
+/// What is refused stops no scaling: the workers are those of the template that was accepted last.
+async fn resized(
+    kit: &Kit,
+    name: &ObjectName,
+    live: Option<Live>,
+    replicas: u32,
+) -> Result<Applied, Trouble> {
+    let live = match live {
+        Some(live) => Some(acts::resize(kit, name, live, replicas).await?),
+        None => None,
+    };
+    Ok(Applied { live, held: false })
 }
 
 /// What the API server will refuse again is said to the user; anything else is trouble that may pass.
 fn refused(
     kit: &Kit,
     object: &Object,
-    live: Option<Live>,
     (reason, error): (&'static str, ApiError),
-) -> Result<Found, Trouble> {
+) -> Result<Refusal, Trouble> {
     let ApiError::Refused(said) = error else { return Err(error.into()) };
-    let verdict = Verdict::stalled(reason, said);
-    let until = later(kit.clock.now(), REFUSED_AGAIN);
-    if let Some(memory) = kit.memories().get_mut(&object.name) {
-        memory.refused = Some((object.generation, until, verdict.clone()));
-    }
-    Ok(Found::only(verdict, live, Some(until)))
+    Ok(kit.refuse(object, Verdict::stalled(reason, said), REFUSED_AGAIN))
 }
 
 /// Writes the status if it is another; gives when to look again if it is too early for that.
@@ -245,18 +292,24 @@ impl Kit {
     /// The pool's Deployment: as told, or as we changed it if that is newer.
     fn live(&self, name: &ObjectName) -> Option<Live> {
         let told = self.deployments.get(name);
-        let own = self
-            .memories()
-            .get(name)
-            .and_then(|memory| memory.applied.as_ref().map(|(_, live)| live.clone()));
+        let own = self.memories().get(name).and_then(|memory| memory.own.clone());
         match (told, own) {
             (Some(told), Some(own)) if own.generation > told.generation && own.uid == told.uid => Some(own),
             (told, own) => told.or(own),
         }
     }
 
+    /// Remembers that something of this generation was refused.
+    fn refuse(&self, object: &Object, verdict: Verdict, wait: Duration) -> Refusal {
+        let until = later(self.clock.now(), wait);
+        if let Some(memory) = self.memories().get_mut(&object.name) {
+            memory.refused = Some((object.generation, until, verdict.clone()));
+        }
+        (until, verdict)
+    }
+
     /// What was refused of this generation, while it is not asked again.
-    fn refusal(&self, name: &ObjectName, generation: i64) -> Option<(Timestamp, Verdict)> {
+    fn refusal(&self, name: &ObjectName, generation: i64) -> Option<Refusal> {
         let now = self.clock.now();
         let memories = self.memories();
         let (of, until, verdict) = memories.get(name)?.refused.as_ref()?;

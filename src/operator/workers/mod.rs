@@ -12,11 +12,13 @@ mod acts;
 mod alarm;
 pub mod deployments;
 pub mod desired;
+mod leaving;
 mod look;
 pub mod overlay;
 pub mod password;
 pub mod pods;
 pub mod scale;
+mod secrets;
 mod size;
 pub mod status;
 
@@ -32,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::conductor::{Demands, Outlook};
 use crate::crd::schema::Kind;
-use crate::operator::Pools;
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::events::{self, Herald, Told};
+use crate::operator::pulse::Pulses;
 use crate::operator::watch::{self, Mirror};
 use crate::operator::work::{self, Work};
 use crate::operator::workers::{
@@ -44,6 +46,7 @@ use crate::operator::workers::{
     look::Memory,
     password::Access,
 };
+use crate::operator::{PoolState, Pools};
 use crate::queue::Roster;
 
 /// Pools that are looked at at a time.
@@ -57,8 +60,10 @@ pub struct Params {
     pub client: kube::Client,
     /// Who works for which pool.
     pub roster: Arc<dyn Roster>,
-    /// Whether the conductor leads, and what pools have to do.
+    /// Objects are written while this conductor leads.
     pub outlook: Arc<Outlook>,
+    /// What pools have to do.
+    pub demands: channel::Receiver<Demands>,
     /// Told of the pools that there are.
     pub pools: Pools,
     /// The time.
@@ -67,6 +72,8 @@ pub struct Params {
     pub settings: Settings,
     /// What lets workers in.
     pub access: Access,
+    /// Told of what the watches hear.
+    pub pulses: Arc<Pulses>,
     /// Who reports Events: the name of this pod.
     pub instance: String,
 }
@@ -74,6 +81,7 @@ pub struct Params {
 /// What every look needs.
 struct Kit {
     cluster: Cluster,
+    pulses: Arc<Pulses>,
     roster: Arc<dyn Roster>,
     demands: channel::Receiver<Demands>,
     pools: Pools,
@@ -100,8 +108,9 @@ impl Workers {
     pub fn new(params: Params) -> Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
-            demands: params.outlook.demands(),
-            cluster: Cluster::new(params.client, params.outlook),
+            demands: params.demands,
+            cluster: Cluster::new(params.client).led_by(params.outlook),
+            pulses: params.pulses,
             roster: params.roster,
             pools: params.pools,
             work: Work::new(params.clock.clone()),
@@ -122,11 +131,13 @@ impl Workers {
         let Workers { kit, instance, events } = self;
         let (kit, stop) = (&kit, &stop);
         tokio::join!(
-            watch::follow(&kit.cluster, Kind::WorkerPool, &kit.mirror, stop, |change| kit.pool(change)),
-            kit.deployments.follow(&kit.cluster, stop, |change| kit.deployment(change)),
+            watch::follow((&kit.cluster, &kit.pulses), Kind::WorkerPool, &kit.mirror, stop, |change| kit
+                .pool(change)),
+            kit.deployments.follow((&kit.cluster, &kit.pulses), stop, |change| kit.deployment(change)),
             looks(kit, stop),
             kit.alarms.ring(&kit.clock, stop, |pool| kit.work.push(pool)),
             demands(kit, stop),
+            leaving::find_former(kit, stop),
             events::send(&kit.cluster, &instance, events, stop),
         );
     }
@@ -134,12 +145,15 @@ impl Workers {
 
 impl Kit {
     fn pool(&self, change: watch::Change) {
-        if let watch::Change::Seen(name, _) | watch::Change::Gone(name, _) = change {
-            self.work.push(name);
+        let name = match change {
+            watch::Change::Seen(name, _) | watch::Change::Gone(name, _) => name,
+            watch::Change::Synced => return self.pools.complete(),
+        };
+        match self.mirror.get(&name) {
+            Some(object) => self.pools.seen(&name, PoolState::of(&object.json)),
+            None => self.pools.gone(&name),
         }
-        if self.mirror.is_synced() {
-            self.pools.tell(self.mirror.names().iter().map(ObjectName::to_string).collect());
-        }
+        self.work.push(name);
     }
 
     fn deployment(&self, change: Change) {
@@ -147,7 +161,7 @@ impl Kit {
             Change::Seen(pool) => self.work.push(pool),
             Change::Gone(pool) => {
                 if let Some(memory) = self.memories().get_mut(&pool) {
-                    memory.applied = None;
+                    (memory.applied, memory.own) = (None, None);
                 }
                 self.work.push(pool);
             }

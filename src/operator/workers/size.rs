@@ -32,9 +32,11 @@ pub(super) struct Plan {
     /// Why workers do not start, if there is a reason.
     pub(super) problem: Option<Problem>,
     pub(super) again: Option<Timestamp>,
+    /// What the workers are told once the Deployment is as it should be.
+    afterwards: Vec<Tell>,
 }
 
-/// Decides, and tells the workers.
+/// Decides. Workers that may go on are told so at once, whatever the API server does.
 pub(super) async fn plan(
     kit: &Kit,
     name: &ObjectName,
@@ -65,11 +67,29 @@ pub(super) async fn plan(
             scale::step(seen, wanted, peak.filter(|_| !queue_failed), now)
         }
     };
-    let told = tell(kit, name, &key, &step).await;
-    let replicas = if told { step.replicas } else { step.replicas.max(asked.unwrap_or(0)) };
+    let at_once = step.tell == [Tell::Recall];
+    let told = !at_once || tell(kit, name, &key, &step.tell).await;
+    let afterwards = if at_once { Vec::new() } else { step.tell };
     let retry = (queue_failed || !told).then(|| later(now, QUEUE_AGAIN));
     let again = [step.again, falls, next_pods, next_down, retry].into_iter().flatten().min();
-    Ok(Plan { replicas, numbers: Numbers { wanted, demand }, problem, again })
+    Ok(Plan { replicas: step.replicas, numbers: Numbers { wanted, demand }, problem, again, afterwards })
+}
+
+/// The Deployment is as planned, so whoever is to go is told; gives when to look again.
+pub(super) async fn afterwards(kit: &Kit, name: &ObjectName, key: &str, plan: &Plan) -> Option<Timestamp> {
+    let told = tell(kit, name, key, &plan.afterwards).await;
+    let retry = (!told).then(|| later(kit.clock.now(), QUEUE_AGAIN));
+    [plan.again, retry].into_iter().flatten().min()
+}
+
+/// Does a worker of the pool hold a job? When nobody knows, it may. One that this Relay does not hear of does not count,
+/// or a pool whose workers are all of that kind would keep them for ever.
+pub(super) async fn is_busy(kit: &Kit, key: &str) -> bool {
+    if kit.demands.borrow().get(key).is_some_and(|demand| demand.running > 0) {
+        return true;
+    }
+    let members = kit.roster.members(key).await;
+    members.map_or(true, |members| members.iter().any(|member| member.held > 0))
 }
 
 fn seen(live: Option<&Live>, sight: Sight, members: &[Member]) -> Seen {
@@ -103,8 +123,8 @@ async fn members(kit: &Kit, name: &ObjectName, key: &str, down: bool) -> (Vec<Me
 }
 
 /// Tells the workers; false when not all of it was heard.
-async fn tell(kit: &Kit, name: &ObjectName, key: &str, step: &Step) -> bool {
-    for tell in &step.tell {
+async fn tell(kit: &Kit, name: &ObjectName, key: &str, words: &[Tell]) -> bool {
+    for tell in words {
         let told = match tell {
             Tell::Recall => kit.roster.recall(key).await.map(|()| false),
             Tell::Retire(most) => {

@@ -34,14 +34,50 @@ impl Verdict {
         Verdict { ready: false, reconciling: true, stalled: false, reason, message }
     }
 
+    /// A name that the pool needs belongs to something else, or to an object of this uid.
+    pub fn name_taken(what: &str, owner: Option<&str>) -> Verdict {
+        match owner {
+            Some(owner) => Verdict::waits(
+                "NameTaken",
+                format!(
+                    "the {what} belongs to another object (uid {owner}), such as a deleted pool of this name; it must \
+                     go first"
+                ),
+            ),
+            None => Verdict::stalled(
+                "NameTaken",
+                format!("there is a {what} that is not of this pool; delete it, or call the pool otherwise"),
+            ),
+        }
+    }
+
+    /// What it is for a pool whose workers of before go on as this says.
+    pub fn beside(self, going_on: &Verdict) -> Verdict {
+        let message =
+            format!("{}; until then the workers of before go on: {}", self.message, going_on.message);
+        Verdict { ready: going_on.ready, message, ..self }
+    }
+
+    /// With a sentence more.
+    pub fn and(mut self, more: &str) -> Verdict {
+        self.message = format!("{}; {more}", self.message);
+        self
+    }
+
     /// It can take tasks.
     fn serves(reason: &'static str, message: String, reconciling: bool) -> Verdict {
         Verdict { ready: true, reconciling, stalled: false, reason, message }
     }
 }
 
-/// How a pool stands whose Deployment is as it should be: asked for so many replicas, of which so many are wanted.
-pub fn verdict(live: &Live, replicas: u32, wanted: u32, problem: Option<&Problem>) -> Verdict {
+/// How a pool stands whose Deployment is as it should be: asked for so many replicas (by hand, if it is), of which so
+/// many are wanted.
+pub fn verdict(
+    live: &Live,
+    (replicas, by_hand): (u32, Option<u32>),
+    wanted: u32,
+    problem: Option<&Problem>,
+) -> Verdict {
     let (ready, needed) = (live.ready, wanted.min(replicas));
     if let Some(problem) = problem.filter(|_| ready < needed) {
         let message = match ready {
@@ -58,6 +94,14 @@ pub fn verdict(live: &Live, replicas: u32, wanted: u32, problem: Option<&Problem
         };
     }
     match (replicas, wanted, ready) {
+        (0, ..) if by_hand == Some(0) => Verdict {
+            ready: false,
+            reconciling: false,
+            stalled: false,
+            reason: "NoReplicas",
+            message: "spec.replicas is 0, so no worker runs, and tasks wait until it is raised or taken out"
+                .to_owned(),
+        },
         (0, ..) => {
             let message = "no worker runs, for there is nothing to do; the first task starts one";
             Verdict::serves("ScaledToZero", message.to_owned(), false)

@@ -17,6 +17,10 @@ impl Roster for MemoryQueue {
         format!("relay-worker:{pool}")
     }
 
+    async fn admitted(&self) -> Result<Vec<String>, QueueError> {
+        Ok(Vec::new())
+    }
+
     async fn dismiss(&self, pool: &str) -> Result<(), QueueError> {
         self.speak([pool]).map(drop)
     }

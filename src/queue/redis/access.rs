@@ -99,6 +99,16 @@ pub(super) async fn admit(
     Ok(())
 }
 
+/// The pools that have a user.
+pub(super) async fn admitted(link: &Link, prefix: &str) -> Result<Vec<String>, LinkError> {
+    let mut users = Reply::list(link.ask(cmd("ACL").arg("USERS")).await?)?;
+    let mut pools = Vec::new();
+    while users.left() > 0 {
+        pools.extend(keys::pool_of(prefix, &users.text()?));
+    }
+    Ok(pools)
+}
+
 /// Takes a pool's user away; who is logged in as such is thrown out.
 pub(super) async fn dismiss(link: &Link, prefix: &str, pool: &str) -> Result<(), LinkError> {
     link.ask(cmd("ACL").arg("DELUSER").arg(keys::user(prefix, pool))).await.map(drop)

@@ -30,6 +30,10 @@ impl Roster for RedisQueue {
         keys::user(self.server.prefix(), pool)
     }
 
+    async fn admitted(&self) -> Result<Vec<String>, QueueError> {
+        Ok(access::admitted(&self.server.link, self.server.prefix()).await?)
+    }
+
     async fn dismiss(&self, pool: &str) -> Result<(), QueueError> {
         self.server.call_one(Call::new(&pool.into(), &LEAD)).await?;
         self.server.known().admitted.remove(pool);

@@ -37,11 +37,44 @@ kubernetes_missing() {
     is_static busybox || echo busybox-static
 }
 
+# What a person must install, in a few words: Go, unless all that it builds is there.
+kubernetes_asks() {
+    [ -z "$(kubernetes_impossible)" ] || return 0
+    local asks
+    asks="$("$here/tools" --asks kubernetes)"
+    # Both ask for the same.
+    if [ -n "$asks" ]; then echo "$asks"; else "$here/tools" --asks helm; fi
+}
+
+# The cgroup by which it is tried whether cgroups can be made here. Its name says whose trial it is.
+trial_prefix() {
+    local space
+    space="$(pid_space)"
+    echo "relay-bed-try.${space//[^0-9]/}"
+}
+trial_name() { echo "$(trial_prefix).$$.$(start_time $$)"; }
+
+# Trials of this user whose process was killed within them. Pids of another container mean nothing here.
+kubernetes_sweep() {
+    local mount dir pid start
+    while read -r mount; do
+        for dir in "$mount/$(trial_prefix)".*; do
+            if [ ! -d "$dir" ] || [ ! -O "$dir" ]; then continue; fi
+            IFS=. read -r _ _ pid start <<<"${dir##*/}"
+            is_process "$pid" "$start" || remove_cgroup "${dir##*/}"
+        done
+    done < <(cgroup_mounts)
+}
+
+# kubernetes_tear_down: of an interrupted trial of this bed's own.
+kubernetes_tear_down() { remove_cgroup "$(trial_name)"; }
+
 # Why this machine cannot run it, in a few words; nothing when it can.
 kubernetes_impossible() {
     [ "$(uname -s)" = Linux ] || { echo "it needs Linux" && return 0; }
     [ "$(id -u)" = 0 ] || { echo "it needs root" && return 0; }
-    local name="relay-bed-try$$" why
+    local name why
+    name="$(trial_name)"
     unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null || { echo "this container may not make namespaces" && return 0; }
     unshare --net --mount sh -c 'mount -t tmpfs tmpfs /run && { ! command -v ip >/dev/null || ip link add probe type veth; }' \
         >/dev/null 2>&1 || { echo "this container may not mount, or not make interfaces" && return 0; }

@@ -156,7 +156,10 @@ async fn refusals_are_json_with_the_field_the_reason_and_the_fix() {
     };
     assert_eq!(
         error(&bench.served, "GET", &format!("{PATH}?folow=true")).await,
-        (400, "query: there is no parameter `folow`; there are task, follow, after and limit".to_owned())
+        (
+            400,
+            "query: there is no parameter `folow`; there are uid, task, follow, after and limit".to_owned()
+        )
     );
     assert_eq!(error(&bench.served, "GET", "/api/v1/nothing").await.0, 404);
     assert_eq!(error(&bench.served, "DELETE", PATH).await.0, 405);

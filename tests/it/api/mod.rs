@@ -4,6 +4,7 @@ mod backlog;
 mod logs;
 mod probes;
 mod reader;
+mod which;
 
 use std::{net::SocketAddr, time::Duration};
 

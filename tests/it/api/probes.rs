@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use relay::api::{
+    self, Api,
     health::{self, Check, Health, Ping, READY_DESPITE, STANDSTILL},
     probes,
     serve::Bounds,
@@ -58,12 +59,14 @@ async fn probes_are_answered_and_nothing_else_is() {
     assert_eq!(served.gets("/livez").await, (200, "ok\n".to_owned()));
     let (status, text) = served.gets("/readyz").await;
     assert_eq!(status, 503);
-    assert!(text.contains("[-]database since") && text.contains("not looked at yet"), "{text}");
+    assert!(text.contains("[-]database since"), "{text}");
     all_good(&health);
     health.bad(Check::Redis, "connection refused");
     let (status, text) = served.gets("/readyz").await;
     assert_eq!(status, 200, "work that waits for Redis is no reason to send it elsewhere: {text}");
-    assert!(text.contains("[-]redis") && text.contains("connection refused"), "{text}");
+    assert!(text.contains("[-]redis since") && !text.contains("connection refused"), "{text}");
+    let (_, text) = served.gets("/health").await;
+    assert!(!text.contains("connection refused"), "reasons are not for everybody: {text}");
     health.leave();
     assert_eq!(served.gets("/readyz").await.0, 503);
     assert_eq!(served.gets("/livez").await.0, 200);
@@ -72,6 +75,25 @@ async fn probes_are_answered_and_nothing_else_is() {
         (404, r#"{"error":"there is nothing at /metrics"}"#.to_owned())
     );
     assert_eq!(served.asks("POST", "/livez").await.0, 405);
+    served.ends().await;
+}
+
+#[tokio::test]
+async fn reasons_are_told_on_loopback_also_before_there_is_a_store() {
+    let health = Arc::new(Health::new(Clock::system()));
+    let served = Served::new(api::router(Arc::new(Api::new(health.clone()))), Bounds::default()).await;
+    all_good(&health);
+    health.bad(Check::Database, "the password is wrong");
+    let (status, body) = served.gets("/health").await;
+    let told: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!((status, &told["status"], &told["service"]), (503, &"unhealthy".into(), &"relay".into()));
+    let first = &told["checks"][0];
+    assert_eq!((&first["check"], &first["good"]), (&"database".into(), &false.into()));
+    assert_eq!(first["why"], "the password is wrong");
+    assert_eq!(told["checks"].as_array().map(Vec::len), Some(Check::ALL.len()));
+    let (status, body) = served.gets("/api/v1/namespaces/data/runs/nightly/logs").await;
+    assert_eq!(status, 503);
+    assert!(body.contains("this operator waits for its servers"), "{body}");
     served.ends().await;
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use relay::api::{self, logs::Limits, logs::Settled, serve::Bounds};
-use relay::cli::logs::{Ask, Door, Printer, Style, Wire, read};
+use relay::api::{self, health::Health, logs::Limits, logs::Settled, serve::Bounds};
+use relay::cli::logs::{Ask, Door, Printer, Seen, Style, Which, Wire, read};
 use relay::clock::Clock;
 use relay::feed::{Edge, Event, Feed, memory::MemoryFeed};
 use relay::model::{
@@ -21,7 +21,11 @@ use relay::model::{
     status::RunStatus,
 };
 use relay::store::{Store, memory::MemoryStore};
-use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Served, soon};
@@ -56,7 +60,9 @@ impl Bench {
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
-        let served = Served::new(api::router(params), Bounds::default()).await;
+        let api = Arc::new(api::Api::new(Arc::new(Health::new(Clock::system()))));
+        api.open(params);
+        let served = Served::new(api::router(api), Bounds::default()).await;
         let fence = prepare(store.as_ref(), "data", "a").await;
         let run = RunRow { name: "nightly".to_owned(), ..a_run("r", "data") };
         let fence = with_runs(store.as_ref(), fence, std::slice::from_ref(&run)).await;
@@ -145,20 +151,28 @@ pub(super) fn line(task: u32, item: Option<u32>, number: u64) -> LogLine {
 pub(super) struct Reader {
     work: JoinSet<anyhow::Result<()>>,
     lines: mpsc::UnboundedReceiver<String>,
+    notes: mpsc::UnboundedReceiver<String>,
 }
 
 impl Reader {
     pub(super) fn new(door: Box<dyn Door>, run: &str, task: Option<&str>, follow: bool) -> Reader {
         let (to, lines) = mpsc::unbounded_channel();
+        let (noted, notes) = mpsc::unbounded_channel();
         let ask =
             Ask { namespace: "data".to_owned(), run: run.to_owned(), task: task.map(str::to_owned), follow };
         let style = Style { one_task: task.is_some(), ..Style::default() };
         let mut work = JoinSet::new();
         work.spawn(async move {
-            let mut printer = Printer::new(style, Box::new(Paper { to, line: Vec::new() }));
+            let paper = |to| Box::new(Paper { to, line: Vec::new() });
+            let mut printer = Printer::new(style, paper(to), paper(noted));
             read(door.as_ref(), &ask, &mut printer).await
         });
-        Reader { work, lines }
+        Reader { work, lines, notes }
+    }
+
+    /// What it says beside the lines.
+    pub(super) async fn note(&mut self) -> String {
+        soon(self.notes.recv()).await.expect("one more note")
     }
 
     pub(super) async fn line(&mut self) -> String {
@@ -207,6 +221,33 @@ impl Door for Straight {
     async fn open(&self) -> anyhow::Result<Box<dyn Wire>> {
         Ok(Box::new(TcpStream::connect(self.0).await?))
     }
+
+    async fn which(&self, _: &Ask) -> anyhow::Result<Which> {
+        Ok(Which::Hidden("nobody may".to_owned()))
+    }
+}
+
+/// Straight to the server, by somebody who may read the Run.
+pub(super) struct Knowing {
+    pub(super) address: std::net::SocketAddr,
+    /// What the API server tells of the Run.
+    pub(super) which: watch::Receiver<Which>,
+}
+
+#[async_trait]
+impl Door for Knowing {
+    async fn open(&self) -> anyhow::Result<Box<dyn Wire>> {
+        Ok(Box::new(TcpStream::connect(self.address).await?))
+    }
+
+    async fn which(&self, _: &Ask) -> anyhow::Result<Which> {
+        Ok(self.which.borrow().clone())
+    }
+}
+
+/// A Run that is there.
+pub(super) fn seen(uid: &str, ended: bool, says: &str) -> Which {
+    Which::This(Seen { uid: uid.to_owned(), ended, says: says.to_owned() })
 }
 
 /// To the server, by streams that are cut when they are told to.
@@ -230,6 +271,10 @@ impl Door for Cut {
             }
         });
         Ok(Box::new(ours))
+    }
+
+    async fn which(&self, _: &Ask) -> anyhow::Result<Which> {
+        Ok(Which::Hidden("nobody may".to_owned()))
     }
 }
 

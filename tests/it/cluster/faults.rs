@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::installed::{Installed, SYSTEM, alone, logs};
@@ -83,10 +85,39 @@ fn processes(pod: &Value) -> Vec<i32> {
 fn kill(pods: &[Value]) {
     let pids: Vec<i32> = pods.iter().flat_map(processes).collect();
     assert!(!pids.is_empty(), "no process of {} pods was found", pods.len());
-    for pid in pids {
-        let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there");
+    pids.into_iter().for_each(|pid| signal(pid, Signal::KILL).expect("it is there"));
+}
+
+fn signal(pid: i32, signal: Signal) -> rustix::io::Result<()> {
+    kill_process(Pid::from_raw(pid).expect("a pid"), signal)
+}
+
+/// A pod whose worker was frozen while it held a job, so that it will tell no end of it.
+#[track_caller]
+fn frozen_at_work(relay: &Installed, own: &Namespace) -> Value {
+    let books = |what: &str| format!("relay:{{{}/default}}:{what}", own.name);
+    let end = Instant::now() + LATER;
+    while Instant::now() < end {
+        for pod in pods(&own.name, "app.kubernetes.io/managed-by=relay") {
+            let frozen: Vec<i32> =
+                processes(&pod).into_iter().filter(|pid| signal(*pid, Signal::STOP).is_ok()).collect();
+            let leases = relay.servers.redis(&["hgetall", &books("leases")]);
+            let told = relay.servers.redis(&["smembers", &books("leases:ended")]);
+            let leases: Vec<&str> = leases.lines().collect();
+            let worker = format!("{}-", pod["metadata"]["name"].as_str().expect("a name"));
+            let open = leases
+                .chunks_exact(2)
+                .any(|lease| lease[1].starts_with(&worker) && !told.lines().any(|job| job == lease[0]));
+            if open && !frozen.is_empty() {
+                return pod;
+            }
+            for pid in frozen {
+                // It may have ended by itself.
+                let _ = signal(pid, Signal::CONT);
+            }
+        }
     }
+    panic!("no worker of {} holds a job", own.name);
 }
 
 fn pods(namespace: &str, selector: &str) -> Vec<Value> {
@@ -119,10 +150,14 @@ fn a_worker_is_killed() {
     let (relay, _turn) = alone();
     let own = Namespace::new("killworker");
     take_off(&own);
-    let workers = pods(&own.name, "app.kubernetes.io/managed-by=relay");
-    let at_work = workers.iter().find(|pod| !processes(pod).is_empty());
-    kill(std::slice::from_ref(at_work.expect("a worker runs the tasks")));
+    let at_work = frozen_at_work(relay, &own);
+    kill(std::slice::from_ref(&at_work));
     all_landed(relay, &own);
+    let again = (0..RUNS).any(|n| {
+        let rows = rows_of(relay, &own.get("run", &format!("flight-{n}")));
+        rows.tasks.values().any(|row| row.attempt > 1)
+    });
+    assert!(again, "what the worker held was run again");
 }
 
 #[test]

@@ -66,6 +66,7 @@ pub fn readme() -> Vec<String> {
         section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its commands");
     let commands: Vec<String> = block.lines().map(str::to_owned).collect();
     assert_eq!(commands.len(), 5, "{commands:#?}");
+    assert!(commands[4].contains("kubectl wait run/release-1 --for=condition=Finished"), "{commands:#?}");
     commands
 }
 

@@ -163,3 +163,35 @@ fn with_a_killed_bed_its_kubernetes_ends_and_the_next_bed_clears_the_rest() {
     assert_eq!(traces.left(), Vec::<String>::new(), "{}", next.errors);
     others_are_well();
 }
+
+/// The cgroups by which a process of this name space would try whether it may make cgroups.
+fn trial(pid: &str, start: &str) -> Vec<PathBuf> {
+    let space = std::fs::read_link("/proc/self/ns/pid").expect("a name space").display().to_string();
+    let space: String = space.chars().filter(char::is_ascii_digit).collect();
+    let name = format!("relay-bed-try.{space}.{pid}.{start}");
+    let mounts = read_to_string("/proc/self/mountinfo").expect("mounts");
+    let of_cgroups = mounts.lines().filter(|line| line.contains(" - cgroup"));
+    of_cgroups.map(|line| Path::new(line.split(' ').nth(4).expect("a mount point")).join(&name)).collect()
+}
+
+#[test]
+fn what_a_bed_that_was_killed_within_its_trial_left_is_cleared_away_by_the_next() {
+    let mut short = Command::new("true").spawn().expect("true starts");
+    let gone = short.id().to_string();
+    short.wait().expect("it ends");
+    let ours = std::process::id().to_string();
+    let stat = read_to_string("/proc/self/stat").expect("a process");
+    let start =
+        stat.rsplit_once(") ").expect("a name").1.split(' ').nth(19).expect("a start time").to_owned();
+    let (left, alive) = (trial(&gone, "1"), trial(&ours, &start));
+    assert!(!left.is_empty(), "cgroups are mounted");
+    for path in left.iter().chain(&alive) {
+        std::fs::create_dir(path).expect("a cgroup");
+    }
+    let swept = bed(folder().path(), &["--sweep"]).finish(LIMIT);
+    let still: Vec<bool> = alive.iter().map(|path| path.exists()).collect();
+    alive.iter().for_each(|path| std::fs::remove_dir(path).expect("it is empty"));
+    assert!(swept.status.success(), "{}", swept.errors);
+    assert!(left.iter().all(|path| !path.exists()), "{}", swept.errors);
+    assert!(still.iter().all(|still| *still), "a trial that goes on is left alone: {}", swept.errors);
+}

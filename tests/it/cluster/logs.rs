@@ -92,6 +92,27 @@ fn what_is_not_there_is_said() {
 }
 
 #[test]
+fn a_run_that_was_made_anew_is_not_taken_for_the_one_before() {
+    let (_relay, _turn) = shared();
+    let own = talking("anew");
+    own.run(&["delete", "run/talk-1", "workflow/talk"]);
+    let (_, run) = TALK.split_once("---\n").expect("a Workflow and a Run");
+    own.apply(run);
+    own.until("run", "talk-1", SOON, |run| run["status"]["state"] == "WorkflowMissing");
+    let waits = told(&own, &["talk-1"]);
+    assert_eq!((waits.status.code(), waits.output.as_str()), (Some(1), ""), "{}", waits.errors);
+    let words =
+        format!("the Run `talk-1` of namespace `{}` has not been accepted yet: WorkflowMissing", own.name);
+    assert!(waits.errors.contains(&words), "{}", waits.errors);
+    let follower = Program::start(&mut relay_logs(&own, &["talk-1", "-f"]));
+    own.apply(TALK);
+    (0..4).for_each(|_| drop(follower.line(LATER)));
+    own.run(&["annotate", "run", "talk-1", "approval.relay.works/last=approved"]);
+    let told = follower.finish(LATER);
+    assert!(told.status.success() && told.output.ends_with("last\n"), "{}{}", told.output, told.errors);
+}
+
+#[test]
 fn ctrl_c_ends_a_follower_quietly() {
     let (_relay, _turn) = shared();
     let own = talking("ctrlc");
@@ -143,8 +164,12 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: reader}}]
     let refused = until(|told| told.errors.contains("no port can be forwarded"));
     assert!(refused.errors.contains("get and create pods/portforward"), "{}", refused.errors);
     allow(&format!("{list}, {{apiGroups: [''], resources: [pods/portforward], verbs: [get, create]}}"));
-    let mut lines: Vec<String> =
-        until(|told| told.status.success()).output.lines().map(str::to_owned).collect();
+    let shown = until(|told| told.status.success());
+    let mut lines: Vec<&str> = shown.output.lines().collect();
     lines.sort_unstable();
+    let uid = own.get("run", "talk-1")["metadata"]["uid"].as_str().expect("a uid").to_owned();
+    for words in [uid.as_str(), "the right to get runs.relay.works in namespace"] {
+        assert!(shown.errors.contains(words), "{words}: {}", shown.errors);
+    }
     assert_eq!(lines, ["err", "out"]);
 }

@@ -281,6 +281,6 @@ fn the_readme_leads_from_nothing_to_a_finished_run() {
         let output = shell(command, config);
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    own.wait("run/release-1", "Finished", SOON);
+    assert!(is_true(&own.get("run", "release-1"), "Finished"), "the last command waits for it");
     own.wait("run/release-1", "Succeeded", SOON);
 }

@@ -4,6 +4,7 @@ mod chart;
 mod crds;
 mod faults;
 mod installed;
+mod keeper;
 mod kubectl;
 mod leftovers;
 mod logs;

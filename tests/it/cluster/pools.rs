@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::installed::shared;
 use super::kubectl::{LATER, Namespace, SOON, condition, is_true, well};
+use super::main_job::rows_of;
 
 /// A pool called `pool`, with this beside its image.
 fn pool(image: &str, more: &str) -> String {
@@ -49,6 +50,32 @@ fn a_pool_makes_a_deployment_that_goes_with_it() {
 }
 
 #[test]
+fn a_task_goes_on_when_its_pool_is_deleted() {
+    let (relay, _turn) = shared();
+    let own = Namespace::new("poolgone");
+    own.apply(&format!(
+        "{}---
+apiVersion: relay.works/v1alpha1
+kind: Workflow
+metadata: {{name: patient}}
+spec:
+  pool: pool
+  tasks: [{{name: wait, script: 'sleep 8; echo done'}}]
+---
+apiVersion: relay.works/v1alpha1
+kind: Run
+metadata: {{name: patient-1}}
+spec: {{workflowRef: {{name: patient}}}}
+",
+        pool("busybox:1.36", "")
+    ));
+    own.until("run", "patient-1", LATER, |run| run["status"]["tasks"]["running"] == 1);
+    own.run(&["delete", "workerpool", "pool"]);
+    own.wait("run/patient-1", "Succeeded", LATER);
+    assert_eq!(rows_of(relay, &own.get("run", "patient-1")).tasks["wait"].attempt, 1, "it ran once");
+}
+
+#[test]
 fn what_is_changed_by_hand_is_put_back_and_a_pool_at_rest_is_left_alone() {
     let (_relay, _turn) = shared();
     let own = Namespace::new("drift");
@@ -90,7 +117,7 @@ fn a_pool_is_scaled_by_hand_like_a_deployment() {
     own.until("workerpool", "pool", LATER, |pool| pool["status"]["replicas"] == 1);
     own.run(&["scale", "workerpool", "pool", "--replicas=0"]);
     own.until("workerpool", "pool", LATER, |pool| pool["status"]["replicas"] == 0);
-    own.until("workerpool", "pool", SOON, says("ScaledToZero"));
+    own.until("workerpool", "pool", SOON, says("NoReplicas"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use relay::conductor::Submission;
 use relay::crd::{self, RunObject};
 use relay::model::reason::Reason;
 use relay::model::status::RunStatus;
-use relay::operator::accept::{Acceptance, Definition, Found, accept, asks_the_same, read};
+use relay::operator::accept::{Acceptance, Found, Pinnable, accept, asks_the_same, read};
 use serde_json::{Value, json};
 
 use super::{object, run_id, run_object, second};
@@ -19,7 +19,7 @@ fn found() -> Found {
     });
     let manifest = object("Workflow", spec, json!({})).read(crd::workflow_of).expect("valid");
     let revision = crd::revision(&manifest);
-    Found::Valid(Arc::new(Definition { manifest, revision }))
+    Found::Valid(Arc::new(Pinnable { manifest, revision }))
 }
 
 fn run(spec: Value) -> RunObject {
@@ -59,6 +59,9 @@ fn a_run_waits_for_a_workflow_that_can_run() {
     let (reason, stalled, message) = waits(&run, &Found::Invalid("spec.tasks: none".to_owned()));
     assert_eq!((reason, stalled), ("WorkflowInvalid", true));
     assert!(message.contains("spec.tasks: none"), "{message}");
+    let (reason, stalled, message) = waits(&run, &Found::Unstored("it is too large".to_owned()));
+    assert_eq!((reason, stalled), ("WorkflowPending", true));
+    assert!(message.contains("it is too large"), "{message}");
     assert!(matches!(accept(&run_id(), &run, &Found::Pending, false, second(5)), Acceptance::Later));
 }
 
@@ -90,8 +93,8 @@ fn a_run_begins_as_its_user_wants_it() {
 fn what_waits_and_is_cancelled_is_no_row() {
     for state in ["Cancelled", "CancelledRunFinally"] {
         let run = run(json!({"workflowRef": {"name": "w"}, "desiredState": state}));
-        for found in [Found::Missing, Found::Invalid(String::new())] {
-            assert!(matches!(accept(&run_id(), &run, &found, false, second(5)), Acceptance::Withdraw));
+        for found in [Found::Missing, Found::Invalid(String::new()), Found::Unstored(String::new())] {
+            assert!(matches!(accept(&run_id(), &run, &found, false, second(5)), Acceptance::Withdraw(_)));
         }
         assert!(matches!(accept(&run_id(), &run, &Found::Pending, false, second(5)), Acceptance::Later));
     }
@@ -106,7 +109,10 @@ fn what_was_accepted_before_is_not_run_again_by_a_store_that_does_not_know_it() 
         assert!(waiting.message.contains("delete this Run and create it anew"), "{}", waiting.message);
     }
     let cancelled = run(json!({"workflowRef": {"name": "w"}, "desiredState": "Cancelled"}));
-    assert!(matches!(accept(&run_id(), &cancelled, &found(), true, second(5)), Acceptance::Withdraw));
+    let Acceptance::Withdraw(why) = accept(&run_id(), &cancelled, &found(), true, second(5)) else {
+        panic!()
+    };
+    assert!(why.contains("the store does not know it"), "{why}");
 }
 
 #[test]

@@ -166,3 +166,17 @@ fn what_was_disregarded_stays_so_until_it_is_changed() {
     assert_eq!(judged("approved", Some(1), None, &before), Judgement::Disregard(reason));
     assert!(decides(&judged("approved 1 ann", Some(1), None, &before), 1));
 }
+
+#[test]
+fn what_was_said_in_the_asking_that_is_open_is_known_after_a_restart() {
+    let open = Asking { required: 2, words: vec![said("ann", Decision::Approved, 1)], ..asking(1) };
+    let judged = |value: &str| {
+        judge(
+            &read(value)[0],
+            &Heard { askings: std::slice::from_ref(&open), is_task: true, said: None, disregarded: &[] },
+        )
+    };
+    assert_eq!(judged("approved 1 ann"), Judgement::Known);
+    assert!(decides(&judged("approved 1 bob"), 1));
+    assert!(decides(&judged("rejected 1 ann"), 1));
+}

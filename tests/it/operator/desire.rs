@@ -37,7 +37,7 @@ fn every_wish_meets_every_run() {
         (Cancelled, false, late, cancel(false), false),
         (CancelledRunFinally, false, None, cancel(true), false),
         (CancelledRunFinally, true, None, cancel(true), false),
-        (CancelledRunFinally, false, plain, None, false),
+        (CancelledRunFinally, false, plain, None, true),
         (CancelledRunFinally, false, finally, None, false),
         (CancelledRunFinally, false, late, cancel(true), false),
     ];

@@ -88,6 +88,9 @@ fn an_asking_tells_the_command() {
 
 #[test]
 fn failures_of_a_live_run_are_told_together() {
+    let said = Failed { message: Some("password=hunter2".to_owned()), ..fails("z") };
+    let told = of_run(&begun(), &RunStatus { failures: vec![said], ..begun() });
+    assert_eq!(told[0].note, "z (ExitCode 2)", "what a task wrote is repeated nowhere");
     let one = RunStatus { failures: vec![fails("a")], ..begun() };
     let three = RunStatus { failures: vec![fails("a"), fails("b"), fails("c")], ..begun() };
     let told = of_run(&one, &three);
@@ -101,7 +104,10 @@ fn what_a_run_waits_for_is_told_when_it_begins_to() {
         "WorkflowMissing",
         "WorkflowInvalid",
         "Invalid",
+        "WorkflowPending",
         "PoolMissing",
+        "NoCapacity",
+        "PoolStalled",
         "NotAccepted",
         "StoreBehind",
         "SetAside",
@@ -135,4 +141,8 @@ fn a_workflow_tells_when_it_becomes_wrong_and_right() {
     assert_eq!(reasons(&none, &bad), [("WorkflowInvalid", "because of Invalid".to_owned())]);
     assert_eq!(reasons(&bad, &bad), []);
     assert_eq!(reasons(&bad, &good)[0].0, "WorkflowValid");
+    let unstored = status("NotStored");
+    assert_eq!(reasons(&good, &unstored)[0].0, "WorkflowNotStored");
+    assert_eq!(reasons(&unstored, &bad)[0].0, "WorkflowInvalid");
+    assert_eq!(reasons(&unstored, &unstored), []);
 }

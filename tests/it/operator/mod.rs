@@ -5,8 +5,12 @@ mod approvals;
 mod desire;
 mod desk;
 mod events;
+mod fresh;
 mod patch;
+mod pools;
+mod pulse;
 mod status;
+mod waiting;
 mod work;
 
 use jiff::Timestamp;

@@ -10,6 +10,7 @@ use relay::model::run::Stop;
 use relay::model::status::{RunStatus as State, TaskStatus};
 use relay::model::task_run::{ApprovalRow, Decision};
 use relay::model::view::{Asking, Failure, RunView};
+use relay::operator::PoolState;
 use relay::operator::status::{Story, Telling, Waiting, again, of, same};
 use serde_json::json;
 
@@ -20,7 +21,7 @@ fn told_after(story: &Story, before: &RunStatus, seconds: i64) -> RunStatus {
         name: &name(),
         generation: 3,
         story,
-        missing_pools: &[],
+        pools: &[],
         desired: Some(DesiredState::Running),
         notes: &[],
         disregarded: &[],
@@ -110,7 +111,7 @@ fn a_missing_pool_is_named_while_something_waits_for_it() {
         name: &name(),
         generation: 3,
         story: &story,
-        missing_pools: &["gpu".to_owned()],
+        pools: &[("gpu".to_owned(), PoolState::Missing)],
         desired: None,
         notes: &["so it is".to_owned()],
         disregarded: &[Disregarded::default()],
@@ -150,7 +151,9 @@ fn a_failure_is_told_with_its_task_reason_and_words() {
     view.more_failures = 80;
     let status = told(view);
     let message = status.message.as_deref().expect("a message");
-    assert!(message.contains("load[7] (ExitCode 4): no such table, and 80 more"), "{message}");
+    assert!(message.contains("load[7] (ExitCode 4), and 80 more"), "{message}");
+    assert!(!message.contains("no such table"), "what a task says is said in one place: {message}");
+    assert_eq!(status.failures[0].message.as_deref(), Some("no such table"));
     assert_eq!((status.failures[0].item, status.failures[0].attempts), (Some(7), 3));
     assert_eq!(status.more_failures, Some(80));
 }
@@ -169,9 +172,9 @@ fn what_was_not_accepted_says_why() {
         conditions(&status),
         [("Succeeded", Unknown, why), ("Finished", False, why), ("Stalled", True, why)]
     );
-    let status = told_after(&Story::Withdrawn, &RunStatus::default(), 9);
+    let status = told_after(&Story::Withdrawn("it was early"), &RunStatus::default(), 9);
     assert_eq!(conditions(&status), [("Succeeded", False, "Cancelled"), ("Finished", True, "Cancelled")]);
-    assert_eq!(told_after(&Story::Withdrawn, &status, 90).finished_at, Some(second(9)));
+    assert_eq!(told_after(&Story::Withdrawn("it was early"), &status, 90).finished_at, Some(second(9)));
 }
 
 #[test]
@@ -182,7 +185,8 @@ fn a_run_that_was_set_aside_must_be_mended() {
         conditions(&status),
         [("Succeeded", Unknown, why), ("Finished", False, why), ("Stalled", True, why)]
     );
-    assert!(status.message.is_some_and(|message| message.contains("a row cannot be read")));
+    let message = status.message.expect("a message");
+    assert!(message.contains("a row cannot be read") && message.contains("set desiredState"), "{message}");
 }
 
 #[test]
@@ -217,4 +221,61 @@ fn outputs_are_told_without_what_no_patch_can_say() {
     let status = told(view);
     assert_eq!(status.outputs, None);
     assert!(status.outputs_note.is_some());
+}
+
+#[test]
+fn a_pool_that_cannot_take_tasks_is_named_whatever_else_a_run_waits_for() {
+    let stuck = [
+        (PoolState::Missing, "PoolMissing", "create WorkerPool gpu in namespace data"),
+        (PoolState::NoCapacity("no node takes it".to_owned()), "NoCapacity", "no node takes it"),
+        (PoolState::Stalled("its image is not there".to_owned()), "PoolStalled", "its image is not there"),
+    ];
+    for (stands, word, words) in stuck {
+        let told = |view: RunView| {
+            of(&Telling {
+                name: &name(),
+                generation: 3,
+                story: &Story::Accepted(Box::new(view)),
+                pools: &[("gpu".to_owned(), stands.clone())],
+                desired: None,
+                notes: &[],
+                disregarded: &[],
+                before: &RunStatus::default(),
+                now: second(9),
+            })
+        };
+        let mut views = vec![(a_view(), word)];
+        let mut view = a_view();
+        view.askings = vec![asking()];
+        views.push((view.clone(), "AwaitingApproval"));
+        view.row.paused_at = Some(second(3));
+        views.push((view.clone(), "Paused"));
+        view.row.stop = Some(Stop { reason: Reason::Cancelled, finally: true });
+        views.push((view, "Cancelling"));
+        for (view, state) in views {
+            let status = told(view);
+            assert_eq!(conditions(&status), live(state));
+            let message = status.message.expect("a message");
+            assert!(message.contains("pool gpu") && message.contains(words), "{message}");
+        }
+    }
+}
+
+#[test]
+fn what_was_known_of_a_run_that_the_store_forgot_stays() {
+    let mut view = a_view();
+    view.tasks = [(TaskStatus::Success, 2), (TaskStatus::Blocked, 1)].into();
+    view.askings = vec![asking()];
+    let before = told(view);
+    let waiting = Waiting { reason: "StoreBehind", message: "restore it".to_owned(), stalled: true };
+    let behind = told_after(&Story::Waiting(waiting), &before, 20);
+    let evidence = |status: &RunStatus| {
+        (status.position, status.revision.clone(), status.started_at, status.tasks.clone())
+    };
+    assert_eq!(evidence(&behind), evidence(&before));
+    assert_eq!(behind.awaiting, before.awaiting);
+    let cancelled = told_after(&Story::Withdrawn("it was cancelled; and so on"), &behind, 30);
+    assert_eq!(evidence(&cancelled), evidence(&before));
+    assert_eq!(cancelled.message.as_deref(), Some("it was cancelled; and so on"));
+    assert_eq!((cancelled.awaiting.len(), cancelled.finished_at), (0, Some(second(30))));
 }

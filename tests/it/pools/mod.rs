@@ -2,6 +2,7 @@
 
 mod desired;
 mod overlay;
+mod password;
 mod pods;
 mod scale;
 mod status;

@@ -25,7 +25,7 @@ fn marks(verdict: &Verdict) -> (&str, bool, bool, bool) {
 #[test]
 fn a_pool_is_ready_when_it_can_take_tasks_now_or_from_zero() {
     let told = |live: &Live, replicas, wanted, problem: Option<&Problem>| {
-        let verdict = verdict(live, replicas, wanted, problem);
+        let verdict = verdict(live, (replicas, None), wanted, problem);
         let (reason, ready, reconciling, stalled) = marks(&verdict);
         (reason.to_owned(), ready, reconciling, stalled)
     };
@@ -40,6 +40,8 @@ fn a_pool_is_ready_when_it_can_take_tasks_now_or_from_zero() {
     assert_eq!(told(&live(1, 0), 1, 1, Some(&problem(true))), is("ImagePullFailed", false, false, true));
     assert_eq!(told(&live(2, 1), 2, 2, Some(&problem(true))), is("ImagePullFailed", false, false, true));
     assert_eq!(told(&live(2, 1), 2, 2, Some(&problem(false))), is("ImagePullFailed", true, true, false));
+    let by_hand = verdict(&live(0, 0), (0, Some(0)), 0, None);
+    assert_eq!(marks(&by_hand), ("NoReplicas", false, false, false), "the first task starts none");
     // A problem of a pod that nobody needs is none.
     assert_eq!(told(&live(2, 1), 2, 1, Some(&problem(true))), is("WorkersReady", true, false, false));
 }
@@ -55,7 +57,7 @@ fn condition<'a>(status: &'a WorkerPoolStatus, kind: &str) -> Option<&'a Conditi
 
 #[test]
 fn a_status_has_the_numbers_and_its_conditions_move_only_with_what_they_say() {
-    let first = said(&WorkerPoolStatus::default(), &verdict(&live(2, 0), 2, 2, None), 0);
+    let first = said(&WorkerPoolStatus::default(), &verdict(&live(2, 0), (2, None), 2, None), 0);
     assert_eq!(
         (first.wanted, first.waiting, first.queued, first.running),
         (Some(2), Some(1), Some(2), Some(3))
@@ -71,8 +73,12 @@ fn a_status_has_the_numbers_and_its_conditions_move_only_with_what_they_say() {
     assert_eq!(condition(&first, "Ready").expect("always").status, ConditionStatus::False);
     assert_eq!(condition(&first, "Reconciling").expect("on its way").status, ConditionStatus::True);
     assert_eq!(condition(&first, "Stalled"), None);
-    assert_eq!(said(&first, &verdict(&live(2, 0), 2, 2, None), 9), first, "said again it is the same");
-    let second_ = said(&first, &verdict(&live(2, 2), 2, 2, None), 9);
+    assert_eq!(
+        said(&first, &verdict(&live(2, 0), (2, None), 2, None), 9),
+        first,
+        "said again it is the same"
+    );
+    let second_ = said(&first, &verdict(&live(2, 2), (2, None), 2, None), 9);
     assert_eq!(condition(&second_, "Ready").expect("always").last_transition_time, second(9));
 }
 
@@ -84,7 +90,7 @@ fn an_event_tells_when_a_pool_needs_mending_and_when_it_was() {
     assert_eq!((told[0].reason, told[0].warning), ("TemplateRefused", true));
     let stalled = said(&none, &broken, 0);
     assert_eq!(events(&stalled, &broken), [], "once");
-    let well = verdict(&live(2, 2), 2, 2, None);
+    let well = verdict(&live(2, 2), (2, None), 2, None);
     assert_eq!(events(&stalled, &well)[0].reason, "Mended");
     assert_eq!(events(&said(&none, &well, 0), &well), []);
 }

@@ -81,6 +81,13 @@ pub async fn soon<T>(wanted: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), wanted).await.expect("it should not wait so long")
 }
 
+/// It must still wait, also a good moment later.
+pub async fn still_waits<T: std::fmt::Debug>(future: impl Future<Output = T>) {
+    if let Ok(came) = tokio::time::timeout(Duration::from_secs(1), future).await {
+        panic!("it did not wait: {came:?}");
+    }
+}
+
 /// Asks again and again until the answer will do.
 pub async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     let mut looks = tokio::time::interval(Duration::from_millis(20));

@@ -199,7 +199,9 @@ impl People {
                     self.shared.trace.wrong(format!("{verdict:?} was taken, and the store does not say so"));
                 }
             }
-            Some(Err(DecideError::Refused(_) | DecideError::NoSuchRun(_))) if noted => {
+            Some(Err(DecideError::Refused(_) | DecideError::NoSuchRun(_) | DecideError::Aside { .. }))
+                if noted =>
+            {
                 self.shared.trace.wrong(format!("{verdict:?} was refused, and the store has it: {answer:?}"));
             }
             Some(Err(DecideError::NoSuchTask { .. })) => {

@@ -181,7 +181,29 @@ fn a_run_that_cannot_be_written_does_not_hold_up_another_whose_timer_is_due() {
         assert_eq!(stage.ended_as(0).await, RunStatus::Running, "set aside as it stands");
         let (leader, _) = stage.shared.leader().expect("somebody leads");
         let run = stage.planned(0).run.id;
-        assert_eq!(leader.cancel(run.clone(), false).await, Err(DecideError::NoSuchRun(run)));
+        let answer = leader.cancel(run, false).await;
+        assert!(
+            matches!(&answer, Err(DecideError::Aside { why, .. }) if why.contains("poisoned")),
+            "{answer:?}"
+        );
+    });
+}
+
+#[test]
+fn a_run_that_was_set_aside_is_cancelled_once_it_can_be_written() {
+    on_stage(one_task(5_000), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        let run = stage.planned(0).run.id;
+        stage.shared.poison(&run);
+        pass(Duration::from_secs(30)).await;
+        let (leader, _) = stage.shared.leader().expect("somebody leads");
+        assert!(leader.why_aside(run.clone()).await.is_some());
+        stage.shared.heal(&run);
+        assert_eq!(leader.cancel(run.clone(), false).await, Ok(()));
+        stage.until_is(0, TaskStatus::Cancelled).await;
+        assert_eq!(stage.ended_as(0).await, RunStatus::Cancelled);
+        assert_eq!(leader.why_aside(run).await, None);
     });
 }
 

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use sqlx::{PgPool, Row};
 use tokio_util::sync::CancellationToken;
 
-use super::{Desk, SOON};
+use super::{Cluster, Desk, SOON};
 use crate::support::{RedisServer, TestDb};
 
 const POOL: &str = "data/default";
@@ -32,11 +32,12 @@ const HUNG: &str = "interval '16 seconds'";
 #[tokio::test]
 async fn a_redis_that_hangs_costs_nobody_the_leadership() {
     let (database, server) = (TestDb::new(), RedisServer::start(&[]).await);
-    let [one, two] = [Desk::new(), Desk::new()];
+    let cluster = Cluster::new(Some("our-cluster"));
+    let [one, two] = [Desk::of(&cluster), Desk::of(&cluster)];
     let first = one.at(database.url(), &server.url());
-    one.until("/readyz", "it leads").await;
+    one.until_why("it leads").await;
     let second = two.at(database.url(), &server.url());
-    two.until("/readyz", "it stands by").await;
+    two.until_why("it stands by").await;
     let rows = database.pool().await;
     let led = "select concat_ws(' ', min(epoch), max(epoch), min(holder), max(holder)) from shards";
     let leader = text(&rows, led).await;
@@ -54,7 +55,7 @@ async fn a_redis_that_hangs_costs_nobody_the_leadership() {
     tokio::time::timeout(SOON, hung).await.expect("it is renewed all the while");
     server.thaw();
     one.until("/health", "\"redis\":true").await;
-    one.until("/readyz", "it leads").await;
+    one.until_why("it leads").await;
     for operator in [first, second] {
         operator.signal(Signal::TERM);
         let told = operator.finish(SOON);
@@ -158,15 +159,16 @@ async fn a_leader_that_was_frozen_past_its_time_changes_nothing_when_it_wakes() 
     let (database, server) = (TestDb::new(), RedisServer::start(&[]).await);
     let (w, job) = under_way(&database, &server).await;
     let rows = database.pool().await;
-    let [one, two] = [Desk::new(), Desk::new()];
+    let cluster = Cluster::new(Some("our-cluster"));
+    let [one, two] = [Desk::of(&cluster), Desk::of(&cluster)];
     let first = one.at(database.url(), &server.url());
-    one.until("/readyz", "it leads").await;
+    one.until_why("it leads").await;
     let second = two.at(database.url(), &server.url());
-    two.until("/readyz", "it stands by").await;
+    two.until_why("it stands by").await;
 
     first.signal(Signal::STOP);
     // It is at work still, as the first one knows it, and ends under the second.
-    two.until("/readyz", "it leads").await;
+    two.until_why("it leads").await;
     w.end(&job).await;
     let next = w.claim().await;
     assert_eq!(next.task_run.key.task, 1);

@@ -64,7 +64,7 @@ async fn servers_that_are_away_are_waited_for() {
     let desk = Desk::new();
     let nowhere = format!("postgres://relay:s3cret@127.0.0.1:{}/relay", free_port());
     let operator = desk.at(&nowhere, "redis://127.0.0.1:9");
-    let (status, text) = desk.until("/readyz", "no connection to Postgres").await;
+    let (status, text) = desk.until_why("no connection to Postgres").await;
     assert_eq!(status, 503, "{text}");
     assert_eq!(desk.until("/livez", "ok").await.0, 200, "a restart would not bring the database back");
     let (status, text) = desk.until("/health", "\"status\":\"unhealthy\"").await;

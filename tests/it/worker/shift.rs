@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relay::feed::{Feed, Item, Reader};
-use relay::model::job::{Job, News, Outcome};
+use relay::model::job::{Job, News, Outcome, PROTOCOL};
 use relay::queue::{Claim, Jobs, Pools, Position, Queue, Roster};
 use relay::worker::Limits;
 
@@ -192,4 +192,13 @@ async fn a_job_of_a_version_that_the_worker_does_not_know_is_refused() {
     assert!(message.contains("version 99"), "{message}");
     assert_eq!((ends[0].0, ends[1].clone()), (1, (2, success(), 5)));
     assert_eq!(stage.executor.seen().started, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_of_the_version_before_or_after_is_run() {
+    let stage = Stage::new();
+    let of = |version, task| Job { version, ..lasting(task, 5) };
+    stage.publish(&[of(PROTOCOL - 1, 1), of(PROTOCOL + 1, 2)]).await;
+    let ends = beside(stage.worker(2), stage.ends(2)).await;
+    assert_eq!(ends, [(1, success(), 5), (2, success(), 5)]);
 }

@@ -104,3 +104,24 @@ fn two_people_are_two_and_one_is_one() {
     rig.run(&["annotate", "run", "both", "--overwrite", &format!("{KEY}=approved 1 ann\napproved 1 bob")]);
     rig.wait("run/both", "Succeeded");
 }
+
+#[test]
+fn what_was_approved_before_a_restart_is_not_approved_again() {
+    let mut rig = Rig::new();
+    rig.apply(&ASKS.replace("{message: 'Publish it?'}", "{required: 2}"));
+    rig.apply(&run_of("asks", "once", ""));
+    rig.until_state("once", "AwaitingApproval");
+    rig.run(&["annotate", "run", "once", &format!("{KEY}=approved 1 ann")]);
+    rig.until("run", "once", |run| !run["status"]["awaiting"][0]["approvedBy"].is_null());
+    rig.until_event("once", "Approved");
+    rig.stop();
+    rig.start();
+    rig.run(&["annotate", "run", "once", "--overwrite", &format!("{KEY}=approved 1 ann\napproved 1 bob")]);
+    rig.wait("run/once", "Succeeded");
+    rig.until_event("once", "Succeeded");
+    let events = rig.events("once");
+    let of = |user: &str| {
+        events.iter().filter(|(reason, note)| reason == "Approved" && note.contains(user)).count()
+    };
+    assert_eq!((of("ann"), of("bob")), (1, 1), "{events:?}");
+}

@@ -61,3 +61,36 @@ fn many_runs_at_once_all_end_and_say_so() {
     rig.apply(&all);
     rig.run(&["wait", "run", "--all", "--for=condition=Succeeded", "--timeout=90s"]);
 }
+
+#[test]
+fn workflows_and_pools_too_deep_or_too_large_stand_beside_good_ones() {
+    let rig = Rig::with_pools();
+    let object = |kind: &str, name: &str, spec: &str| {
+        format!(
+            r#"{{"apiVersion": "relay.works/v1alpha1", "kind": "{kind}", "metadata": {{"name": "{name}"}}, "spec": {spec}}}"#
+        )
+    };
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
+    let huge = "x".repeat(900_000);
+    let workflow = |default: &str| {
+        format!(
+            r#"{{"params": [{{"name": "p", "type": "object", "default": {default}}}], "tasks": [{{"name": "a", "command": ["true"]}}]}}"#
+        )
+    };
+    rig.create(&object("Workflow", "deep", &workflow(&deep)));
+    rig.create(&object("Workflow", "huge", &workflow(&format!(r#"{{"a": "{huge}"}}"#))));
+    let pool = |spec: &str| format!(r#"{{"image": "busybox", "template": {{"spec": {spec}}}}}"#);
+    rig.create(&object("WorkerPool", "deep", &pool(&deep)));
+    rig.create(&object("WorkerPool", "huge", &pool(&format!(r#"{{"schedulerName": "{huge}"}}"#))));
+    let good = "apiVersion: relay.works/v1alpha1\nkind: WorkerPool\nmetadata: {name: good}\nspec: {image: busybox}\n---\n";
+    rig.apply(&format!("{good}{HELLO}{}", run_of("hello", "good", "")));
+    rig.wait("run/good", "Succeeded");
+    rig.wait("workerpool/good", "Ready");
+    for name in ["workflow/deep", "workerpool/deep"] {
+        // Its JSON is too deep for this test as well.
+        rig.run(&["wait", name, "--for=condition=Stalled", "--timeout=60s"]);
+    }
+    // These are large and right.
+    rig.wait("workflow/huge", "Ready");
+    rig.run(&["wait", "workerpool/huge", "--for=jsonpath={.status.observedGeneration}=1", "--timeout=60s"]);
+}

@@ -1,10 +1,15 @@
 //! Workflows and Runs as kubectl sees them, with an operator within the test.
 
 mod approvals;
+mod aside;
+mod behind;
 mod broken;
 pub(super) mod control;
+mod keeper;
+mod newest;
 mod restart;
 mod rig;
+mod rows;
 mod story;
 mod wishes;
 

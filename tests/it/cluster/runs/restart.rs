@@ -85,8 +85,10 @@ fn an_api_server_that_is_away_stops_no_run_and_hears_of_its_end_later() {
     rig.control.kill_server();
     std::fs::write(&file, "").expect("a file");
     rig.until_live(&[]);
+    rig.until_hears(false);
     rig.control.start_server();
     rig.wait("run/lonely", "Succeeded");
+    rig.until_hears(true);
     rig.apply(HELLO);
     rig.apply(&run_of("hello", "after", ""));
     rig.wait("run/after", "Succeeded");

@@ -7,23 +7,34 @@ use std::time::{Duration, Instant};
 use relay::clock::Clock;
 use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Outlook};
 use relay::crd;
-use relay::feed::{Feed, memory::MemoryFeed};
+use relay::feed::memory::MemoryFeed;
 use relay::model::ids::ShardId;
-use relay::operator::{Operator, Pools, api};
+use relay::operator::{
+    Operator, Pools, api,
+    pulse::{Bounds, Pulses},
+};
 use relay::queue::{self, memory::MemoryQueue};
 use relay::store::{Store, memory::MemoryStore};
 use relay::worker::process::Processes;
-use relay::worker::{self, Links, Shutdown, Worker, process};
+use relay::worker::{Links, process};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, control};
+use super::keeper::{keeper, work};
 use crate::cluster::kubectl::{well, with_input};
 
 /// How long anything is waited for.
-const SOON: Duration = Duration::from_secs(60);
+pub(super) const SOON: Duration = Duration::from_secs(60);
+
+/// Bounds of the pulses that a test can wait for; a watch's first tries are not that far apart.
+const BOUNDS: Bounds = Bounds {
+    bear: Duration::from_millis(500),
+    quiet: Duration::from_secs(10),
+    ping_every: Duration::from_millis(200),
+};
 
 /// A cluster, a namespace in it, and what outlives an operator.
 pub struct Rig {
@@ -31,12 +42,14 @@ pub struct Rig {
     pub namespace: String,
     pub store: Arc<dyn Store>,
     pub pools: Pools,
+    pulses: Arc<Pulses>,
     queue: Arc<MemoryQueue>,
     feed: Arc<MemoryFeed>,
     clock: Clock,
     scratch: tempfile::TempDir,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     life: Option<Life>,
+    keeps_pools: bool,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -57,6 +70,14 @@ impl Rig {
         rig
     }
 
+    /// With an operator at work that keeps WorkerPools as well.
+    pub fn with_pools() -> Rig {
+        let mut rig = Rig::without_operator();
+        rig.keeps_pools = true;
+        rig.start();
+        rig
+    }
+
     /// Without: it starts later.
     pub fn without_operator() -> Rig {
         let (control, turn) = control();
@@ -69,12 +90,14 @@ impl Rig {
             namespace,
             store: Arc::new(MemoryStore::new(Arc::new(move || of_store.now()))),
             pools: Pools::default(),
+            pulses: Arc::new(Pulses::new(clock.clone(), BOUNDS)),
             queue: Arc::new(MemoryQueue::new(queue::memory::Limits::default())),
             feed: Arc::new(MemoryFeed::new(relay::feed::memory::Limits::default())),
             clock,
             scratch: tempfile::tempdir().expect("a folder"),
             runtime: Runtime::new().expect("a runtime"),
             life: None,
+            keeps_pools: false,
             _turn: turn,
         }
     }
@@ -104,27 +127,34 @@ impl Rig {
         }
     }
 
+    /// What a worker needs.
+    fn links(&self) -> Links {
+        let executor = Processes::new(process::Params {
+            root: self.scratch.path().to_owned(),
+            env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
+            grace: Duration::from_secs(1),
+        });
+        Links {
+            jobs: self.queue.clone(),
+            feed: self.feed.clone(),
+            clock: self.clock.clone(),
+            executor: Arc::new(executor),
+        }
+    }
+
     fn begin(&mut self, operates: bool) {
         let stop = CancellationToken::new();
         let outlook = Arc::new(Outlook::default());
         let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|e| e.to_string()));
-        let feed: Arc<dyn Feed> = self.feed.clone();
         let (conductor, handle) = Conductor::new(self.conductors(&compile, &outlook));
         let kubeconfig =
             kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
         let (store, clock, pools) = (self.store.clone(), self.clock.clone(), self.pools.clone());
-        let links = Links {
-            jobs: self.queue.clone(),
-            feed,
-            clock: clock.clone(),
-            executor: Arc::new(Processes::new(process::Params {
-                root: self.scratch.path().to_owned(),
-                env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
-                grace: Duration::from_secs(1),
-            })),
-        };
+        let links = self.links();
+        let pulses = self.pulses.clone();
         let (no_more, until) = (CancellationToken::new(), stop.clone());
         let working = no_more.clone();
+        let keeps = self.keeps_pools.then(|| self.queue.clone());
         let parts = self.runtime.block_on(async {
             let mut parts = JoinSet::new();
             parts.spawn(async move { conductor.run(until).await.map(drop).expect("the conductor") });
@@ -142,20 +172,30 @@ impl Rig {
             }
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
+            let client = api::client(config).expect("a client");
+            if let Some(queue) = keeps {
+                let workers = keeper(
+                    client.clone(),
+                    queue,
+                    outlook.clone(),
+                    (pools.clone(), pulses.clone(), clock.clone()),
+                );
+                parts.spawn(workers.run(stop.clone()));
+            }
             let operator = Operator::new(relay::operator::Params {
-                client: api::client(config).expect("a client"),
+                client,
                 store,
                 handle: handle.clone(),
                 outlook,
                 clock,
                 compile,
                 pools,
+                pulses,
                 instance: "test".to_owned(),
-                adopt_cluster: false,
             });
             let mut ready = operator.ready();
             let until = stop.clone();
-            parts.spawn(async move { operator.run(until).await.expect("the operator") });
+            parts.spawn(async move { operator.run(until).await });
             let seen = tokio::time::timeout(SOON, ready.wait_for(|ready| *ready)).await;
             seen.expect("in time").expect("it lives");
             parts
@@ -213,10 +253,22 @@ impl Rig {
         }
     }
 
+    /// Waits until the operator says that it hears the API server, or that it does not.
+    #[track_caller]
+    pub fn until_hears(&self, hears: bool) {
+        let end = Instant::now() + SOON;
+        while self.pulses.deaf().is_none() != hears {
+            assert!(Instant::now() < end, "{:?}", self.pulses.deaf());
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
     /// Creates an object, as JSON without a look at it by kubectl.
     #[track_caller]
     pub fn create(&self, object: &str) {
-        let kind = if object.contains(r#""kind": "Run""#) { "runs" } else { "workflows" };
+        let kinds = [("Run", "runs"), ("Workflow", "workflows"), ("WorkerPool", "workerpools")];
+        let is = |(kind, _): &&(&str, &str)| object.contains(&format!(r#""kind": "{kind}""#));
+        let kind = kinds.iter().find(is).expect("a kind").1;
         let path = format!("/apis/relay.works/v1alpha1/namespaces/{}/{kind}", self.namespace);
         well(with_input(self.control.kubectl().args(["create", "--raw", &path, "-f", "-"]), object));
     }
@@ -307,22 +359,6 @@ impl Drop for Rig {
         }
         self.stop();
     }
-}
-
-async fn work(links: Links, stop: CancellationToken) {
-    let params = worker::Params {
-        id: format!("worker-{}", uuid::Uuid::now_v7()),
-        pools: queue::Pools::Every,
-        slots: 8,
-        limits: worker::Limits::default(),
-    };
-    let shutdown = Shutdown::default();
-    let working = Worker::new(params, links).run(shutdown.clone());
-    let ended = async {
-        stop.cancelled().await;
-        shutdown.kill.cancel();
-    };
-    tokio::join!(working, ended);
 }
 
 /// A condition of an object: status and reason; nothing when it is not there.

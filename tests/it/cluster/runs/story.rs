@@ -1,5 +1,8 @@
 //! From a Workflow and a Run to an end that says what happened.
 
+use relay::operator::PoolState;
+use relay::operator::api::ObjectName;
+
 use super::rig::{Rig, condition};
 use super::{HELLO, is, run_of};
 
@@ -45,6 +48,13 @@ fn a_failed_run_is_stalled_and_names_what_failed() {
     assert_eq!(run["status"]["tasks"]["upstreamFailed"], 1);
     let note = rig.until_event("bad", "Failed");
     assert!(note.contains("load") && note.contains('3'), "{note}");
+    // What a task wrote stands in one place, which has rights of its own.
+    assert!(
+        failure["message"].as_str().is_some_and(|message| message.contains("no such table")),
+        "{failure}"
+    );
+    let events = rig.events("bad");
+    assert!(events.iter().all(|(_, note)| !note.contains("no such table")), "{events:?}");
 }
 
 #[test]
@@ -149,7 +159,7 @@ fn what_is_changed_after_acceptance_is_ignored_aloud() {
 #[test]
 fn a_pool_that_is_not_there_is_named() {
     let rig = Rig::new();
-    rig.pools.tell(std::collections::BTreeSet::new());
+    rig.pools.complete();
     // No worker takes its job, as in a cluster without the pool.
     rig.apply(&HELLO.replace("  tasks:", "  pool: elsewhere\n  tasks:"));
     rig.no_worker();
@@ -157,6 +167,14 @@ fn a_pool_that_is_not_there_is_named() {
     let run = rig.until_state("stuck", "PoolMissing");
     let message = run["status"]["message"].as_str().expect("a message");
     assert!(message.contains("create WorkerPool elsewhere"), "{message}");
-    rig.pools.tell([format!("{}/elsewhere", rig.namespace)].into());
+    let pool = ObjectName::new(&rig.namespace, "elsewhere");
+    let full = "no node takes a worker: 0/3 nodes are available".to_owned();
+    rig.pools.seen(&pool, PoolState::NoCapacity(full.clone()));
+    let run = rig.until_state("stuck", "NoCapacity");
+    assert!(run["status"]["message"].as_str().is_some_and(|message| message.contains(&full)), "{run:#}");
+    assert!(rig.until_event("stuck", "NoCapacity").contains(&full));
+    rig.pools.seen(&pool, PoolState::Stalled("its image is not there".to_owned()));
+    rig.until_state("stuck", "PoolStalled");
+    rig.pools.seen(&pool, PoolState::Works);
     rig.until_state("stuck", "Running");
 }

@@ -49,6 +49,28 @@ fn a_cancel_with_finally_runs_it() {
 }
 
 #[test]
+fn a_wish_that_is_not_followed_is_not_told_as_followed() {
+    let rig = Rig::new();
+    let file = rig.file("slow");
+    rig.apply(
+        &PATIENT
+            .replace("script: echo ended", "script: until [ -e \"$GO\" ]; do sleep 0.05; done; echo ended"),
+    );
+    rig.apply(&run_of("patient", "slow", &format!(", params: {{file: '{file}'}}")));
+    rig.until("run", "slow", |run| run["status"]["tasks"]["running"] == 1);
+    want(&rig, "slow", "CancelledRunFinally");
+    rig.until("run", "slow", |run| run["status"]["desired"] == "CancelledRunFinally");
+    want(&rig, "slow", "Running");
+    let run = rig.until("run", "slow", |run| run["status"]["observedGeneration"] == 3);
+    assert_eq!(run["status"]["desired"], "CancelledRunFinally");
+    let message = run["status"]["message"].as_str().expect("a message");
+    assert!(message.contains("a cancel is final"), "{message}");
+    std::fs::write(&file, "").expect("a file");
+    rig.wait("run/slow", "Finished");
+    assert_eq!(rig.get("run", "slow")["status"]["desired"], "CancelledRunFinally");
+}
+
+#[test]
 fn a_run_that_is_created_cancelled_never_starts() {
     let rig = Rig::new();
     let file = patient(&rig, "never", ", desiredState: Cancelled");

@@ -66,6 +66,9 @@ async fn whatever_else_a_worker_tries_is_refused() {
     let server = RedisServer::start(&[]).await;
     let queue = conductor(&server.settings()).await;
     queue.admit(OTHER, "another").await.expect("a pool");
+    let mut admitted = queue.admitted().await.expect("whose workers are let in");
+    admitted.sort();
+    assert_eq!(admitted, [POOL, OTHER]);
     queue.publish(&[relay::model::job::Job { pool: OTHER.to_owned(), ..job(0) }]).await.expect("published");
     let user = queue.user(POOL);
     let url = worker_url(&server.url(), &user, "secret").expect("a URL");
@@ -125,6 +128,7 @@ async fn a_user_has_the_last_password_alone_and_none_once_dismissed() {
     let v = worker(&login(&server, POOL, "a /new: password?"), "v").await;
     queue.publish(&[job(0)]).await.expect("published");
     queue.dismiss(POOL).await.expect("dismissed");
+    assert_eq!(queue.admitted().await.expect("whose workers are let in"), [""; 0]);
     is_unavailable(v.beat(&[]).await);
     is_unavailable(w.beat(&[]).await);
     assert_eq!(books(&census(&queue).await).0, [job_id(0)], "jobs that wait stay");

@@ -23,14 +23,17 @@ use relay::model::{
     run::RunRow,
     status::RunStatus,
 };
-use relay::queue::{Pools, redis::RedisJobs};
+use relay::queue::{Jobs, Pools, redis::RedisJobs};
 use relay::store::{Store, memory::MemoryStore};
 use relay::worker::{self, Executor, Links, Shutdown, Worker, log::LogSink};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{conductor, until};
-use crate::support::{RedisServer, jobs::POOL};
+use super::{conductor, still_waits, until, worker};
+use crate::support::{
+    RedisServer,
+    jobs::{POOL, report, success},
+};
 
 /// Waits for a permit a job; remembers what it ran.
 struct Gate {
@@ -64,51 +67,64 @@ struct Fleet {
     gate: Arc<Gate>,
     stop: CancellationToken,
     shutdown: Shutdown,
-    parts: JoinSet<()>,
+    leader: JoinSet<()>,
+    workers: JoinSet<()>,
+}
+
+/// A conductor that leads everything, and the log pump.
+async fn conduct(
+    settings: &RedisSettings,
+    store: &Arc<MemoryStore>,
+    stop: &CancellationToken,
+) -> (Handle, JoinSet<()>) {
+    let (clock, feed, queue) = (Clock::system(), Arc::new(MemoryFeed::default()), conductor(settings).await);
+    let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
+    let (conductor, handle) = Conductor::new(Params {
+        store: store.clone(),
+        queue,
+        feed: feed.clone(),
+        clock: clock.clone(),
+        compile: compile.clone(),
+        holder: "the-conductor".to_owned(),
+        shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
+        adopt: Adopt::All,
+        limits: Limits::default(),
+        outlook: None,
+    });
+    let (mut parts, stopping) = (JoinSet::new(), stop.clone());
+    parts.spawn(async move { assert!(conductor.run(stopping).await.is_ok(), "in order") });
+    let stream = Arc::new(RedisLogs::new(settings).expect("a stream"));
+    let pump = LogPump { stream, store: store.clone(), feed, clock, compile, outlook: None };
+    let stopping = stop.clone();
+    parts.spawn(async move { assert_eq!(pump.run(stopping).await.foreign, 0) });
+    (handle, parts)
 }
 
 impl Fleet {
     /// A conductor, and two workers with four slots each.
     async fn start(settings: &RedisSettings) -> Fleet {
+        Fleet::with(settings, &["w", "v"]).await
+    }
+
+    async fn with(settings: &RedisSettings, names: &[&str]) -> Fleet {
         let clock = Clock::system();
         let now = clock.clone();
         let store = Arc::new(MemoryStore::new(Arc::new(move || now.now())));
-        let queue = conductor(settings).await;
-        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
-        let feed = Arc::new(MemoryFeed::default());
-        let (conductor, handle) = Conductor::new(Params {
-            store: store.clone(),
-            queue,
-            feed: feed.clone(),
-            clock: clock.clone(),
-            compile: compile.clone(),
-            holder: "the-conductor".to_owned(),
-            shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
-            adopt: Adopt::All,
-            limits: Limits::default(),
-            outlook: None,
-        });
-        let (stop, shutdown, mut parts) = (CancellationToken::new(), Shutdown::default(), JoinSet::new());
-        let stopping = stop.clone();
-        parts.spawn(async move { assert!(conductor.run(stopping).await.is_ok(), "in order") });
-        let stream = Arc::new(RedisLogs::new(settings).expect("a stream"));
-        let pump =
-            LogPump { stream, store: store.clone(), feed, clock: clock.clone(), compile, outlook: None };
-        let stopping = stop.clone();
-        parts.spawn(async move { assert_eq!(pump.run(stopping).await.foreign, 0) });
+        let (stop, shutdown, mut workers) = (CancellationToken::new(), Shutdown::default(), JoinSet::new());
+        let (handle, leader) = conduct(settings, &store, &stop).await;
         let gate = Arc::new(Gate { ran: Mutex::default(), permits: Semaphore::new(0) });
-        for name in ["w", "v"] {
+        for name in names {
             let jobs = Arc::new(RedisJobs::new(settings, POOL, name).expect("a worker"));
             let limits = worker::Limits { beat: Duration::from_millis(500), ..worker::Limits::default() };
             let pools = Pools::One(POOL.to_owned());
-            let params = worker::Params { id: name.to_owned(), pools, slots: 4, limits };
+            let params = worker::Params { id: (*name).to_owned(), pools, slots: 4, limits };
             let feed =
                 Arc::new(RedisFeed::new(settings, POOL, feed::redis::Limits::default()).expect("a feed"));
             let links = Links { jobs, feed, executor: gate.clone(), clock: clock.clone() };
             let (worker, shutdown) = (Worker::new(params, links), shutdown.clone());
-            parts.spawn(async move { worker.run(shutdown).await });
+            workers.spawn(async move { worker.run(shutdown).await });
         }
-        Fleet { handle, store, gate, stop, shutdown, parts }
+        Fleet { handle, store, gate, stop, shutdown, leader, workers }
     }
 
     /// A run over so many items.
@@ -130,11 +146,22 @@ impl Fleet {
     }
 
     async fn end(mut self) {
+        // Workers first: what they told last is acknowledged.
         self.shutdown.drain.cancel();
+        all_end(&mut self.workers).await;
         self.stop.cancel();
-        while let Some(ended) = self.parts.join_next().await {
-            ended.expect("in order");
-        }
+        all_end(&mut self.leader).await;
+    }
+
+    /// Nobody leads until `leads_again`.
+    async fn leader_leaves(&mut self) {
+        self.stop.cancel();
+        all_end(&mut self.leader).await;
+    }
+
+    async fn leads_again(&mut self, settings: &RedisSettings) {
+        self.stop = CancellationToken::new();
+        (self.handle, self.leader) = conduct(settings, &self.store, &self.stop).await;
     }
 }
 
@@ -161,6 +188,40 @@ async fn a_redis_emptied_again_and_again_runs_no_job_twice_and_loses_no_result()
     let ran = fleet.gate.ran();
     assert_eq!(ran.len(), 21);
     assert!(ran.iter().all(|(job, times)| *times == 1 && job.attempt == 1), "{ran:?}");
+    fleet.end().await;
+}
+
+async fn all_end(parts: &mut JoinSet<()>) {
+    while let Some(ended) = parts.join_next().await {
+        ended.expect("in order");
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_while_nobody_led_is_not_done_again_though_redis_forgot_it() {
+    let server = RedisServer::start(&[]).await;
+    let mut settings = server.settings();
+    settings.announce = Duration::from_secs(5);
+    let mut fleet = Fleet::with(&settings, &[]).await;
+    let run = fleet.submit(2).await;
+    let (w, v) = (worker(&settings, "w").await, worker(&settings, "v").await);
+    // Nobody reads what is reported from here on: by the store both are QUEUED, and have no worker.
+    fleet.leader_leaves().await;
+    let jobs = w.claim(2).await;
+    w.jobs.report(report("w", &jobs[0], success())).await.expect("told");
+    server.say(&["FLUSHALL"]).await;
+    fleet.leads_again(&settings).await;
+    until("Redis is prepared", async || v.beat(&[]).await.ok()).await;
+    still_waits(v.try_claim(2, &[])).await;
+    w.beat(&jobs[1..]).await.expect("a beat");
+    w.jobs.report(report("w", &jobs[1], success())).await.expect("told");
+    // What depends on them goes on, and they ended at their first attempt.
+    let last = v.claim(1).await;
+    v.jobs.report(report("v", &last[0], success())).await.expect("told");
+    let record = async || fleet.store.run(&run).await.expect("a store").expect("a run");
+    let ended = async || Some(record().await).filter(|record| record.run.status == RunStatus::Success);
+    let record = until("the run's end", ended).await;
+    assert!(record.tasks.iter().all(|row| row.losses == 0 && row.attempt <= 1), "{:?}", record.tasks);
     fleet.end().await;
 }
 
