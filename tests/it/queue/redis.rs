@@ -2,6 +2,7 @@
 
 mod access;
 mod away;
+mod fence;
 mod fleet;
 mod hostile;
 mod lost;
