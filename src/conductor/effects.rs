@@ -168,7 +168,7 @@ impl Conductor {
                 Err(QueueError::Full(what)) => {
                     tracing::warn!(full = what, "The queue is full: jobs wait for the next sweep");
                 }
-                published => published?,
+                published => self.todo.extend(published?.into_iter().map(Input::Unfit)),
             }
         }
         let go = std::mem::take(&mut self.outbox.go);

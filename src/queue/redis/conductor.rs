@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::link::{BadSettings, RedisSettings, Script, Wait};
 use crate::model::job::{Job, JobId};
 use crate::queue::{
-    Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told,
+    Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     redis::{
         access,
         inbox::Inbox,
@@ -146,7 +146,7 @@ impl Queue for RedisQueue {
         self.server.call_unopened(&call).await
     }
 
-    async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError> {
+    async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
         publish::publish(self, jobs).await
     }
 
