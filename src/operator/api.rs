@@ -277,19 +277,25 @@ pub fn client(config: Config) -> Result<Client, ApiError> {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
-    outlook: Arc<Outlook>,
+    outlook: Option<Arc<Outlook>>,
 }
 
 impl Cluster {
-    /// Through this client, which should come from [`connect`] or [`client`], while this conductor leads.
-    pub fn new(client: Client, outlook: Arc<Outlook>) -> Cluster {
-        Cluster { client, outlook }
+    /// Through this client, which should come from [`connect`] or [`client`]. Nothing can be written yet.
+    pub fn new(client: Client) -> Cluster {
+        Cluster { client, outlook: None }
+    }
+
+    /// Objects may be written while this conductor leads.
+    pub fn led_by(self, outlook: Arc<Outlook>) -> Cluster {
+        Cluster { outlook: Some(outlook), ..self }
     }
 
     /// May objects of this namespace be written now? To be asked right before each write: a process that was stopped for
     /// a while finds another leader when it goes on.
     pub fn may_write(&self, namespace: &str) -> Result<(), ApiError> {
-        self.outlook.fence(ShardId::of_namespace(namespace)).map(drop).ok_or(ApiError::NotLeading)
+        let fence = self.outlook.as_ref().and_then(|outlook| outlook.fence(ShardId::of_namespace(namespace)));
+        fence.map(drop).ok_or(ApiError::NotLeading)
     }
 
     /// The client itself.

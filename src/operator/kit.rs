@@ -52,7 +52,7 @@ pub(super) struct Kit {
 impl Kit {
     pub(super) fn new(params: Params, herald: Herald) -> Kit {
         Kit {
-            cluster: Cluster::new(params.client, params.outlook.clone()),
+            cluster: Cluster::new(params.client).led_by(params.outlook.clone()),
             pulses: params.pulses,
             store: params.store,
             handle: params.handle,

@@ -79,10 +79,10 @@ impl House {
         let queue = crew.meanwhile(stores::queue(&redis, &self.clock, &self.health)).await?;
         doors::look_after_queue(self, crew, queue.clone());
 
-        let outlook = Arc::new(Outlook::default());
-        let cluster = operator::api::Cluster::new(client.clone(), outlook.clone());
+        let cluster = operator::api::Cluster::new(client.clone());
         let claiming = claim(&cluster, store.clone(), self.args.adopt_cluster, &self.clock, &self.health);
         let claimed = crew.meanwhile(claiming).await?;
+        let outlook = Arc::new(Outlook::default());
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
         let params = || Params {
             store: store.clone(),

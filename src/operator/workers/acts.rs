@@ -92,6 +92,7 @@ pub(super) async fn resize(
     // Of another Deployment of this name nothing is known: the API server refuses it by the uid.
     kit.cluster.may_write(&name.namespace)?;
     let change = json!({"metadata": {"uid": live.uid}, "spec": {"replicas": replicas}});
+    kit.cluster.may_write(&name.namespace)?;
     let made =
         within(api.patch(&desired::deployment_name(&name.name), &params, &Patch::Merge(&change))).await?;
     let live = Live::of(&made);

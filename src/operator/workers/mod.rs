@@ -60,7 +60,7 @@ pub struct Params {
     pub client: kube::Client,
     /// Who works for which pool.
     pub roster: Arc<dyn Roster>,
-    /// Whether the conductor leads.
+    /// Objects are written while this conductor leads.
     pub outlook: Arc<Outlook>,
     /// What pools have to do.
     pub demands: channel::Receiver<Demands>,
@@ -109,7 +109,7 @@ impl Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
             demands: params.demands,
-            cluster: Cluster::new(params.client, params.outlook),
+            cluster: Cluster::new(params.client).led_by(params.outlook),
             pulses: params.pulses,
             roster: params.roster,
             pools: params.pools,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use relay::{
-    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Params},
+    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Outlook, Params},
     feed::memory::MemoryFeed,
     model::{ids::ShardId, time::later},
     queue::Pools,
@@ -73,8 +73,9 @@ impl Cast {
         while !self.over.is_cancelled() {
             let number = self.number();
             let life = Life::new(format!("c{number}"), number);
-            let (conductor, handle) = Conductor::new(self.params(&life));
-            self.shared.enthrone(&life, handle);
+            let outlook = Arc::new(Outlook::default());
+            let (conductor, handle) = Conductor::new(self.params(&life, &outlook));
+            self.shared.enthrone(&life, handle, outlook);
             let ended = life.live(conductor.run(life.stop.clone())).await;
             let leads = self.shared.leader().is_some_and(|(_, leader)| leader.number == number);
             let over = self.over.is_cancelled() && leads;
@@ -89,7 +90,7 @@ impl Cast {
         }
     }
 
-    fn params(&self, life: &Arc<Life>) -> Params {
+    fn params(&self, life: &Arc<Life>, outlook: &Arc<Outlook>) -> Params {
         let shared = self.shared.clone();
         let faults = Faults { shared: shared.clone(), life: life.clone(), conductor: true };
         let workflows = shared.workflows.clone();
@@ -112,7 +113,7 @@ impl Cast {
             shards: NAMESPACES.iter().map(|name| ShardId::of_namespace(name)).collect(),
             adopt: Adopt::All,
             limits,
-            outlook: None,
+            outlook: Some(outlook.clone()),
         }
     }
 

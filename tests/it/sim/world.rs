@@ -12,7 +12,7 @@ use std::{
 use futures::FutureExt;
 use relay::{
     clock::Clock,
-    conductor::{Handle, Limits},
+    conductor::{Handle, Limits, Outlook},
     model::{
         change::{Batch, Fence},
         ids::{RunId, ShardId, TaskRunId},
@@ -79,6 +79,7 @@ struct Reign {
     epochs: BTreeMap<(ShardId, i64), u64>,
     handle: BTreeMap<u64, Handle>,
     lives: BTreeMap<u64, Arc<Life>>,
+    outlooks: BTreeMap<u64, Arc<Outlook>>,
 }
 
 /// Shared by everybody.
@@ -185,16 +186,23 @@ impl Shared {
     }
 
     /// A conductor is born.
-    pub fn enthrone(&self, life: &Arc<Life>, handle: Handle) {
+    pub fn enthrone(&self, life: &Arc<Life>, handle: Handle, outlook: Arc<Outlook>) {
         let mut reign = lock(&self.reign);
+        reign.outlooks.insert(life.number, outlook);
         reign.handle.insert(life.number, handle);
         reign.lives.insert(life.number, life.clone());
     }
 
-    /// A conductor won a shard.
+    /// A conductor won a shard: nobody else may believe any longer that he leads it, asleep or awake.
     pub fn won(&self, life: &Life, fence: &Fence) {
         self.trace.say(format!("{} leads {} in epoch {}", life.name, fence.shard.number(), fence.epoch));
         let mut reign = lock(&self.reign);
+        for (number, outlook) in reign.outlooks.iter().filter(|(number, _)| **number != life.number) {
+            if let Some(old) = outlook.fence(fence.shard) {
+                self.trace
+                    .wrong(format!("c{number} trusts in epoch {}, and {} is won", old.epoch, fence.epoch));
+            }
+        }
         if let Some(other) = reign.epochs.insert((fence.shard, fence.epoch), life.number) {
             self.trace.wrong(format!("epoch {} was won by {other} and {}", fence.epoch, life.number));
         }

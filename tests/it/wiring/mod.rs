@@ -2,6 +2,7 @@
 //! with a whole one, tests/it/cluster has it.
 
 mod cluster;
+mod fenced;
 mod leaders;
 mod start;
 

@@ -6,12 +6,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Conductor, Demand, Demands, Handle, Outlook, Params};
-use relay::crd;
+use relay::conductor::{self, Adopt, Conductor, Demand, Demands, Outlook};
 use relay::feed::memory::MemoryFeed;
 use relay::link::{RedisSettings, worker_url};
-use relay::model::ids::ShardId;
-use relay::model::job::{Job, JobId};
+use relay::model::{
+    ids::ShardId,
+    job::{Job, JobId},
+};
 use relay::operator::pulse::{Bounds, Pulses};
 use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
 use relay::operator::{Pools, api};
@@ -23,7 +24,7 @@ use relay::store::memory::MemoryStore;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::kubectl::{condition, well, with_input};
@@ -42,26 +43,25 @@ pub struct Rig {
     pub redis: RedisServer,
     pub runtime: Runtime,
     demands: watch::Sender<Demands>,
-    life: Option<(Arc<RedisQueue>, CancellationToken, JoinSet<()>)>,
+    life: Option<(Arc<RedisQueue>, CancellationToken, JoinHandle<()>)>,
     _turn: MutexGuard<'static, ()>,
 }
 
-/// One that leads, and has nothing to do: only a leader writes to the cluster and to Redis.
-fn conductor(queue: Arc<RedisQueue>, outlook: Arc<Outlook>) -> (Conductor, Handle) {
-    let clock = Clock::system();
+/// It has nothing to do but to lead.
+fn conductor_of(queue: &Arc<RedisQueue>, clock: &Clock, outlook: &Arc<Outlook>) -> conductor::Params {
     let now = clock.clone();
-    Conductor::new(Params {
+    conductor::Params {
         store: Arc::new(MemoryStore::new(Arc::new(move || now.now()))),
-        queue,
+        queue: queue.clone(),
         feed: Arc::new(MemoryFeed::default()),
-        clock,
-        compile: Arc::new(|revision| crd::compile(revision).map_err(|findings| findings.to_string())),
-        holder: "the-keepers".to_owned(),
+        clock: clock.clone(),
+        compile: Arc::new(|_| Err("nothing is compiled here".to_owned())),
+        holder: "test".to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
         adopt: Adopt::All,
-        limits: relay::conductor::Limits::default(),
-        outlook: Some(outlook),
-    })
+        limits: conductor::Limits::default(),
+        outlook: Some(outlook.clone()),
+    }
 }
 
 impl Rig {
@@ -91,19 +91,20 @@ impl Rig {
         };
         let kubeconfig =
             kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
-        let until = stop.clone();
+        let (until, queue_of_conductor) = (stop.clone(), queue.clone());
         let (roster, demands, pools) = (queue.clone(), self.demands.subscribe(), Pools::default());
         let settings = Settings { image: image.to_owned(), redis_prefix: "relay".to_owned() };
-        let (outlook, mut parts) = (Arc::new(Outlook::default()), JoinSet::new());
-        let leading = conductor(queue.clone(), outlook.clone());
-        let leads = stop.clone();
-        let working = async move {
+        let working = self.runtime.spawn(async move {
             let options = kube::config::KubeConfigOptions::default();
             let mut config =
                 kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
             config.auth_info.impersonate = Some(OPERATOR.to_owned());
             let client = api::client(config).expect("a client");
             let clock = Clock::system();
+            let outlook = Arc::new(Outlook::default());
+            let (conductor, handle) = Conductor::new(conductor_of(&queue_of_conductor, &clock, &outlook));
+            let conducting = tokio::spawn(conductor.run(until.clone()));
+            handle.live().await.expect("it leads");
             let params = workers::Params {
                 client,
                 roster,
@@ -117,21 +118,16 @@ impl Rig {
                 instance: "test".to_owned(),
             };
             Workers::new(params).run(until).await;
-        };
-        self.runtime.block_on(async {
-            let (conductor, handle) = leading;
-            parts.spawn(async move { conductor.run(leads).await.map(drop).expect("in order") });
-            assert!(handle.live().await.is_some(), "it leads");
-            parts.spawn(working);
+            conducting.await.expect("no panic").expect("in order");
         });
-        self.life = Some((queue, stop, parts));
+        self.life = Some((queue, stop, working));
     }
 
     /// Ends the keeper as a process ends that is killed.
     pub fn stop(&mut self) {
-        let Some((_, stop, parts)) = self.life.take() else { return };
+        let Some((_, stop, working)) = self.life.take() else { return };
         stop.cancel();
-        self.runtime.block_on(parts.join_all());
+        self.runtime.block_on(working).expect("no panic");
     }
 
     /// So many tasks run in the pool.

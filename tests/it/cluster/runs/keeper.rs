@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 pub fn keeper(
     client: kube::Client,
     roster: Arc<dyn Roster>,
-    outlook: &Arc<Outlook>,
+    outlook: Arc<Outlook>,
     (pools, pulses, clock): (Pools, Arc<Pulses>, Clock),
 ) -> Workers {
     Workers::new(Params {
         client,
         roster,
         demands: outlook.demands(),
-        outlook: outlook.clone(),
+        outlook,
         pools,
         pulses,
         clock,

@@ -174,8 +174,12 @@ impl Rig {
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
             let client = api::client(config).expect("a client");
             if let Some(queue) = keeps {
-                let workers =
-                    keeper(client.clone(), queue, &outlook, (pools.clone(), pulses.clone(), clock.clone()));
+                let workers = keeper(
+                    client.clone(),
+                    queue,
+                    outlook.clone(),
+                    (pools.clone(), pulses.clone(), clock.clone()),
+                );
                 parts.spawn(workers.run(stop.clone()));
             }
             let operator = Operator::new(relay::operator::Params {

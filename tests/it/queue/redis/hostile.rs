@@ -16,13 +16,13 @@ use relay::model::{
     task_run::TaskRow,
     time::later,
 };
-use relay::queue::{Jobs, Roster};
+use relay::queue::{self, Jobs, Roster, redis::RedisQueue};
 use relay::store::{Store, memory::MemoryStore};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{conductor, until, worker};
+use super::{until, worker};
 use crate::support::{
     RedisServer,
     jobs::{POOL, report, success},
@@ -39,37 +39,46 @@ spec: {pool: default, tasks: [{name: only, command: ['true']}, {name: next, depe
 ";
 
 /// A store, a Redis, and conductors that come and go.
-struct House {
-    server: RedisServer,
-    store: Arc<MemoryStore>,
+pub struct House {
+    pub server: RedisServer,
+    pub store: Arc<MemoryStore>,
     clock: Clock,
 }
 
 /// A conductor at work.
-struct Life {
+pub struct Life {
     handle: Handle,
     stop: CancellationToken,
     work: JoinHandle<Result<Counters, ConductorError>>,
 }
 
 impl Life {
-    async fn end(self) -> Counters {
+    pub async fn end(self) -> Counters {
         self.stop.cancel();
         self.work.await.expect("no panic").expect("in order")
     }
 }
 
+fn empty(clock: &Clock) -> Arc<MemoryStore> {
+    let now = clock.clone();
+    Arc::new(MemoryStore::new(Arc::new(move || now.now())))
+}
+
 impl House {
-    async fn new() -> House {
+    pub async fn new() -> House {
         let clock = Clock::system();
-        let now = clock.clone();
-        let store = Arc::new(MemoryStore::new(Arc::new(move || now.now())));
-        House { server: RedisServer::start(&[]).await, store, clock }
+        House { server: RedisServer::start(&[]).await, store: empty(&clock), clock }
+    }
+
+    /// The store is made anew.
+    pub fn forget(&mut self) {
+        self.store = empty(&self.clock);
     }
 
     /// A conductor in a process of its own: it knows nothing of what was said before.
-    async fn conduct(&self) -> Life {
-        let queue = conductor(&self.server.settings()).await;
+    pub async fn conduct(&self) -> Life {
+        let settings = self.server.settings();
+        let queue = Arc::new(RedisQueue::new(&settings, queue::redis::Limits::default()).expect("a queue"));
         let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
         let (conductor, handle) = Conductor::new(Params {
             store: self.store.clone(),
@@ -87,11 +96,13 @@ impl House {
         let stopping = stop.clone();
         let work = tokio::spawn(async move { conductor.run(stopping).await });
         handle.live().await.expect("it leads");
-        queue.admit(HOSTILE, "secret").await.expect("a pool");
+        for pool in [POOL, HOSTILE] {
+            until("the pool is open", async || queue.admit(pool, "secret").await.ok()).await;
+        }
         Life { handle, stop, work }
     }
 
-    async fn submit(&self, life: &Life) -> RunId {
+    pub async fn submit(&self, life: &Life) -> RunId {
         let manifests = crd::load("flow.yaml", FLOW.as_bytes(), &crd::Overrides::default());
         let manifest = manifests.unwrap_or_else(|f| panic!("{f}")).workflows.remove(0);
         let (id, workflow): (RunId, _) = ("run-1".parse().expect("an id"), manifest.workflow.clone());
@@ -132,6 +143,12 @@ impl House {
         record.tasks.into_iter().find(|row| row.key.task == task).expect("a task run")
     }
 
+    /// Waits until the run has ended well.
+    pub async fn until_ended(&self, run: &RunId) {
+        let status = async || self.store.run(run).await.expect("a store").expect("a run").run.status;
+        until("the run's end", async || (status().await == RunStatus::Success).then_some(())).await;
+    }
+
     async fn held_by_the_hostile(&self) -> usize {
         let leases = self.server.say(&["HLEN", &format!("relay:{{{HOSTILE}}}:leases")]).await;
         redis::from_redis_value::<usize>(leases).expect("a number")
@@ -168,8 +185,7 @@ async fn who_writes_anothers_job_into_its_own_leases_disturbs_nobody() {
     w.jobs.report(report("w", &job, success())).await.expect("told");
     let next = w.claim(1).await;
     w.jobs.report(report("w", &next[0], success())).await.expect("told");
-    let status = async || house.store.run(&run).await.expect("a store").expect("a run").run.status;
-    until("the run's end", async || (status().await == RunStatus::Success).then_some(())).await;
+    house.until_ended(&run).await;
     let row = house.row(&run, 0).await;
     assert_eq!((row.attempt, row.losses), (1, 0), "nobody ran it again");
     second.end().await;
@@ -189,8 +205,7 @@ async fn what_a_worker_tells_of_another_pools_task_is_dropped_and_counted_and_so
     // Its attempt is over.
     house.forge(POOL, &report("w", &job, success())).await;
     w.jobs.report(report("w", &next[0], success())).await.expect("told");
-    let status = async || house.store.run(&run).await.expect("a store").expect("a run").run.status;
-    until("the run's end", async || (status().await == RunStatus::Success).then_some(())).await;
+    house.until_ended(&run).await;
     assert_eq!(house.row(&run, 0).await.output.as_deref(), Some(&json!({})), "what the worker itself told");
     let waits = async |pool: &str| {
         let left = house.server.say(&["XLEN", &format!("relay:{{{pool}}}:stream:results")]).await;
