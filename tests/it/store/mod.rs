@@ -1,5 +1,6 @@
 //! What only a store with a server behind it can show: lost connections, locks, sessions.
 
+mod answers;
 mod connect;
 mod idle;
 mod locks;

@@ -25,14 +25,14 @@ use crate::support::PostgresServer;
 const SOON: Duration = Duration::from_secs(60);
 
 /// A conductor over this store, that nobody works for.
-struct Led {
+pub(super) struct Led {
     handle: Handle,
     stop: CancellationToken,
     work: JoinHandle<Result<Counters, ConductorError>>,
 }
 
 impl Led {
-    async fn by(store: &Arc<PostgresStore>) -> Led {
+    pub(super) async fn by(store: &Arc<PostgresStore>) -> Led {
         let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
         let (conductor, handle) = Conductor::new(Params {
             store: store.clone(),
@@ -53,7 +53,7 @@ impl Led {
     }
 
     /// Submits a run; the task ends with the answer.
-    fn submits(&self, id: &str) -> JoinHandle<()> {
+    pub(super) fn submits(&self, id: &str) -> JoinHandle<()> {
         let text = "apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {name: etl, namespace: data}\nspec:\n  \
                     pool: default\n  tasks:\n    - name: load\n      command: [\"true\"]\n";
         let manifests = crd::load("etl.yaml", text.as_bytes(), &crd::Overrides::default());
@@ -67,18 +67,19 @@ impl Led {
     }
 
     /// Nothing was set aside, and it ends in order.
-    async fn ends(self) {
+    pub(super) async fn ends(self) -> Counters {
         self.stop.cancel();
         let counters = soon(self.work).await.expect("ran").expect("in order");
         assert_eq!(counters.aside, 0);
+        counters
     }
 }
 
-fn run_id(text: &str) -> RunId {
+pub(super) fn run_id(text: &str) -> RunId {
     text.parse().expect("an id")
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, what).await.expect("in time")
 }
 
