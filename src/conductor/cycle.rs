@@ -15,7 +15,7 @@ use crate::model::{
     job::{JobId, News, Report},
     time::later,
 };
-use crate::queue::{Placed, QueueError, Told};
+use crate::queue::{Placed, QueueError, Told, Unfit};
 
 /// Something to be taken into the next commit.
 pub(super) enum Input {
@@ -33,6 +33,8 @@ pub(super) enum Input {
     Forgotten(Placed),
     /// A job that nobody holds, or whose worker is gone.
     Lost(Placed),
+    /// A job that the queue can never take.
+    Unfit(Unfit),
     /// What restoring a run found to be mended.
     Mended(RunId, Box<Plan>),
 }
@@ -60,6 +62,7 @@ impl Input {
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
             Input::Removed(job) => Some(&job.task_run.run),
             Input::Forgotten(placed) | Input::Lost(placed) => Some(&placed.job.task_run.run),
+            Input::Unfit(unfit) => Some(&unfit.job.task_run.run),
         }
     }
 

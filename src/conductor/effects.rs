@@ -161,7 +161,7 @@ impl Conductor {
                 Err(QueueError::Full(what)) => {
                     tracing::warn!(full = what, "The queue is full: jobs wait for the next sweep");
                 }
-                published => published?,
+                published => self.todo.extend(published?.into_iter().map(Input::Unfit)),
             }
         }
         for _ in 0..TAKE_BACK_MAX {

@@ -10,9 +10,13 @@ use crate::conductor::{
 use crate::engine::{Event, Refused};
 use crate::model::{
     ids::RunId,
-    job::{JobId, News},
+    job::{JobId, News, Outcome},
+    task::FailureKind,
 };
-use crate::queue::{Placed, Told};
+use crate::queue::{Placed, Told, Unfit};
+
+/// Who ended a job that no worker ever had.
+const NO_WORKER: &str = "none";
 
 impl Conductor {
     /// Takes an input. Whatever it changes is in the draft, and in memory until the draft fails.
@@ -53,6 +57,17 @@ impl Conductor {
                 let JobId { task_run, attempt } = &placed.job;
                 self.told(draft, &task_run.run, Event::Lost { key: task_run.key, attempt: *attempt });
                 draft.ended_jobs.push(placed.clone());
+                Answer::None
+            }
+            Input::Unfit(Unfit { job: JobId { task_run, attempt }, why }) => {
+                let outcome = Outcome::Failed {
+                    kind: FailureKind::Error,
+                    output_invalid: false,
+                    exit_code: None,
+                    message: why.clone(),
+                };
+                let (key, worker) = (task_run.key, NO_WORKER.to_owned());
+                self.told(draft, &task_run.run, Event::Ended { key, attempt: *attempt, worker, outcome });
                 Answer::None
             }
             Input::Mended(run, plan) => {

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::model::job::{Job, JobId};
 use crate::queue::{
-    Census, Epochs, Lease, Placed, Position, Queue, QueueError, Removal, Told,
+    Census, Epochs, Lease, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     memory::books::{Books, Held},
     reign::Reign,
 };
@@ -99,7 +99,7 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError> {
+    async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
         {
             let mut books = self.speak(jobs.iter().map(|job| job.pool.as_str()))?;
             let new: Vec<&Job> = jobs.iter().filter(|j| !books.holds(&j.id)).collect();
@@ -111,7 +111,7 @@ impl Queue for MemoryQueue {
             }
         }
         self.server.published.notify_waiters();
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {

@@ -63,6 +63,15 @@ pub enum Removal {
     Absent,
 }
 
+/// A job that a queue can never take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// Which.
+    pub job: JobId,
+    /// Why, and what to do, as a sentence without a full stop.
+    pub why: String,
+}
+
 /// A place in the stream of reports; `Position::START` is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
@@ -140,8 +149,9 @@ pub trait Queue: Send + Sync {
     async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError>;
 
     /// Offers jobs to the workers of their pools. A job that is pending or leased already (its end reported or not)
-    /// stays as it is. When the queue is full, some may have been taken: say it again later.
-    async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError>;
+    /// stays as it is. When the queue is full, some may have been taken: say it again later. Gives the jobs that this queue
+    /// can never take, however empty it is; all others are not held up by them.
+    async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError>;
 
     /// Takes a job back that nobody has claimed.
     async fn remove(&self, job: &Placed) -> Result<Removal, QueueError>;

@@ -90,6 +90,7 @@ pub(super) async fn resize(
     let api: Api<Deployment> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     // Of another Deployment of this name nothing is known: the API server refuses it by the uid.
+    kit.cluster.may_write(&name.namespace)?;
     let change = json!({"metadata": {"uid": live.uid}, "spec": {"replicas": replicas}});
     kit.cluster.may_write(&name.namespace)?;
     let made =

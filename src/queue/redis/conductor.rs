@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::link::{BadSettings, RedisSettings, Wait};
 use crate::model::job::{Job, JobId};
 use crate::queue::{
-    Census, Epochs, Placed, Position, Queue, QueueError, Removal, Told,
+    Census, Epochs, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     redis::{
         access,
         inbox::Inbox,
@@ -133,7 +133,7 @@ impl Queue for RedisQueue {
         self.server.call_unopened(&call).await
     }
 
-    async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError> {
+    async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
         publish::publish(self, jobs).await
     }
 

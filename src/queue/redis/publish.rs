@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::model::job::Job;
 use crate::queue::{
-    QueueError,
+    QueueError, Unfit,
     redis::{
         conductor::RedisQueue,
         parcel::{Document, Packer, Parcel},
@@ -22,15 +22,21 @@ const SENT_MOST: usize = 10_000;
 
 type Batch<'a> = Vec<(&'a Job, Parcel)>;
 
-pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<(), QueueError> {
+pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
     if queue.server.known().crowded {
         return Err(QueueError::Full("the memory of Redis"));
     }
     let mut batches: Vec<(Arc<str>, Batch<'_>)> = Vec::new();
     let mut by_pool: BTreeMap<&str, (Arc<str>, Batch<'_>, usize)> = BTreeMap::new();
-    let mut packer = Packer::default();
+    let (mut packer, mut unfit) = (Packer::default(), Vec::new());
     for job in jobs {
-        let Some(parcel) = packed(queue, &mut packer, job) else { continue };
+        let parcel = match packed(queue, &mut packer, job) {
+            Ok(parcel) => parcel,
+            Err(why) => {
+                unfit.push(Unfit { job: job.id.clone(), why });
+                continue;
+            }
+        };
         let (pool, batch, bytes) =
             by_pool.entry(&job.pool).or_insert_with(|| (job.pool.as_str().into(), Vec::new(), 0));
         if batch.len() >= AT_ONCE || (*bytes + parcel.bytes() > BYTES_AT_ONCE && !batch.is_empty()) {
@@ -44,23 +50,21 @@ pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<(), Queu
     for (pool, batch) in batches {
         offer(queue, &pool, &batch).await?;
     }
-    Ok(())
+    Ok(unfit)
 }
 
-/// A job as it is stored. What can never be offered is told once and stays behind; others must not wait for it.
-fn packed(queue: &RedisQueue, packer: &mut Packer, job: &Job) -> Option<Parcel> {
-    match packer.pack(job) {
-        Ok(parcel) => {
-            let bytes = parcel.bytes() + parcel.document.as_ref().map_or(0, |d| d.text.len());
-            if bytes <= queue.limits.job {
-                return Some(parcel);
-            }
-            let most = queue.limits.job;
-            tracing::error!(job = %job.id, bytes, "A job is too large for the queue: at most {most} bytes");
-        }
-        Err(error) => tracing::error!(job = %job.id, error = %error, "A job cannot be written down"),
+/// A job as it is stored; why not, if it can never be.
+fn packed(queue: &RedisQueue, packer: &mut Packer, job: &Job) -> Result<Parcel, String> {
+    let parcel = packer.pack(job).map_err(|error| format!("its job cannot be written down: {error}"))?;
+    let bytes = parcel.bytes() + parcel.document.as_ref().map_or(0, |d| d.text.len());
+    let most = queue.limits.job;
+    if bytes <= most {
+        return Ok(parcel);
     }
-    None
+    Err(format!(
+        "its job is too large for the queue, {bytes} bytes with what it is given of params and upstream outputs, of at most \
+         {most}: hand over a reference to large data instead of the data"
+    ))
 }
 
 async fn offer(queue: &RedisQueue, pool: &Arc<str>, batch: &[(&Job, Parcel)]) -> Result<(), QueueError> {

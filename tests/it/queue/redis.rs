@@ -21,7 +21,12 @@ use crate::support::jobs::{POOL, all_led, second};
 
 /// A conductor's side on these settings, with the usual pool open.
 pub async fn conductor(settings: &RedisSettings) -> Arc<RedisQueue> {
-    let queue = RedisQueue::new(settings, Limits::default()).expect("a queue");
+    conductor_within(settings, Limits::default()).await
+}
+
+/// One with these bounds.
+pub async fn conductor_within(settings: &RedisSettings, limits: Limits) -> Arc<RedisQueue> {
+    let queue = RedisQueue::new(settings, limits).expect("a queue");
     queue.lead(&all_led(1));
     queue.admit(POOL, "secret").await.expect("a pool");
     Arc::new(queue)

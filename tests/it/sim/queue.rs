@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use relay::{
     model::job::{Job, JobId, Report},
     queue::{
-        Census, Claim, Epochs, Jobs, Orders, Placed, Position, Queue, QueueError, Removal, Told,
+        Census, Claim, Epochs, Jobs, Orders, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
         memory::MemoryQueue,
     },
 };
@@ -164,7 +164,7 @@ impl Queue for FaultyQueue {
         self.server.content().side(&self.epochs()).overrule(pool, heard).await
     }
 
-    async fn publish(&self, jobs: &[Job]) -> Result<(), QueueError> {
+    async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
         let (server, shared) = (self.server.clone(), self.faults.shared.clone());
         let name = self.faults.life.name.clone();
         let first = Mutex::new(true);
@@ -185,6 +185,7 @@ impl Queue for FaultyQueue {
             }
         })
         .await
+        .map(|()| Vec::new())
     }
 
     async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {

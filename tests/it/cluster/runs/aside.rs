@@ -83,7 +83,7 @@ fn a_workflow_that_cannot_be_stored_says_so_and_its_runs_too() {
     let rig = Rig::on_postgres(&database);
     rig.sql(
         &database,
-        "create function no() returns trigger language plpgsql as $$ begin raise exception 'no room for %', new.name; end $$;
+        "create function no() returns trigger language plpgsql as $$ begin raise exception 'no room for %', new.name using errcode = 'check_violation'; end $$;
          create trigger no before insert on workflows for each row when (new.name = 'hello') execute function no()",
     );
     rig.apply(HELLO);

@@ -82,7 +82,7 @@ async fn who_leads_nothing_says_nothing_and_reads_nothing(ends: Ends) {
     let others: Epochs = all_led(1).into_iter().filter(|(shard, _)| *shard != of_data).collect();
     for epochs in [others, Epochs::new()] {
         ends.queue.lead(&epochs);
-        not_led(ends.queue.publish(&[job(1)]).await);
+        not_led(ends.queue.publish(&[job(1)]).await.map(drop));
         not_led(ends.queue.settle(Position::START, &[placed(0)]).await);
         not_led(ends.roster.recall(POOL).await);
         let census = ends.queue.census(second(0)).await.expect("a census of nothing");

@@ -23,13 +23,16 @@ use relay::model::{
     run::RunRow,
     status::RunStatus,
 };
-use relay::queue::{Jobs, Pools, redis::RedisJobs};
+use relay::queue::{
+    Jobs, Pools,
+    redis::{self, RedisJobs, RedisQueue},
+};
 use relay::store::{Store, memory::MemoryStore};
 use relay::worker::{self, Executor, Links, Shutdown, Worker, log::LogSink};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{conductor, still_waits, until, worker};
+use super::{conductor, conductor_within, still_waits, until, worker};
 use crate::support::{
     RedisServer,
     jobs::{POOL, report, success},
@@ -74,10 +77,11 @@ struct Fleet {
 /// A conductor that leads everything, and the log pump.
 async fn conduct(
     settings: &RedisSettings,
+    queue: Arc<RedisQueue>,
     store: &Arc<MemoryStore>,
     stop: &CancellationToken,
 ) -> (Handle, JoinSet<()>) {
-    let (clock, feed, queue) = (Clock::system(), Arc::new(MemoryFeed::default()), conductor(settings).await);
+    let (clock, feed) = (Clock::system(), Arc::new(MemoryFeed::default()));
     let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
     let (conductor, handle) = Conductor::new(Params {
         store: store.clone(),
@@ -103,15 +107,15 @@ async fn conduct(
 impl Fleet {
     /// A conductor, and two workers with four slots each.
     async fn start(settings: &RedisSettings) -> Fleet {
-        Fleet::with(settings, &["w", "v"]).await
+        Fleet::with(settings, conductor(settings).await, &["w", "v"]).await
     }
 
-    async fn with(settings: &RedisSettings, names: &[&str]) -> Fleet {
+    async fn with(settings: &RedisSettings, queue: Arc<RedisQueue>, names: &[&str]) -> Fleet {
         let clock = Clock::system();
         let now = clock.clone();
         let store = Arc::new(MemoryStore::new(Arc::new(move || now.now())));
         let (stop, shutdown, mut workers) = (CancellationToken::new(), Shutdown::default(), JoinSet::new());
-        let (handle, leader) = conduct(settings, &store, &stop).await;
+        let (handle, leader) = conduct(settings, queue, &store, &stop).await;
         let gate = Arc::new(Gate { ran: Mutex::default(), permits: Semaphore::new(0) });
         for name in names {
             let jobs = Arc::new(RedisJobs::new(settings, POOL, name).expect("a worker"));
@@ -161,7 +165,8 @@ impl Fleet {
 
     async fn leads_again(&mut self, settings: &RedisSettings) {
         self.stop = CancellationToken::new();
-        (self.handle, self.leader) = conduct(settings, &self.store, &self.stop).await;
+        (self.handle, self.leader) =
+            conduct(settings, conductor(settings).await, &self.store, &self.stop).await;
     }
 }
 
@@ -202,7 +207,7 @@ async fn what_was_done_while_nobody_led_is_not_done_again_though_redis_forgot_it
     let server = RedisServer::start(&[]).await;
     let mut settings = server.settings();
     settings.announce = Duration::from_secs(5);
-    let mut fleet = Fleet::with(&settings, &[]).await;
+    let mut fleet = Fleet::with(&settings, conductor(&settings).await, &[]).await;
     let run = fleet.submit(2).await;
     let (w, v) = (worker(&settings, "w").await, worker(&settings, "v").await);
     // Nobody reads what is reported from here on: by the store both are QUEUED, and have no worker.
@@ -222,6 +227,24 @@ async fn what_was_done_while_nobody_led_is_not_done_again_though_redis_forgot_it
     let ended = async || Some(record().await).filter(|record| record.run.status == RunStatus::Success);
     let record = until("the run's end", ended).await;
     assert!(record.tasks.iter().all(|row| row.losses == 0 && row.attempt <= 1), "{:?}", record.tasks);
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_job_that_no_queue_can_take_fails_its_task_and_says_why() {
+    let server = RedisServer::start(&[]).await;
+    let settings = server.settings();
+    // Too little for a job of any kind.
+    let queue = conductor_within(&settings, redis::Limits { job: 100, ..redis::Limits::default() }).await;
+    let fleet = Fleet::with(&settings, queue, &[]).await;
+    let run = fleet.submit(2).await;
+    let record = async || fleet.store.run(&run).await.expect("a store").expect("a run");
+    let ended = async || Some(record().await).filter(|record| record.run.status == RunStatus::Failed);
+    let record = until("the run's end", ended).await;
+    let items = record.tasks.iter().filter(|row| row.key.item.is_some());
+    for why in items.map(|row| row.error.clone().expect("an error")) {
+        assert!(why.starts_with("its job is too large for the queue"), "{why}");
+    }
     fleet.end().await;
 }
 

@@ -77,7 +77,10 @@ async fn pending_jobs_have_a_bound_and_what_is_too_large_holds_nobody_up() {
     let queue = RedisQueue::new(&server.settings(), limits).expect("a queue");
     queue.lead(&all_led(1));
     let large = Job { run_name: "x".repeat(20_000), ..job(9) };
-    queue.publish(&[large, job(1)]).await.expect("there is room");
+    let unfit = queue.publish(&[large, job(1)]).await.expect("there is room");
+    assert_eq!(unfit.len(), 1);
+    assert_eq!(unfit[0].job, job_id(9));
+    assert!(unfit[0].why.contains("of at most 10000"), "{}", unfit[0].why);
     let full = queue.publish(&[job(1), job(2), job(3)]).await;
     assert!(matches!(full, Err(QueueError::Full(_))), "{full:?}");
     assert_eq!(books(&census(&queue).await).0, [job_id(1), job_id(2)]);
