@@ -107,6 +107,11 @@ impl Inner {
                 kept.history.entry(key).or_default().push(row);
             }
         }
+        for (task, made) in batch.attempts {
+            if let Some(kept) = self.runs.get_mut(&task.run) {
+                kept.attempts.insert((task.key, made.attempt), made);
+            }
+        }
         for (run, said) in batch.approvals {
             if let Some(kept) = self.runs.get_mut(&run) {
                 kept.approvals.push(said);
@@ -136,6 +141,7 @@ impl Inner {
                     tasks: BTreeMap::new(),
                     approvals: Vec::new(),
                     history: BTreeMap::new(),
+                    attempts: BTreeMap::new(),
                 };
                 self.runs.insert(id, kept);
             }

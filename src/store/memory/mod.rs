@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{RunId, ShardId, TaskKey, WorkflowId},
+    ids::{RunId, ShardId, TaskKey, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     run::RunRow,
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
     time::between,
 };
 use crate::store::{
@@ -69,6 +69,8 @@ struct Kept {
     approvals: Vec<ApprovalRow>,
     /// By task run; under none the run's own. Oldest first.
     history: BTreeMap<Option<TaskKey>, Vec<HistoryRow>>,
+    /// By task run and number.
+    attempts: BTreeMap<(TaskKey, u32), AttemptRow>,
 }
 
 impl MemoryStore {
@@ -213,6 +215,13 @@ impl Store for MemoryStore {
         let (run, key) = place(entity);
         let rows = inner.runs.get(run).and_then(|kept| kept.history.get(&key));
         Ok(rows.map(|rows| rows.iter().rev().take(limit as usize).cloned().collect()).unwrap_or_default())
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        let inner = self.inner();
+        let Some(kept) = inner.runs.get(&task.run) else { return Ok(Vec::new()) };
+        let rows = kept.attempts.range((task.key, 0)..=(task.key, u32::MAX));
+        Ok(rows.rev().take(limit as usize).map(|(_, row)| row.clone()).collect())
     }
 
     async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {

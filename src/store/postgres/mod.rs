@@ -29,9 +29,10 @@ use sqlx::{
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{RunId, ShardId, WorkflowId},
+    ids::{RunId, ShardId, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     run::RunRow,
+    task_run::AttemptRow,
 };
 use crate::store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError};
 
@@ -257,6 +258,10 @@ impl Store for PostgresStore {
 
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         history::history(self, entity, limit).await
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        history::attempts(self, task, limit).await
     }
 
     async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
