@@ -21,11 +21,11 @@ use jiff::Timestamp;
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{BadId, RunId, ShardId, WorkflowId},
+    ids::{BadId, RunId, ShardId, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     reason::Reason,
     run::{Actor, RunRow},
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
 };
 
 /// A leader that has not renewed its shard for so long may be replaced.
@@ -162,7 +162,7 @@ pub enum Entity {
     /// `entity_type` run.
     Run(RunId),
     /// `entity_type` task_run.
-    TaskRun(crate::model::ids::TaskRunId),
+    TaskRun(TaskRunId),
 }
 
 impl Entity {
@@ -264,6 +264,10 @@ pub trait Store: Send + Sync {
         after: i64,
         limit: u32,
     ) -> Result<Vec<HistoryRow>, StoreError>;
+
+    /// The attempts of a task run, newest first, at most `limit`. One that was taken back before any worker saw it has no
+    /// row: its number is used again.
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError>;
 
     /// Keeps lines of logs, in the order in which they are given; a line (attempt and number) that is there stays as it
     /// is, so this may be said again. Lines of task runs that are not there are dropped: it tells how many were not. A NUL

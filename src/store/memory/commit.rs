@@ -108,6 +108,11 @@ impl Inner {
                 self.history.insert((row.shard, row.seq), row);
             }
         }
+        for (task, made) in batch.attempts {
+            if let Some(kept) = self.runs.get_mut(&task.run) {
+                kept.attempts.insert((task.key, made.attempt), made);
+            }
+        }
         for (run, said) in batch.approvals {
             if let Some(kept) = self.runs.get_mut(&run) {
                 kept.approvals.push(said);
@@ -147,6 +152,7 @@ impl Inner {
                     tasks: BTreeMap::new(),
                     approvals: Vec::new(),
                     history: BTreeMap::new(),
+                    attempts: BTreeMap::new(),
                 };
                 self.runs.insert(id, kept);
             }

@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{RunId, ShardId, TaskKey, WorkflowId},
+    ids::{RunId, ShardId, TaskKey, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     run::RunRow,
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
     time::between,
 };
 use crate::store::{
@@ -71,6 +71,8 @@ struct Kept {
     approvals: Vec<ApprovalRow>,
     /// Positions by task run; under none the run's own. Oldest first.
     history: BTreeMap<Option<TaskKey>, Vec<i64>>,
+    /// By task run and number.
+    attempts: BTreeMap<(TaskKey, u32), AttemptRow>,
 }
 
 impl MemoryStore {
@@ -230,6 +232,13 @@ impl Store for MemoryStore {
         // Behind the last position there is nothing, and a range that ends where it begins is none.
         let rows = (after < i64::MAX).then(|| inner.history.range(behind)).into_iter().flatten();
         Ok(rows.take(limit.min(TRANSITIONS_PAGE) as usize).map(|(_, row)| row.clone()).collect())
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        let inner = self.inner();
+        let Some(kept) = inner.runs.get(&task.run) else { return Ok(Vec::new()) };
+        let rows = kept.attempts.range((task.key, 0)..=(task.key, u32::MAX));
+        Ok(rows.rev().take(limit as usize).map(|(_, row)| row.clone()).collect())
     }
 
     async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {

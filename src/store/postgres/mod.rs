@@ -31,9 +31,10 @@ use sqlx::{
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{RunId, ShardId, WorkflowId},
+    ids::{RunId, ShardId, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     run::RunRow,
+    task_run::AttemptRow,
 };
 use crate::store::{Cause, Entity, HistoryRow, Leadership, Outage, Revision, RunRecord, Store, StoreError};
 use signs::Signs;
@@ -296,6 +297,10 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<HistoryRow>, StoreError> {
         self.noted(history::transitions(self, shard, (after, limit)).await)
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        history::attempts(self, task, limit).await
     }
 
     async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {

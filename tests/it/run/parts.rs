@@ -18,9 +18,10 @@ use relay::{
     model::{
         change::{Batch, Fence},
         head::Head,
-        ids::{RunId, ShardId, WorkflowId},
+        ids::{RunId, ShardId, TaskRunId, WorkflowId},
         job::{Job, JobId, Report},
         log::{LogLine, LogQuery, StoredLine},
+        task_run::AttemptRow,
     },
     queue::{self, Claim, Jobs, Orders, QueueError, memory::MemoryQueue},
     store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
@@ -85,6 +86,10 @@ impl Store for Picky {
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         self.0.history(entity, limit).await
     }
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        self.0.attempts(task, limit).await
+    }
+
     async fn transitions(
         &self,
         shard: ShardId,

@@ -146,3 +146,8 @@ fn the_oracle_notices_a_deposed_conductor_that_still_publishes() {
 fn the_oracle_notices_jobs_of_a_paused_run_that_were_not_taken_back() {
     bites(Mutation::RemovesNothing, "its run is paused");
 }
+
+#[test]
+fn the_oracle_notices_a_worker_that_begins_before_it_may() {
+    bites(Mutation::BeginsAtOnce, "is made at most once");
+}

@@ -7,8 +7,9 @@ use relay::{
     model::{
         change::{Batch, Fence},
         head::Head,
-        ids::{RunId, ShardId, WorkflowId},
+        ids::{RunId, ShardId, TaskRunId, WorkflowId},
         log::{LogLine, LogQuery, StoredLine},
+        task_run::AttemptRow,
     },
     store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
 };
@@ -163,6 +164,10 @@ impl Store for FaultyStore {
 
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         self.through("history", self.store.history(entity, limit)).await
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        self.through("attempts", self.store.attempts(task, limit)).await
     }
 
     async fn transitions(
