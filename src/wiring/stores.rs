@@ -25,7 +25,11 @@ pub async fn store(args: &Args, clock: &Clock, health: &Health) -> anyhow::Resul
     let mut patience = Patience::new(clock);
     loop {
         match PostgresStore::connect(&pool_settings(url, &args.connections)).await {
-            Ok(store) => return Ok(Arc::new(store)),
+            Ok(store) => {
+                // Before anybody can say that it leads or stands by: the first look may come later.
+                health.good(Check::Database, "it answers");
+                return Ok(Arc::new(store));
+            }
             Err(error @ StoreError::Unavailable(_)) => {
                 wait_for_postgres(&mut patience, health, &ill(&error)).await;
             }
@@ -60,7 +64,10 @@ pub async fn queue(
     let queue = RedisQueue::new(settings, queue::redis::Limits::default())?;
     let mut patience = Patience::new(clock);
     loop {
-        let Err(error) = queue.ping().await else { return Ok(Arc::new(queue)) };
+        let Err(error) = queue.ping().await else {
+            health.good(Check::Redis, "it answers");
+            return Ok(Arc::new(queue));
+        };
         health.bad(Check::Redis, &error.to_string());
         if patience.speaks() {
             tracing::warn!(error.label = error.label(), "Waiting for Redis: {error}");
