@@ -104,7 +104,8 @@ impl Inner {
         for row in batch.history {
             let (run, key) = place(&row.entity);
             if let Some(kept) = self.runs.get_mut(run) {
-                kept.history.entry(key).or_default().push(row);
+                kept.history.entry(key).or_default().push(row.seq);
+                self.history.insert((row.shard, row.seq), row);
             }
         }
         for (task, made) in batch.attempts {
@@ -119,10 +120,20 @@ impl Inner {
         }
         while self.finished.len() > FINISHED_MAX {
             if let Some(oldest) = self.finished.pop_front() {
-                self.runs.remove(&oldest);
-                self.logs.forget(&oldest);
+                self.forget(&oldest);
             }
         }
+    }
+
+    /// A run goes with its history and its logs.
+    fn forget(&mut self, id: &RunId) {
+        if let Some(kept) = self.runs.remove(id) {
+            let shard = kept.run.shard();
+            for seq in kept.history.into_values().flatten() {
+                self.history.remove(&(shard, seq));
+            }
+        }
+        self.logs.forget(id);
     }
 
     /// What a run was accepted with stays as it was.

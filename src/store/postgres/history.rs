@@ -1,17 +1,18 @@
-//! What happened to a run or a task run.
+//! What happened: to a run or a task run, and in a shard.
 
 use sqlx::postgres::PgRow;
 
 use crate::model::{
-    ids::{ShardId, TaskRunId},
+    ids::{BadId, ShardId, TaskRunId},
     run::Actor,
     task_run::AttemptRow,
 };
 use crate::store::{
-    Entity, HistoryRow, StoreError,
+    Entity, HistoryRow, StoreError, TRANSITIONS_PAGE,
     postgres::{
         PostgresStore,
         errors::Failed,
+        lead,
         load::{Columns, corrupt},
         within,
     },
@@ -24,6 +25,40 @@ const HISTORY: &str = "
 const ATTEMPTS: &str = "
     select attempt, worker, started_at, ended_at, reason, exit_code
     from attempts where task_run_id = $1 order by attempt desc limit $2";
+
+/// In a shard a position is given and committed under the lock of the shard's row: no row comes to light before one of a
+/// smaller position.
+const TRANSITIONS: &str = "
+    select shard, seq, entity_type, entity_id, old_state, new_state, attempt, reason, actor, changed_at
+    from state_history where shard = $1 and seq > $2 order by seq limit $3";
+
+pub(super) async fn transitions(
+    store: &PostgresStore,
+    shard: ShardId,
+    (after, limit): (i64, u32),
+) -> Result<Vec<HistoryRow>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let work = sqlx::query(TRANSITIONS)
+        .bind(lead::id(shard))
+        .bind(after)
+        .bind(i64::from(limit.min(TRANSITIONS_PAGE)))
+        .fetch_all(line.sql());
+    let rows = within(bound, work).await.map_err(Failed::before)?;
+    line.done();
+    rows.iter().map(|row| history_row(row, &entity(row)?)).collect()
+}
+
+fn entity(row: &PgRow) -> Result<Entity, StoreError> {
+    let from = Columns { row, table: "state_history" };
+    let id = from.text("entity_id")?;
+    let bad = |e: BadId| corrupt("state_history", e);
+    match from.text("entity_type")? {
+        "run" => Ok(Entity::Run(id.parse().map_err(bad)?)),
+        "task_run" => Ok(Entity::TaskRun(id.parse().map_err(bad)?)),
+        other => Err(corrupt("state_history", format!("entity_type is `{other}`"))),
+    }
+}
 
 pub(super) async fn history(
     store: &PostgresStore,

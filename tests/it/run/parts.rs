@@ -89,6 +89,15 @@ impl Store for Picky {
     async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
         self.0.attempts(task, limit).await
     }
+
+    async fn transitions(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        self.0.transitions(shard, after, limit).await
+    }
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
         self.0.find_runs(namespace, name, limit).await
     }
