@@ -132,12 +132,14 @@ impl Run {
         // QUEUED: nobody was told to begin, so it may go to another worker.
         let begun = status == TaskStatus::Running && self.at_most_once(key);
         if begun || losses > LOSSES_MAX {
-            let last = |w: String| format!("{losses} workers were lost while they had it, the last was {w}");
-            let only = |w: String| {
-                format!("its worker {w} was lost, and with onWorkerLost: Fail it is not run again")
-            };
-            let worker = worker.unwrap_or_else(|| "(unknown)".to_owned());
-            self.touch(key).error = Some(if begun { only(worker) } else { last(worker) });
+            let who = worker.unwrap_or_default();
+            self.touch(key).error = Some(match (begun, who.is_empty()) {
+                (true, _) => {
+                    format!("its worker {who} was lost, and with onWorkerLost: Fail it is not run again")
+                }
+                (_, true) => format!("{losses} workers were lost while they had it"),
+                (_, false) => format!("{losses} workers were lost while they had it, the last was {who}"),
+            });
             self.end(key, TaskStatus::Failed, Some(Reason::WorkerLost));
             return Ok(());
         }

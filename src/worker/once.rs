@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use tokio::time::timeout;
+
 use crate::model::job::{Job, JobId, News};
+use crate::queue::PRESENCE_TTL;
 use crate::worker::shift::{Orderly, Shift};
 
 /// So many are remembered. A job whose end is not committed yet could come again, and a worker keeps no more such ends.
@@ -47,9 +50,9 @@ impl Once {
 pub(super) enum Word {
     /// It may begin.
     Go,
-    /// It is to stop before it began.
+    /// It is not to begin, and that is to be told.
     Stop,
-    /// It was made here before, and its end lies with the conductor: nobody waits for more.
+    /// It was made here before, and the conductor knows how it ended.
     Over,
 }
 
@@ -58,9 +61,10 @@ impl Shift {
     /// lost, and so may what was told.
     pub(super) async fn word(&self, job: &Job, orders: &Orderly) -> Word {
         if self.once.has_begun(&job.id) {
-            // Out of books that forgot how it ended: they hear it again from where such ends are kept.
-            orders.abandoned.cancelled().await;
-            return Word::Over;
+            // Out of books that forgot how it ended. They hear that again from where such ends are kept; if it is nowhere,
+            // nobody is to wait for it for ever.
+            let heard = timeout(PRESENCE_TTL, orders.abandoned.cancelled()).await;
+            return if heard.is_ok() { Word::Over } else { Word::Stop };
         }
         let asking = async {
             loop {

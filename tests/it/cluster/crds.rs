@@ -101,7 +101,7 @@ const WRONG_WORKFLOWS: [(&str, &str, &str); 22] = [
     (
         "idle2",
         "{tasks: [{name: a}], finally: [{name: b, timeout: 5s}]}",
-        "spec.finally[0].command: Required value: env, outputs, retry and timeout",
+        "spec.finally[0].command: Required value: env, outputs, retry, timeout and onWorkerLost",
     ),
     (
         "itself",
