@@ -131,7 +131,7 @@ fn a_pod_reaches_services_and_the_beds_servers() {
     let service = service.trim();
     // A Service is there a moment after its pod is ready; until then whoever asks may get no answer at all.
     let patient = format!(
-        "for i in $(seq 100); do wget -T 2 -q -O - http://{service}/ && exit; sleep 0.1; done; exit 1"
+        "for i in $(seq 100); do timeout 2 wget -q -O - http://{service}/ && exit; sleep 0.1; done; exit 1"
     );
     assert_eq!(space.shell(&patient), "hello\n");
 
