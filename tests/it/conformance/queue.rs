@@ -118,7 +118,9 @@ pub async fn in_redis(presence: Duration) -> Ends {
 pub async fn in_postgres(presence: Duration) -> Ends {
     let db = TestDb::new();
     migrate::up(db.url(), None).await.expect("migrated");
-    let settings = PostgresSettings { presence, ..PostgresSettings::new(db.url()) };
+    // Nobody looks by himself: who is not woken waits too long.
+    let look = Duration::from_secs(600);
+    let settings = PostgresSettings { presence, look, ..PostgresSettings::new(db.url()) };
     let queue = Arc::new(PostgresQueue::connect(&settings).await.expect("a queue"));
     queue.lead(&all_led(1));
     let other = Arc::new(PostgresQueue::connect(&settings).await.expect("a queue"));

@@ -1,4 +1,4 @@
--- Takes migration 11 back. Refuses, with counts, while a job or a report is there, or a worker that would lose its queue.
+-- Takes migration 12 back. Refuses, with counts, while a job or a report is there, or a worker that would lose its queue.
 
 -- Locked before counting: no row may come in between the count and the drop.
 LOCK TABLE jobs, reports, queue_workers, queue_pools IN ACCESS EXCLUSIVE MODE;

@@ -1,4 +1,4 @@
--- Migration 11: a queue in Postgres, for workers that may reach the database. Nothing in it is the truth: a job that is lost
+-- Migration 12: a queue in Postgres, for workers that may reach the database. Nothing in it is the truth: a job that is lost
 -- here is offered again from its row in task_runs.
 
 -- The newest epoch in which a leader spoke to each pool, `<namespace>/<pool>`. A row stays: an older leader may come back late.
