@@ -38,6 +38,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(8, "0008", "logs"),
     step!(9, "0009", "cluster"),
     step!(10, "0010", "pause"),
+    step!(11, "0011", "attempts"),
 ];
 
 /// The version that this binary brings a database to.

@@ -96,7 +96,7 @@ const WRONG_WORKFLOWS: [(&str, &str, &str); 22] = [
     (
         "idle",
         "{tasks: [{name: a, env: [{name: B, value: c}]}]}",
-        "spec.tasks[0].command: Required value: env, outputs, retry and timeout have no effect on a task that runs nothing: add command or script, or remove them",
+        "spec.tasks[0].command: Required value: env, outputs, retry, timeout and onWorkerLost have no effect on a task that runs nothing: add command or script, or remove them",
     ),
     (
         "idle2",

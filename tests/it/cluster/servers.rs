@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::from_bed;
+use crate::support::{from_bed, own, postgres_program};
 
 const PASSWORD: &str = "of-the-test-bed";
 
@@ -59,9 +59,8 @@ impl Servers {
     fn init_postgres(&self) {
         let folder = self.folder("postgres");
         std::fs::write(folder.join("password"), PASSWORD).expect("a password file");
-        let mut own = Command::new("chown");
-        assert!(own.args(["-R", "postgres:postgres"]).arg(&folder).status().expect("chown").success());
-        let mut init = as_postgres(&folder, "initdb");
+        own(&folder);
+        let mut init = postgres_program(&folder, "initdb");
         init.args(["--pgdata=data", "--username=postgres", "--pwfile=password", "--auth=scram-sha-256"]);
         init.args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
         let output = init.output().expect("initdb starts");
@@ -73,7 +72,7 @@ impl Servers {
 
     fn start_postgres(&self) {
         let folder = self.home.path().join("postgres");
-        let mut command = as_postgres(&folder, "postgres");
+        let mut command = postgres_program(&folder, "postgres");
         command.args(["-D", "data", "-c", "unix_socket_directories=", "-c", "max_connections=200"]);
         command.arg("-c").arg(format!("listen_addresses={}", self.host));
         command.arg("-c").arg(format!("port={}", self.postgres_port));
@@ -81,7 +80,7 @@ impl Servers {
         launch(&mut command, &folder.join("log"));
         let (host, port) = (self.host.clone(), self.postgres_port.to_string());
         let ready = || {
-            let mut ask = Command::new(postgres_bin().join("pg_isready"));
+            let mut ask = postgres_program(&folder, "pg_isready");
             ask.args(["-q", "-h", &host, "-p", &port]).status().is_ok_and(|s| s.success())
         };
         until("Postgres answers", ready);
@@ -90,7 +89,7 @@ impl Servers {
     /// Ends Postgres at once, without a checkpoint, and starts it again.
     pub fn restart_postgres(&self) {
         let folder = self.home.path().join("postgres");
-        let mut stop = as_postgres(&folder, "pg_ctl");
+        let mut stop = postgres_program(&folder, "pg_ctl");
         let status = stop.args(["stop", "-D", "data", "-m", "immediate"]).stdout(Stdio::null()).status();
         assert!(status.expect("pg_ctl starts").success());
         self.start_postgres();
@@ -113,21 +112,6 @@ fn pod_side_host() -> String {
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("its address").port()
-}
-
-fn postgres_bin() -> PathBuf {
-    // The bed puts the folder of its Postgres into PATH.
-    let path = std::env::var_os("PATH").expect("PATH");
-    let folder = std::env::split_paths(&path).find(|dir| dir.join("initdb").is_file());
-    folder.expect("initdb is in PATH")
-}
-
-/// Postgres refuses to run as root.
-fn as_postgres(folder: &Path, program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]);
-    command.arg(postgres_bin().join(program)).current_dir(folder);
-    command
 }
 
 pub fn launch(command: &mut Command, log: &Path) {
