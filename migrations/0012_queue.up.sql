@@ -20,9 +20,10 @@ CREATE TABLE jobs (
     worker TEXT COLLATE "C",
     claimed_at TIMESTAMPTZ,
     cancel BOOLEAN NOT NULL DEFAULT FALSE,
+    go BOOLEAN NOT NULL DEFAULT FALSE,
     ended BOOLEAN NOT NULL DEFAULT FALSE,
     CONSTRAINT jobs_claim_check CHECK ((worker IS NULL) = (claimed_at IS NULL)),
-    CONSTRAINT jobs_lease_check CHECK (worker IS NOT NULL OR NOT (cancel OR ended))
+    CONSTRAINT jobs_lease_check CHECK (worker IS NOT NULL OR NOT (cancel OR go OR ended))
 );
 
 -- What the next claim takes, of one pool and of any.

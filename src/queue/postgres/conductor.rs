@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::Row;
 
-use crate::model::job::{Job, JobId, Report};
+use crate::model::job::{Job, JobId, PROTOCOL, Report};
 use crate::queue::{
-    Census, Epochs, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
+    Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     postgres::{
         PostgresQueue,
         bell::Ring,
@@ -38,6 +38,24 @@ const CANCEL: &str = fenced!(
         returning j.worker
     ), called as (
         update queue_workers w set called = true from told t where w.id = t.worker returning w.id
+    ), rung as materialized (
+        select pg_notify('relay_queue', 'w ' || c.id) from called c
+    )
+    select u.pools as unheard, (select count(*) from rung) from unheard u"
+);
+
+/// `$3`, `$4` and `$5`: jobs by their names, their pools, and who may begin them.
+const GO: &str = fenced!(
+    "told as (
+        update jobs j set go = true from fence f
+            cross join unnest($3::text[], $4::text[], $5::text[]) as e(id, pool, worker)
+        where f.holds and j.id = e.id and j.pool = e.pool and j.worker = e.worker and not j.ended
+        returning j.worker
+    ), called as (
+        update queue_workers w set called = true
+        from (select distinct t.worker from told t order by t.worker) t
+        where w.id = t.worker
+        returning w.id
     ), rung as materialized (
         select pg_notify('relay_queue', 'w ' || c.id) from called c
     )
@@ -110,6 +128,19 @@ impl Queue for PostgresQueue {
         self.speak(&led, CANCEL, |verb| verb.bind(&id).bind(&*job.pool)).await.map(drop)
     }
 
+    async fn go(&self, begun: &[Go]) -> Result<(), QueueError> {
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let led = self.led(begun.iter().map(|go| &*go.place.pool))?;
+        let mut begun: Vec<(String, &Go)> = begun.iter().map(|go| (go.place.job.to_string(), go)).collect();
+        begun.sort_by(|a, b| a.0.cmp(&b.0));
+        let pools: Vec<&str> = begun.iter().map(|(_, go)| &*go.place.pool).collect();
+        let workers: Vec<&str> = begun.iter().map(|(_, go)| go.worker.as_str()).collect();
+        let jobs: Vec<String> = begun.iter().map(|(id, _)| id.clone()).collect();
+        self.speak(&led, GO, |verb| verb.bind(&jobs).bind(&pools).bind(&workers)).await.map(drop)
+    }
+
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         let mut after = number(after);
         loop {
@@ -163,12 +194,12 @@ impl PostgresQueue {
             let pool: &str = row.try_get("pool").map_err(failed)?;
             let body: &str = row.try_get("body").map_err(failed)?;
             last = Some(at);
-            match serde_json::from_str::<Report>(body) {
+            match read(body) {
                 Ok(report) => {
                     told.push(Told { at: Position(at.unsigned_abs()), pool: pool.into(), report });
                 }
                 Err(why) => {
-                    tracing::warn!(pool, position = at, %why, "A report cannot be read and is dropped");
+                    tracing::warn!(pool, position = at, why, "A report cannot be read and is dropped");
                 }
             }
         }
@@ -192,6 +223,15 @@ impl PostgresQueue {
     fn shards(&self) -> Vec<i16> {
         self.reign.all().keys().map(|shard| i16::from(shard.number())).collect()
     }
+}
+
+/// A report as a row holds it.
+fn read(body: &str) -> Result<Report, String> {
+    let report: Report = serde_json::from_str(body).map_err(|why| why.to_string())?;
+    if report.version.abs_diff(PROTOCOL) > 1 {
+        return Err(format!("it is of version {}, this is version {PROTOCOL}", report.version));
+    }
+    Ok(report)
 }
 
 /// A position as the column holds it.

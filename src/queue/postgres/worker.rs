@@ -83,7 +83,7 @@ const ALIVE: &str = "
     returning w.retired";
 
 const ORDERS: &str = "
-    select h.id, j.id is null, coalesce(j.cancel and not j.ended, false)
+    select h.id, j.id is null, coalesce(j.cancel and not j.ended, false), coalesce(j.go and not j.ended, false)
     from unnest($2::text[]) with ordinality as h(id, place)
     left join jobs j on j.id = h.id and j.worker = $1
     order by h.place";
@@ -93,7 +93,7 @@ const GIVE_BACK: &str = "
         select j.id from jobs j where j.worker = $1 and not j.ended and j.id <> all($2::text[])
         order by j.id for no key update
     ), back as (
-        update jobs j set worker = null, claimed_at = null, cancel = false from unknown u where j.id = u.id
+        update jobs j set worker = null, claimed_at = null, cancel = false, go = false from unknown u where j.id = u.id
         returning j.pool
     ), rung as materialized (
         select pg_notify('relay_queue', 'j ' || b.pool) from (select distinct pool from back) b
@@ -157,16 +157,22 @@ impl Jobs for PostgresJobs {
             return Err(QueueError::Full("workers"));
         };
         // Read after the call is taken back: orders that come in between call again.
-        let work = sqlx::query_as::<_, (String, bool, bool)>(ORDERS).bind(worker).bind(names(holding));
+        let work = sqlx::query_as::<_, (String, bool, bool, bool)>(ORDERS).bind(worker).bind(names(holding));
         let told = within(bound, work.fetch_all(line.sql())).await?;
         line.done();
         // What was told is lost with the database alone, so nothing has to be kept until it is settled.
         let mut orders = Orders { retired, ..Orders::default() };
-        for (job, abandoned, cancel) in told {
-            match (abandoned, cancel) {
-                (true, _) => orders.abandoned.push(job_id(&job)?),
-                (false, true) => orders.cancel.push(job_id(&job)?),
-                (false, false) => {}
+        for (job, abandoned, cancel, go) in told {
+            let job = job_id(&job)?;
+            if abandoned {
+                orders.abandoned.push(job);
+                continue;
+            }
+            if go {
+                orders.go.push(job.clone());
+            }
+            if cancel {
+                orders.cancel.push(job);
             }
         }
         Ok(orders)

@@ -147,15 +147,15 @@ async fn a_queue_that_is_not_empty_holds_up_a_step_back() {
         insert into reports (pool, shard, body) values ('d/p', 1, '{}');
         insert into queue_workers (id, beat_at) values ('busy', now()), ('gone', now() - interval '1 day')";
     sql(&db, rows).await.expect("rows");
-    let said = down(db.url(), Some(10)).await.expect_err("in use").to_string();
+    let said = down(db.url(), Some(11)).await.expect_err("in use").to_string();
     assert!(said.contains("1 jobs, 1 reports and 1 workers would be lost"), "{said}");
     for (table, left) in [("jobs", "0 jobs, 1 reports"), ("reports", "0 jobs, 0 reports and 1 workers")] {
         sql(&db, &format!("delete from {table}")).await.expect("unwanted");
-        let said = down(db.url(), Some(10)).await.expect_err("in use").to_string();
+        let said = down(db.url(), Some(11)).await.expect_err("in use").to_string();
         assert!(said.contains(left), "{said}");
     }
     sql(&db, "update queue_workers set beat_at = null").await.expect("it left");
-    assert_eq!(down(db.url(), Some(10)).await.expect("nothing is lost").version, 10);
+    assert_eq!(down(db.url(), Some(11)).await.expect("nothing is lost").version, 11);
 }
 
 #[tokio::test]

@@ -87,7 +87,11 @@ async fn every_book_has_a_bound_and_room_again_later() {
     place.jobs.report(news()).await.expect("there is room");
     place.jobs.report(news()).await.expect("there is room");
     is_full(place.jobs.report(news()).await);
-    place.jobs.report(report("w", &job_id(9), News::Started)).await.expect("of a job it does not hold: dropped");
+    place
+        .jobs
+        .report(report("w", &job_id(9), News::Started))
+        .await
+        .expect("of a job it does not hold: dropped");
     let told = soon(place.queue.reports(Position::START, 9)).await.expect("reports");
     place.queue.settle(told[1].at, &[]).await.expect("settled");
     place.jobs.report(news()).await.expect("there is room again");
@@ -187,10 +191,8 @@ async fn a_worker_that_claims_just_then_is_not_retired() {
     // Its claim has come as far as its own row, and holds that, while the retiring has looked already.
     place.jobs.claim(&claim("w", 0, &[])).await.expect("it is known");
     let mut claiming = place.sql.begin().await.expect("a transaction");
-    let steps = [
-        "update queue_workers set claims = claims + 1",
-        "update jobs set worker = 'w', claimed_at = now()",
-    ];
+    let steps =
+        ["update queue_workers set claims = claims + 1", "update jobs set worker = 'w', claimed_at = now()"];
     for step in steps {
         sqlx::query(step).execute(&mut *claiming).await.expect("claimed");
     }
