@@ -5,6 +5,7 @@
 //! `Jobs` the worker's. One conformance suite runs over every implementation (tests/it/conformance).
 
 pub mod memory;
+pub mod postgres;
 pub mod redis;
 mod reign;
 

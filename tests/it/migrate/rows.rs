@@ -138,6 +138,27 @@ async fn a_live_run_that_is_or_was_paused_holds_up_a_step_back() {
 }
 
 #[tokio::test]
+async fn a_queue_that_is_not_empty_holds_up_a_step_back() {
+    let db = TestDb::new();
+    up(db.url(), None).await.expect("migrated");
+    let rows = "
+        insert into queue_pools (pool, shard, epoch) values ('d/p', 1, 1);
+        insert into jobs (id, pool, shard, rank, body) values ('r.0.-.1#1', 'd/p', 1, 0, '{}');
+        insert into reports (pool, shard, body) values ('d/p', 1, '{}');
+        insert into queue_workers (id, beat_at) values ('busy', now()), ('gone', now() - interval '1 day')";
+    sql(&db, rows).await.expect("rows");
+    let said = down(db.url(), Some(11)).await.expect_err("in use").to_string();
+    assert!(said.contains("1 jobs, 1 reports and 1 workers would be lost"), "{said}");
+    for (table, left) in [("jobs", "0 jobs, 1 reports"), ("reports", "0 jobs, 0 reports and 1 workers")] {
+        sql(&db, &format!("delete from {table}")).await.expect("unwanted");
+        let said = down(db.url(), Some(11)).await.expect_err("in use").to_string();
+        assert!(said.contains(left), "{said}");
+    }
+    sql(&db, "update queue_workers set beat_at = null").await.expect("it left");
+    assert_eq!(down(db.url(), Some(11)).await.expect("nothing is lost").version, 11);
+}
+
+#[tokio::test]
 async fn a_head_keeps_its_revision_and_says_what_it_lacks() {
     let db = with_rows().await;
     sql(&db, OF_A_CLUSTER).await.expect("rows");
