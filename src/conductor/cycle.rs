@@ -51,13 +51,15 @@ impl Input {
     }
 
     /// The run that it is about.
-    fn run(&self) -> Option<&RunId> {
+    pub(super) fn run(&self) -> Option<&RunId> {
         match self {
             Input::Message(Message::Submit(submission, _)) => Some(&submission.run.id),
             Input::Message(Message::Steer { run, .. }) => Some(run),
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
-            Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => None,
+            Input::Message(
+                Message::View(..) | Message::WhyAside(..) | Message::Live(_) | Message::Told(..),
+            ) => None,
             Input::Report(told) => Some(&told.report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
             Input::Removed(job) => Some(&job.task_run.run),
@@ -110,6 +112,7 @@ impl Conductor {
         loop {
             self.tell_demands();
             let Some(inputs) = self.gather(stop).await? else { return Ok(()) };
+            let inputs = self.heed(inputs).await?;
             if !self.settle_inputs(inputs, stop).await? {
                 return Ok(());
             }

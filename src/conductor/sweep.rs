@@ -59,6 +59,12 @@ pub(super) enum Suspect {
 }
 
 impl Sweep {
+    /// Looks again at once; what was seen before counts no longer.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        self.open = None;
+        self.due = now;
+    }
+
     pub(super) fn new(now: Timestamp) -> Sweep {
         Sweep {
             due: now,

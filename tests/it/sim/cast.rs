@@ -6,7 +6,7 @@ use std::{
 };
 
 use relay::{
-    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Outlook, Params},
+    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Older, Outlook, Params},
     feed::memory::MemoryFeed,
     model::{ids::ShardId, time::later},
     queue::Pools,
@@ -112,6 +112,7 @@ impl Cast {
             holder: life.name.clone(),
             shards: NAMESPACES.iter().map(|name| ShardId::of_namespace(name)).collect(),
             adopt: Adopt::All,
+            older: Older::Untold,
             limits,
             outlook: Some(outlook.clone()),
         }

@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Params, Submission};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Params, Submission};
 use relay::crd;
 use relay::engine::LOSSES_MAX;
 use relay::feed::memory::MemoryFeed;
@@ -56,6 +56,7 @@ impl Lead {
             holder: "the-conductor".to_owned(),
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
+            older: Older::Untold,
             limits: Limits::default(),
             outlook: None,
         });
