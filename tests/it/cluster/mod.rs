@@ -1,5 +1,6 @@
 //! What needs a Kubernetes. Where the bed has none, `make test` leaves these tests out by name and says why.
 
+mod chaos;
 mod chart;
 mod crds;
 mod faults;
@@ -11,6 +12,7 @@ mod logs;
 mod main_job;
 mod node;
 mod pools;
+mod postgres;
 mod rows;
 mod runs;
 mod servers;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::postgres::Postgres;
 use crate::support::from_bed;
 
 const PASSWORD: &str = "of-the-test-bed";
@@ -13,7 +14,7 @@ const PASSWORD: &str = "of-the-test-bed";
 pub struct Servers {
     home: tempfile::TempDir,
     host: String,
-    postgres_port: u16,
+    postgres: Postgres,
     redis_port: u16,
 }
 
@@ -21,16 +22,15 @@ impl Servers {
     pub fn start() -> Servers {
         let home = tempfile::Builder::new().prefix("cluster").tempdir().expect("a folder");
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).expect("to be entered");
-        let servers =
-            Servers { host: pod_side_host(), postgres_port: free_port(), redis_port: free_port(), home };
+        let host = pod_side_host();
+        let postgres = Postgres::start(&host);
+        let servers = Servers { postgres, host, redis_port: free_port(), home };
         servers.start_redis();
-        servers.init_postgres();
-        servers.start_postgres();
         servers
     }
 
     pub fn postgres_url(&self) -> String {
-        format!("postgres://postgres:{PASSWORD}@{}:{}/postgres", self.host, self.postgres_port)
+        self.postgres.url()
     }
 
     pub fn redis_url(&self) -> String {
@@ -56,44 +56,9 @@ impl Servers {
         until("Redis answers", || self.redis(&["ping"]) == "PONG");
     }
 
-    fn init_postgres(&self) {
-        let folder = self.folder("postgres");
-        std::fs::write(folder.join("password"), PASSWORD).expect("a password file");
-        let mut own = Command::new("chown");
-        assert!(own.args(["-R", "postgres:postgres"]).arg(&folder).status().expect("chown").success());
-        let mut init = as_postgres(&folder, "initdb");
-        init.args(["--pgdata=data", "--username=postgres", "--pwfile=password", "--auth=scram-sha-256"]);
-        init.args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
-        let output = init.output().expect("initdb starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        // Pods come by addresses of their own.
-        let open = "host all all 0.0.0.0/0 scram-sha-256\n";
-        std::fs::write(folder.join("data/pg_hba.conf"), open).expect("who may come");
-    }
-
-    fn start_postgres(&self) {
-        let folder = self.home.path().join("postgres");
-        let mut command = as_postgres(&folder, "postgres");
-        command.args(["-D", "data", "-c", "unix_socket_directories=", "-c", "max_connections=200"]);
-        command.arg("-c").arg(format!("listen_addresses={}", self.host));
-        command.arg("-c").arg(format!("port={}", self.postgres_port));
-        command.args(["-c", "dynamic_shared_memory_type=mmap", "-c", "timezone=UTC"]);
-        launch(&mut command, &folder.join("log"));
-        let (host, port) = (self.host.clone(), self.postgres_port.to_string());
-        let ready = || {
-            let mut ask = Command::new(postgres_bin().join("pg_isready"));
-            ask.args(["-q", "-h", &host, "-p", &port]).status().is_ok_and(|s| s.success())
-        };
-        until("Postgres answers", ready);
-    }
-
     /// Ends Postgres at once, without a checkpoint, and starts it again.
     pub fn restart_postgres(&self) {
-        let folder = self.home.path().join("postgres");
-        let mut stop = as_postgres(&folder, "pg_ctl");
-        let status = stop.args(["stop", "-D", "data", "-m", "immediate"]).stdout(Stdio::null()).status();
-        assert!(status.expect("pg_ctl starts").success());
-        self.start_postgres();
+        self.postgres.restart();
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -115,30 +80,18 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
-fn postgres_bin() -> PathBuf {
-    // The bed puts the folder of its Postgres into PATH.
-    let path = std::env::var_os("PATH").expect("PATH");
-    let folder = std::env::split_paths(&path).find(|dir| dir.join("initdb").is_file());
-    folder.expect("initdb is in PATH")
-}
-
-/// Postgres refuses to run as root.
-fn as_postgres(folder: &Path, program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]);
-    command.arg(postgres_bin().join(program)).current_dir(folder);
-    command
-}
-
+/// Starts a server that ends with the bed.
 pub fn launch(command: &mut Command, log: &Path) {
+    let mut child = spawn(command, log);
+    std::thread::spawn(move || child.wait());
+}
+
+/// Starts a program whose output goes to the end of a file.
+pub fn spawn(command: &mut Command, log: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
     let errors = log.try_clone().expect("the same log");
     let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
-    reap(child.unwrap_or_else(|e| panic!("{command:?}: {e}")));
-}
-
-fn reap(mut child: Child) {
-    std::thread::spawn(move || child.wait());
+    child.unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
 
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {

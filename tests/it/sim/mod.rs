@@ -21,7 +21,7 @@ mod pauses;
 mod people;
 mod play;
 mod queue;
-mod rng;
+pub mod rng;
 mod store;
 mod stories;
 mod trace;

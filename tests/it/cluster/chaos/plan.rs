@@ -1,0 +1,64 @@
+//! What goes wrong, when and for how long: a seed says everything.
+
+use std::time::Duration;
+
+use crate::sim::rng::Dice;
+
+/// Something that happens to a real part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The operator that leads is killed, and started again.
+    LeaderKilled,
+    /// A worker is killed, and another one starts.
+    WorkerKilled,
+    /// FLUSHALL.
+    RedisEmptied,
+    /// Postgres ends without a checkpoint, and starts again.
+    PostgresRestarted,
+    /// The operator that leads is stopped for longer than it may believe in itself, and goes on.
+    LeaderFrozen,
+}
+
+impl Fault {
+    /// What every run of the tests has.
+    pub const USUAL: [Fault; 5] = [
+        Fault::LeaderKilled,
+        Fault::WorkerKilled,
+        Fault::RedisEmptied,
+        Fault::PostgresRestarted,
+        Fault::LeaderFrozen,
+    ];
+
+    /// How errors begin that it may bring into a log.
+    pub fn explains(self) -> &'static [&'static str] {
+        match self {
+            // Postgres may be away for longer than a leadership lasts.
+            Fault::LeaderFrozen | Fault::PostgresRestarted => &[DEPOSED],
+            Fault::LeaderKilled | Fault::WorkerKilled | Fault::RedisEmptied => &[],
+        }
+    }
+}
+
+/// What a leader says that another one followed.
+const DEPOSED: &str = "This operator ends: the conductor ended: another operator leads shard";
+
+/// A fault, after so many transitions since the one before was survived, for so long if it is one that lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub fault: Fault,
+    pub after: i64,
+    pub lasts: Duration,
+}
+
+/// All of the faults, once each, in an order of the seed's own.
+pub fn plan(seed: u64, faults: &[Fault]) -> Vec<Step> {
+    let dice = Dice::new(seed);
+    let mut left = faults.to_vec();
+    let mut steps = Vec::new();
+    while !left.is_empty() {
+        let fault = left.remove(dice.below(left.len() as u64) as usize);
+        let after = i64::try_from(dice.between(50, 300)).expect("it is small");
+        steps.push(Step { fault, after, lasts: Duration::from_millis(dice.between(6_000, 10_000)) });
+    }
+    steps
+}
