@@ -40,6 +40,8 @@ pub struct House {
     // What lives in the house goes before what it lives from.
     operators: Vec<Operator>,
     workers: Vec<Process>,
+    /// Workers that were told to end.
+    leaving: Vec<Process>,
     /// Logs of all, those of the dead too.
     pub logs: Vec<PathBuf>,
     pub redis: RedisServer,
@@ -48,6 +50,9 @@ pub struct House {
     pub runtime: Runtime,
     pub folder: tempfile::TempDir,
     pub namespace: String,
+    url: String,
+    /// Whether logs stay after a failure.
+    keeps: bool,
     born: usize,
     /// Ends that nobody brought about: by whom, and how.
     pub ends: Vec<(String, ExitStatus)>,
@@ -55,7 +60,7 @@ pub struct House {
 
 impl House {
     /// Everything is up, the pool's workers may log in, and one operator leads.
-    pub fn start() -> House {
+    pub fn start(keeps: bool) -> House {
         let runtime = Runtime::new().expect("a runtime");
         let redis = runtime.block_on(RedisServer::start(&[]));
         let (postgres, control) = (Postgres::start("127.0.0.1"), Control::start());
@@ -70,6 +75,9 @@ impl House {
             runtime,
             folder,
             namespace: "chaos".to_owned(),
+            url: String::new(),
+            keeps,
+            leaving: Vec::new(),
             born: 0,
             ends: Vec::new(),
         };
@@ -86,7 +94,7 @@ impl House {
             "{{apiVersion: relay.works/v1alpha1, kind: WorkerPool, metadata: {{name: pool}}, \
              spec: {{image: 'none:1', slotsPerWorker: {SLOTS}, replicas: {WORKERS}}}}}"
         ));
-        house.until("there is a Secret for workers", |house| house.secret().is_some());
+        house.until("there is a Secret for workers", |house| house.secret("chaos").is_some());
         (0..WORKERS).for_each(|_| house.hire());
         house
     }
@@ -104,31 +112,42 @@ impl House {
         process
     }
 
-    /// Where the pool's workers log in, as its Secret tells.
-    fn secret(&self) -> Option<String> {
+    /// Where the workers of the pool of a namespace log in, as its Secret tells.
+    fn secret(&self, namespace: &str) -> Option<String> {
         let template = "go-template={{.data.url | base64decode}}";
         let mut get = self.control.kubectl();
-        get.args(["-n", &self.namespace, "get", "secret", "relay-pool-redis", "-o", template]);
+        get.args(["-n", namespace, "get", "secret", "relay-pool-redis", "-o", template]);
         let output = get.output().expect("kubectl starts");
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// One more worker.
+    /// One more worker. The URL stays as it is, so the API server may be away.
     pub fn hire(&mut self) {
+        if self.url.is_empty() {
+            self.url = self.secret("chaos").expect("it was there");
+        }
+        let (url, namespace) = (self.url.clone(), self.namespace.clone());
+        let worker = self.worker(&namespace, &url);
+        self.workers.push(worker);
+    }
+
+    /// A worker of the pool of another namespace, which nobody starts again.
+    pub fn worker_of(&mut self, namespace: &str) -> Process {
+        self.until("there is a Secret for workers", |house| house.secret(namespace).is_some());
+        let url = self.secret(namespace).expect("it was there");
+        self.worker(namespace, &url)
+    }
+
+    fn worker(&mut self, namespace: &str, url: &str) -> Process {
         self.born += 1;
         let name = format!("worker-{}", self.born);
-        let url = self.folder.path().join("url");
-        if !url.exists() {
-            std::fs::write(&url, self.secret().expect("it was there")).expect("written");
-        }
-        let url = std::fs::read_to_string(url).expect("it was written");
         let mut command = relay();
-        command.arg("worker").env("RELAY_REDIS_URL", url).env("RELAY_POOL", self.pool());
+        command.arg("worker").env("RELAY_REDIS_URL", url).env("RELAY_POOL", format!("{namespace}/pool"));
         command.env("RELAY_SLOTS", SLOTS.to_string()).env("RELAY_WORKER_NAME", &name);
         command.env("RELAY_WORK_DIR", self.folder.path().join(&name));
         let process = Process::start(&name, &mut command, self.folder.path());
         self.logs.push(process.log.clone());
-        self.workers.push(process);
+        process
     }
 
     /// The pool, as the queue calls it.
@@ -168,6 +187,33 @@ impl House {
         self.hire();
     }
 
+    /// Kills both operators before one of them is started again.
+    pub fn kill_operators(&mut self) {
+        self.operators.iter_mut().for_each(|operator| operator.process.kill());
+        (0..self.operators.len()).for_each(|number| self.start_again(number));
+    }
+
+    /// Tells the worker that is there longest to end; another one starts.
+    pub fn drain_worker(&mut self) {
+        let mut worker = self.workers.remove(0);
+        worker.signal(Signal::TERM);
+        self.leaving.push(worker);
+        self.hire();
+    }
+
+    /// Sends a signal to the worker of this name, or to the one that is there longest; gives its name.
+    pub fn signal_worker(&mut self, name: Option<String>, signal: Signal) -> String {
+        let named = |worker: &&mut Process| name.as_ref().is_none_or(|name| *name == worker.name);
+        let worker = self.workers.iter_mut().find(named).expect("it is there");
+        worker.signal(signal);
+        worker.name.clone()
+    }
+
+    /// Is somebody on the way out?
+    pub fn is_left(&self) -> bool {
+        self.leaving.is_empty()
+    }
+
     fn start_again(&mut self, number: usize) {
         let (probes, api) = (self.operators[number].probes, self.operators[number].api);
         self.operators[number].process = self.operator(probes, api);
@@ -189,6 +235,14 @@ impl House {
                 self.hire();
             }
         }
+        let ends = &mut self.ends;
+        self.leaving.retain_mut(|worker| match worker.end() {
+            Some(status) if !status.success() => {
+                ends.push((worker.name.clone(), status));
+                false
+            }
+            ended => ended.is_none(),
+        });
     }
 
     /// Asks Postgres. It may be away.
@@ -224,9 +278,14 @@ impl House {
     /// Applies manifests in the namespace.
     #[track_caller]
     pub fn apply(&self, manifests: &str) {
+        self.apply_in(&self.namespace, manifests);
+    }
+
+    /// Applies manifests in a namespace.
+    #[track_caller]
+    pub fn apply_in(&self, namespace: &str, manifests: &str) {
         let mut apply = self.control.kubectl();
-        apply.args(["-n", &self.namespace, "create", "-f", "-"]);
-        well(with_input(&mut apply, manifests));
+        well(with_input(apply.args(["-n", namespace, "create", "-f", "-"]), manifests));
     }
 
     /// All Runs as objects; none when the API server is away.
@@ -243,7 +302,7 @@ impl House {
     pub fn until(&mut self, what: &str, mut so: impl FnMut(&House) -> bool) {
         let end = Instant::now() + SOON;
         while !so(self) {
-            assert!(Instant::now() < end, "not within {SOON:?}: {what}\n{}", self.told());
+            assert!(Instant::now() < end, "not within {SOON:?}: {what}\n{}\n{}", self.told(), self.kept());
             self.tend();
             std::thread::park_timeout(LOOK);
         }
@@ -256,6 +315,20 @@ impl House {
             self.tend();
             std::thread::park_timeout(LOOK);
         }
+    }
+
+    /// Keeps logs and ledger beside what is built, if that is wanted, and tells where.
+    pub fn kept(&self) -> String {
+        if !self.keeps {
+            return String::new();
+        }
+        let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos");
+        drop(std::fs::remove_dir_all(&place));
+        std::fs::create_dir_all(&place).expect("a folder");
+        for path in self.logs.iter().chain([&self.folder.path().join("ledger")]) {
+            std::fs::copy(path, place.join(path.file_name().expect("a file"))).expect("copied");
+        }
+        format!("logs and ledger are in {}", place.display())
     }
 
     /// The end of each log, for whoever has to find out.

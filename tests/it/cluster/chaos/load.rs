@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::house::House;
+use crate::cluster::kubectl::well;
 
 /// Items of a run.
 const ITEMS: usize = 250;
@@ -37,10 +38,11 @@ spec:
 "#;
 const SAY: &str = r#"say() { echo "$RELAY_RUN $RELAY_TASK ${RELAY_INDEX:--} $RELAY_ATTEMPT $1 $(date +%s%N)" >> "$LEDGER"; }; say start; "#;
 
-/// The runs that were made.
+/// The runs that were made in this round.
 pub struct Load {
     pub ledger: PathBuf,
     pub names: Vec<String>,
+    round: usize,
 }
 
 impl Load {
@@ -54,18 +56,35 @@ impl Load {
         let workflow = WORKFLOW.replace("PATH", &path).replace("SCRIPT", &quoted(&script));
         house.apply(&workflow.replace("FAILS", &quoted(&fails)));
         std::fs::write(&ledger, "").expect("a ledger");
-        Load { ledger, names: Vec::new() }
+        Load { ledger, names: Vec::new(), round: 0 }
+    }
+
+    /// A new round: what was before is over, and its objects go.
+    pub fn next_round(&mut self, house: &House) {
+        let mut delete = house.control.kubectl();
+        delete.args(["-n", &house.namespace, "delete", "runs", "--all", "--wait=false"]);
+        well(delete.output().expect("kubectl starts"));
+        std::fs::write(&self.ledger, "").expect("a ledger");
+        self.names.clear();
+        self.round += 1;
+    }
+
+    /// Which runs are of this round, as a condition on the table of runs.
+    pub fn own(&self) -> String {
+        format!("r.namespace = 'chaos' and r.name like 'flight-{}-%'", self.round)
     }
 
     /// Makes runs until enough is open.
     pub fn top_up(&mut self, house: &House) {
-        let done = house.number("select count(*) from task_runs where status = 'SUCCESS'").unwrap_or(0);
+        let done = house.number(&format!(
+            "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status = 'SUCCESS' and {}", self.own()
+        )).unwrap_or(0);
         let open = (self.names.len() * TASKS).saturating_sub(usize::try_from(done).unwrap_or(0));
         let missing = OPEN.saturating_sub(open).div_ceil(TASKS);
         let items: Vec<String> = (0..ITEMS).map(|n| n.to_string()).collect();
         let mut manifests = String::new();
         for _ in 0..missing {
-            let name = format!("flight-{}", self.names.len());
+            let name = format!("flight-{}-{}", self.round, self.names.len());
             manifests.push_str(&format!(
                 "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: {name}}}\n\
                  spec: {{workflowRef: {{name: flight}}, params: {{items: [{}]}}}}\n---\n",

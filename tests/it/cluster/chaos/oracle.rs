@@ -10,22 +10,28 @@ use super::load::Load;
 use crate::cluster::kubectl::condition;
 
 /// What was looked at.
+#[derive(Default)]
 pub struct Tally {
     pub runs: usize,
     pub tasks: usize,
     pub attempts: usize,
     /// Task runs of which more than one attempt started.
     pub again: usize,
-    pub transitions: i64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.runs += other.runs;
+        self.tasks += other.tasks;
+        self.attempts += other.attempts;
+        self.again += other.again;
+    }
 }
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Tally { runs, tasks, attempts, again, transitions } = self;
-        write!(
-            out,
-            "{runs} runs, {tasks} tasks, {attempts} attempts, {again} tasks again, {transitions} transitions"
-        )
+        let Tally { runs, tasks, attempts, again } = self;
+        write!(out, "{runs} runs, {tasks} tasks, {attempts} attempts, {again} tasks again")
     }
 }
 
@@ -47,33 +53,37 @@ pub fn judge(house: &House, load: &Load) -> (Vec<String>, Tally) {
         Ledger::default()
     });
     runs_ended(house, load, &mut wrong);
-    let rows = rows(house);
+    let rows = rows(house, load);
     for (who, row) in &rows {
         of_task_run(who, row, &ledger, &mut wrong);
     }
     for who in ledger.0.keys().filter(|who| !rows.contains_key(*who)) {
         wrong.push(format!("{who:?} ran, and Postgres does not know it"));
     }
-    let told = |house: &House, what: &str| house.number(what).unwrap_or(-1);
-    let strays = "select count(*) from task_runs where status <> 'SUCCESS'";
-    if told(house, strays) != 0 {
-        wrong.push(format!("{} task runs are not SUCCESS", told(house, strays)));
+    let strays = format!(
+        "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status <> 'SUCCESS' and {}",
+        load.own()
+    );
+    if house.number(&strays) != Some(0) {
+        wrong.push(format!("{:?} task runs are not SUCCESS", house.number(&strays)));
     }
     let tally = Tally {
         runs: load.names.len(),
         tasks: rows.len(),
         attempts: ledger.0.values().map(BTreeMap::len).sum(),
         again: ledger.0.values().filter(|attempts| attempts.len() > 1).count(),
-        transitions: told(house, "select count(*) from state_history"),
     };
     (wrong, tally)
 }
 
 /// Each run is SUCCESS with one row of history that says so, and its object says the same.
 fn runs_ended(house: &House, load: &Load, wrong: &mut Vec<String>) {
-    let question = "select r.name, r.status, (select count(*) from state_history h where h.entity_type = 'run' \
-        and h.entity_id = r.id and h.new_state = 'SUCCESS') from runs r";
-    let rows = house.ask(question).expect("Postgres is well");
+    let question = format!(
+        "select r.name, r.status, (select count(*) from state_history h where h.entity_type = 'run' \
+        and h.entity_id = r.id and h.new_state = 'SUCCESS') from runs r where {}",
+        load.own()
+    );
+    let rows = house.ask(&question).expect("Postgres is well");
     let rows: BTreeMap<String, (String, i64)> =
         rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
     let objects = house.runs().expect("the API server is well");
@@ -112,16 +122,20 @@ fn of_task_run(who: &Who, row: &Row, ledger: &Ledger, wrong: &mut Vec<String>) {
             found.push(format!("attempt {attempt} started {} times", told.starts.len()));
         }
     }
-    wrong.extend(found.into_iter().map(|what| format!("{who:?} ({}): {what}: {attempts:?}", row.id)));
+    let text = |what| format!("{who:?} ({}): {what}: {attempts:?}", row.id);
+    wrong.extend(found.into_iter().map(text));
 }
 
 /// The task runs that workers run. A group runs nothing itself.
-fn rows(house: &House) -> BTreeMap<Who, Row> {
-    let question = "select r.name, t.task_id, coalesce(t.item_index::text, '-'), t.id, t.status, t.attempt, \
-        (select coalesce(array_agg(h.attempt), '{}') from state_history h where h.entity_type = 'task_run' \
+fn rows(house: &House, load: &Load) -> BTreeMap<Who, Row> {
+    let question = format!(
+        "select r.name, t.task_id, coalesce(t.item_index::text, '-'), t.id, t.status, t.attempt, \
+        (select coalesce(array_agg(h.attempt), '{{}}') from state_history h where h.entity_type = 'task_run' \
          and h.entity_id = t.id and h.new_state = 'SUCCESS') \
-        from task_runs t join runs r on r.id = t.run_id where not (t.task_id = 'each' and t.item_index is null)";
-    let rows = house.ask(question).expect("Postgres is well");
+        from task_runs t join runs r on r.id = t.run_id where not (t.task_id = 'each' and t.item_index is null) and {}",
+        load.own()
+    );
+    let rows = house.ask(&question).expect("Postgres is well");
     let row = |row: &sqlx::postgres::PgRow| {
         let of = Row { id: row.get(3), status: row.get(4), attempt: row.get(5), successes: row.get(6) };
         ((row.get(0), row.get(1), row.get(2)), of)

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::cluster::kubectl::{well, with_input};
 use crate::cluster::servers::{free_port, spawn, until};
 use crate::support::{from_bed, relay};
@@ -96,6 +98,13 @@ impl Control {
             server.kill().expect("it runs");
             server.wait().expect("it ended");
         }
+    }
+
+    /// It answers nothing, and its connections stay; or it goes on.
+    pub fn signal_server(&self, signal: Signal) {
+        let server = self.server();
+        let server = server.as_ref().expect("it runs");
+        kill_process(Pid::from_child(server), signal).expect("it is there");
     }
 
     fn server(&self) -> MutexGuard<'_, Option<Child>> {
