@@ -64,7 +64,8 @@ model: ## the protocol as a model, with more that goes wrong: minutes
 	RELAY_MODEL_MUCH=1 $(CARGO) test --locked --release --test it -- --nocapture protocol::every_order
 
 chaos: ## real faults on the real parts; MINUTES=45 for so long, SEED=7 to begin with that one
-	@RELAY_CHAOS_MINUTES=$(or $(MINUTES),10) RELAY_CHAOS_SEED=$(SEED) exec tests/bed/run --without postgres --without redis \
+	@kubernetes="$$(tests/bed/tools kubernetes)" || exit 1; RELAY_TEST_KUBECTL="$$kubernetes/kubectl" \
+		RELAY_CHAOS_MINUTES=$(or $(MINUTES),10) RELAY_CHAOS_SEED=$(SEED) exec tests/bed/run --without kubernetes \
 		$(CARGO) test --locked --test it -- --nocapture cluster::chaos
 
 generate: ## rewrite the committed files that code prints

@@ -88,7 +88,7 @@ fn whatever_dies_with_thousands_of_tasks_in_flight_nothing_is_lost_and_nothing_c
         }
         load.next_round(&house);
     }
-    println!("{all}\n{}", recovery::table(&recovery::silences(&house, &struck)));
+    println!("{all}\n{}", recovery::table(&recovery::times(&house, &struck)));
 }
 
 /// One step of a plan, with enough in flight, until transitions are committed again.
@@ -98,6 +98,8 @@ fn happens(house: &mut House, load: &mut Load, step: Step) -> Struck {
     house.until("tasks run", |house| house.position().is_some_and(|now| now >= before + step.after));
     println!("{step:?}");
     let struck = faults::strike(house, step);
+    // Some faults last longer than the work that there was.
+    load.top_up(house);
     let then = house.position().unwrap_or(before);
     house.until("tasks run again", |house| house.position().is_some_and(|now| now > then));
     struck

@@ -19,13 +19,13 @@ pub struct Struck {
 /// Silences that began so long after a fault, in ms, are not its own.
 const OWN: i64 = 20_000;
 
-/// Milliseconds of silence by fault: the longest time without a committed transition that began between a fault and the
-/// next one.
-pub fn silences(house: &House, struck: &[Struck]) -> BTreeMap<Fault, Vec<i64>> {
+/// Milliseconds by fault: until the first transition after it, and the longest time without one that began between it and
+/// the next fault.
+pub fn times(house: &House, struck: &[Struck]) -> BTreeMap<Fault, Vec<(i64, i64)>> {
     let question = "select (extract(epoch from changed_at) * 1000)::bigint from state_history order by 1";
     let rows = house.ask(question).expect("Postgres is well");
     let changes: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
-    let mut silences: BTreeMap<Fault, Vec<i64>> = BTreeMap::new();
+    let mut times: BTreeMap<Fault, Vec<(i64, i64)>> = BTreeMap::new();
     for (n, one) in struck.iter().enumerate() {
         let from = one.at.as_millisecond();
         let to = struck.get(n + 1).map_or(i64::MAX, |next| next.at.as_millisecond()).min(from + OWN);
@@ -33,19 +33,23 @@ pub fn silences(house: &House, struck: &[Struck]) -> BTreeMap<Fault, Vec<i64>> {
         let after = &changes[since..];
         let before = std::iter::once(from).chain(after.iter().copied()).take_while(|at| *at < to);
         let longest = before.zip(after).map(|(before, after)| after - before).max().unwrap_or(0);
-        silences.entry(one.fault).or_default().push(longest);
+        let first = after.first().map_or(0, |at| at - from);
+        times.entry(one.fault).or_default().push((first, longest));
     }
-    silences
+    times
 }
 
-/// The same as lines: how often, median, worst.
-pub fn table(silences: &BTreeMap<Fault, Vec<i64>>) -> String {
-    let mut text = String::from("fault, times, longest silence in ms: median, worst\n");
-    for (fault, times) in silences {
-        let mut times = times.clone();
+/// The same as lines: how often, and of both the median and the worst.
+pub fn table(times: &BTreeMap<Fault, Vec<(i64, i64)>>) -> String {
+    let of = |mut times: Vec<i64>| {
         times.sort_unstable();
-        let worst = times.last().copied().unwrap_or(0);
-        writeln!(text, "{fault:?}, {}, {}, {worst}", times.len(), times[times.len() / 2]).expect("a text");
+        format!("{} {}", times[times.len() / 2], times[times.len() - 1])
+    };
+    let mut text =
+        String::from("ms until the next transition, and of the longest silence: median and worst\n");
+    for (fault, times) in times {
+        let (first, longest) = times.iter().copied().unzip();
+        writeln!(text, "{fault:?} x {}: {}, {}", times.len(), of(first), of(longest)).expect("a text");
     }
     text
 }
