@@ -8,6 +8,8 @@ mod bans;
 mod caught;
 #[path = "tidy/licences.rs"]
 mod licences;
+#[path = "tidy/proofs.rs"]
+mod proofs;
 #[path = "tidy/shape.rs"]
 mod shape;
 #[path = "tidy/source.rs"]
@@ -58,6 +60,14 @@ fn the_map_names_each_room() {
         return;
     };
     no_findings(&shape::unmapped(&map, &source::rooms()));
+}
+
+#[test]
+fn what_is_claimed_of_durability_is_shown() {
+    let path = "docs/durability.md";
+    let document = std::fs::read_to_string(source::root().join(path)).expect("it is there");
+    assert!(document.contains("`sim::"), "it names tests");
+    no_findings(&proofs::missing(path, &document, &source::rust_files()));
 }
 
 #[test]

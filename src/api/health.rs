@@ -56,6 +56,24 @@ impl Check {
     }
 }
 
+/// What is wrong with something outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ill {
+    /// In a word of a closed list, which everybody may be told.
+    pub label: &'static str,
+    /// What there is to say of it.
+    pub why: String,
+    /// What a person is to do about it, if that is known.
+    pub advice: Option<&'static str>,
+}
+
+impl Ill {
+    /// It does not answer.
+    pub fn unreachable(why: impl Into<String>) -> Ill {
+        Ill { label: "unreachable", why: why.into(), advice: None }
+    }
+}
+
 /// The state of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -67,6 +85,10 @@ pub struct State {
     pub why: String,
     /// Since when it has been good, or has not been.
     pub since: Timestamp,
+    /// What is wrong, in a word, if there is one for it.
+    pub label: Option<&'static str>,
+    /// What a person is to do about it, if that is known.
+    pub advice: Option<&'static str>,
 }
 
 /// The states of all checks. Nothing is good before somebody says so.
@@ -117,8 +139,14 @@ pub struct Finding {
     pub good: bool,
     /// Since when it has been so.
     pub since: Timestamp,
+    /// What is wrong, in a word, if there is one for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
     /// What there is to say of it.
     pub why: String,
+    /// What a person is to do about it, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<&'static str>,
 }
 
 impl Summary {
@@ -132,19 +160,31 @@ impl Health {
     /// Nothing is good yet.
     pub fn new(clock: Clock) -> Health {
         let now = clock.now();
-        let unknown = State { good: false, seen: false, why: UNKNOWN.to_owned(), since: now };
+        let unknown = State {
+            good: false,
+            seen: false,
+            why: UNKNOWN.to_owned(),
+            since: now,
+            label: None,
+            advice: None,
+        };
         let states = Check::ALL.into_iter().map(|check| (check, unknown.clone())).collect();
         Health { clock, inner: Mutex::new(Inner { states, ticked: now, leaving: false }) }
     }
 
     /// All is well with it.
     pub fn good(&self, check: Check, why: &str) {
-        self.set(check, true, why);
+        self.set(check, true, why, (None, None));
     }
 
     /// Something is wrong with it.
     pub fn bad(&self, check: Check, why: &str) {
-        self.set(check, false, why);
+        self.set(check, false, why, (None, None));
+    }
+
+    /// Something is wrong with it, and there is a word for that.
+    pub fn ill(&self, check: Check, ill: &Ill) {
+        self.set(check, false, &ill.why, (Some(ill.label), ill.advice));
     }
 
     /// The process was told to end: it is not ready any more.
@@ -157,7 +197,13 @@ impl Health {
         self.inner().states.get(&check).cloned()
     }
 
-    fn set(&self, check: Check, good: bool, why: &str) {
+    fn set(
+        &self,
+        check: Check,
+        good: bool,
+        why: &str,
+        (label, advice): (Option<&'static str>, Option<&'static str>),
+    ) {
         let now = self.clock.now();
         let why: String = why.chars().take(WHY_MAX).collect();
         let old = {
@@ -165,14 +211,15 @@ impl Health {
             let old = inner.states.get(&check).cloned();
             let since = old.as_ref().filter(|old| old.good == good).map_or(now, |old| old.since);
             let seen = good || old.as_ref().is_some_and(|old| old.seen);
-            inner.states.insert(check, State { good, seen, why: why.clone(), since });
+            inner.states.insert(check, State { good, seen, why: why.clone(), since, label, advice });
             old
         };
         let Some(old) = old else { return };
         let check = check.name();
         // Whoever waits for something at the start says so itself.
-        if old.good && !good {
-            tracing::warn!(check, "The check `{check}` fails: {why}");
+        if old.seen && !good && (old.good || old.label != label) {
+            let then = advice.map(|advice| format!("; what to do: {advice}")).unwrap_or_default();
+            tracing::warn!(check, state = label, "The check `{check}` fails: {why}{then}");
         } else if old.seen && !old.good && good {
             tracing::info!(check, "The check `{check}` is good again: {why}");
         }
@@ -200,7 +247,10 @@ impl Health {
             ready &= state.good || !counts;
             let mark = if state.good { '+' } else { '-' };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "[{mark}]{} since {}", check.name(), state.since);
+            let _ = match state.label {
+                Some(label) => writeln!(text, "[{mark}]{} since {}: {label}", check.name(), state.since),
+                None => writeln!(text, "[{mark}]{} since {}", check.name(), state.since),
+            };
         }
         if inner.leaving {
             text.push_str("[-]leaving: this process was told to end\n");
@@ -234,7 +284,9 @@ impl Health {
             check: check.name(),
             good: state.good,
             since: state.since,
+            state: state.label,
             why: state.why,
+            advice: state.advice,
         });
         Report { summary, checks: found.collect() }
     }
@@ -246,7 +298,7 @@ impl Health {
 }
 
 /// A sign of life of something outside; the error says why there is none.
-pub type Ping = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+pub type Ping = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Ill>> + Send + Sync>;
 
 /// Ticks, until `stop`.
 pub async fn tick(health: Arc<Health>, stop: CancellationToken) {
@@ -265,8 +317,11 @@ pub async fn look(health: Arc<Health>, check: Check, ping: Ping, stop: Cancellat
     loop {
         match tokio::time::timeout(LOOK_WITHIN, ping()).await {
             Ok(Ok(())) => health.good(check, "it answers"),
-            Ok(Err(why)) => health.bad(check, &why),
-            Err(_) => health.bad(check, &format!("no answer within {} s", LOOK_WITHIN.as_secs())),
+            Ok(Err(ill)) => health.ill(check, &ill),
+            Err(_) => {
+                let why = format!("no answer within {} s", LOOK_WITHIN.as_secs());
+                health.ill(check, &Ill::unreachable(why));
+            }
         }
         tokio::select! {
             biased;

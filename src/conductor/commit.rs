@@ -13,6 +13,7 @@ use crate::engine::{Effect, Event, Plan, Refused, Run};
 use crate::model::{
     change::{Batch, Changes},
     ids::{RunId, ShardId},
+    time::backoff,
 };
 use crate::queue::{Placed, Position};
 use crate::store::{Leadership, StoreError};
@@ -69,10 +70,10 @@ fn over(batch: &Batch, shard: ShardId) -> StoreError {
     StoreError::Deposed { shard, epoch: batch.fences.get(&shard).map_or(0, |fence| fence.epoch) }
 }
 
-/// The wait before the next try, growing to 2 s.
-pub(super) fn backoff(tries: u32) -> Duration {
-    Duration::from_millis(10 << tries.min(7)).min(Duration::from_secs(2))
-}
+/// The wait before the second try of a call of the store, ...
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// ... and the longest.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 impl Conductor {
     /// Lets a run take an event, and notes what it comes to.
@@ -138,7 +139,7 @@ impl Conductor {
             false => self.write(&batch).await,
             // What is taken for committed is told, and settled: only a leader may do that.
             true if self.sure().await => Ok(()),
-            true => Err(StoreError::Unavailable("told to stop".into())),
+            true => Err(StoreError::unreachable("told to stop")),
         };
         let error = match written {
             Ok(()) => {
@@ -192,7 +193,7 @@ impl Conductor {
                 Ok(Leadership::Held { shard, .. }) => return Err(over(batch, shard)),
                 Err(_) => tries += 1,
             }
-            self.pause(tries).await.map_err(|_| StoreError::Unavailable("told to stop".into()))?;
+            self.pause(tries).await.map_err(|_| StoreError::unreachable("told to stop"))?;
         };
         self.hold(now.clone(), None);
         let mut landed = None;
@@ -208,7 +209,7 @@ impl Conductor {
         }
         match landed {
             Some(true) => Ok(()),
-            _ => Err(StoreError::Unavailable("it was not committed".into())),
+            _ => Err(StoreError::unreachable("it was not committed")),
         }
     }
 
@@ -258,12 +259,17 @@ impl Conductor {
         Ok(draft.inputs.into_iter().map(|(input, _)| input).filter(keep).collect())
     }
 
+    /// The wait before the next try.
+    pub(super) fn backoff(&self, tries: u32) -> Duration {
+        backoff(&self.holder, tries, FIRST_WAIT, LONGEST_WAIT)
+    }
+
     /// Waits before the store is asked again, unless it is time to stop.
     pub(super) async fn pause(&self, tries: u32) -> Result<(), ConductorError> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(ConductorError::Stopped),
-            () = self.clock.sleep(backoff(tries)) => Ok(()),
+            () = self.clock.sleep(self.backoff(tries)) => Ok(()),
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{
     Conductor, ConductorError, SWEEP_EVERY,
-    commit::{Committed, Draft, backoff},
+    commit::{Committed, Draft},
     inbox::{DecideError, Message, SubmitError},
 };
 use crate::engine::Plan;
@@ -178,7 +178,7 @@ impl Conductor {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Attempt::Stopped),
-                () = self.clock.sleep(backoff(tries)) => {}
+                () = self.clock.sleep(self.backoff(tries)) => {}
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::model::{
     job::JobId,
     status::TaskStatus,
 };
-use crate::queue::{Placed, Position, QueueError, Removal};
+use crate::queue::{Go, Placed, Position, QueueError, Removal};
 
 /// Jobs taken back in one turn, a call each: a turn must be short, for nothing is committed meanwhile.
 const TAKE_BACK_MAX: usize = 100;
@@ -21,6 +21,8 @@ const TAKE_BACK_MAX: usize = 100;
 pub(super) struct Outbox {
     publish: BTreeSet<(RunId, TaskKey)>,
     remove: BTreeSet<JobId>,
+    /// Attempts whose workers wait to hear that their start is committed.
+    go: BTreeSet<JobId>,
     /// QUEUED task runs whose job went out once, from here: if the queue gives it back, nobody has seen it. Another may
     /// have been claimed before the queue lost its books and got it again.
     once: BTreeSet<(RunId, TaskKey)>,
@@ -107,10 +109,12 @@ impl Outbox {
             }
         }
         let first = JobId { task_run: TaskRunId { run: run.clone(), key: first }, attempt: 0 };
-        let jobs = self.remove.range(first..).take_while(|job| job.task_run.run == *run);
-        let jobs: Vec<JobId> = jobs.cloned().collect();
-        for job in jobs {
-            self.remove.remove(&job);
+        for set in [&mut self.remove, &mut self.go] {
+            let jobs = set.range(first.clone()..).take_while(|job| job.task_run.run == *run);
+            let jobs: Vec<JobId> = jobs.cloned().collect();
+            for job in jobs {
+                set.remove(&job);
+            }
         }
     }
 }
@@ -132,6 +136,9 @@ impl Conductor {
             Effect::Remove { key, attempt, .. } => {
                 let job = JobId { task_run: TaskRunId { run: id.clone(), key }, attempt };
                 self.outbox.remove.insert(job);
+            }
+            Effect::Go { key, attempt } => {
+                self.outbox.go.insert(JobId { task_run: TaskRunId { run: id.clone(), key }, attempt });
             }
             Effect::Expand(key) => self.todo.push(Input::Expand(id.clone(), key)),
             Effect::Ended => self.forget(id),
@@ -164,6 +171,11 @@ impl Conductor {
                 published => self.todo.extend(published?.into_iter().map(Input::Unfit)),
             }
         }
+        let go = std::mem::take(&mut self.outbox.go);
+        let begun: Vec<Go> = go.into_iter().filter_map(|job| self.may_begin(job)).collect();
+        if !begun.is_empty() && self.sure().await {
+            self.queue.go(&begun).await?;
+        }
         for _ in 0..TAKE_BACK_MAX {
             if self.outbox.remove.is_empty() || !self.sure().await {
                 break;
@@ -186,6 +198,16 @@ impl Conductor {
         let run = self.runs.get(id)?;
         let queued = run.task_run(key)?.status == TaskStatus::Queued;
         (queued && run.unwanted(key).is_none()).then(|| run.job(key)).flatten()
+    }
+
+    /// The word for a worker that waits, if its attempt still runs and is wanted: time may have passed since the commit.
+    fn may_begin(&self, job: JobId) -> Option<Go> {
+        let run = self.runs.get(&job.task_run.run)?;
+        let key = job.task_run.key;
+        let row = run.task_run(key).filter(|row| row.attempt == job.attempt)?;
+        let runs = row.status == TaskStatus::Running && run.unwanted(key).is_none();
+        let worker = row.worker.clone().filter(|_| runs)?;
+        Some(Go { place: Placed { pool: pool_of(run, key.task).into(), job }, worker })
     }
 
     /// Takes a job back, if that is wanted still: the run may have moved on, or go on, since it was asked for.

@@ -141,8 +141,8 @@ impl Conductor {
         loop {
             match self.load(id).await {
                 Ok(()) => return Ok(()),
-                Err(StoreError::Unavailable(why) | StoreError::Unknown(why)) => {
-                    tracing::warn!(run.id = %id, error = %why, tries, "A run could not be loaded yet");
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => {
+                    tracing::warn!(run.id = %id, error = %error, error.label = error.label(), tries, "A run could not be loaded yet");
                     tries += 1;
                     self.pause(tries).await?;
                 }

@@ -17,7 +17,7 @@ use crate::conductor::{
 use crate::model::{
     ids::RunId,
     status::TaskStatus,
-    time::{between, later},
+    time::{backoff, between, later},
 };
 use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
 
@@ -25,6 +25,11 @@ use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
 const STRANGERS_MAX: usize = 100;
 /// An outage of the queue this long may have kept workers from beating.
 const OUTAGE: Duration = Duration::from_secs(5);
+
+/// For so long the queue is left alone after a first failure, ...
+const QUEUE_FIRST_WAIT: Duration = Duration::from_millis(40);
+/// ... and at most for so long.
+const QUEUE_LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How often is looked while workers tell what they hold.
 const ANNOUNCING_LOOK: Duration = Duration::from_millis(500);
@@ -69,8 +74,8 @@ impl Sweep {
 impl Conductor {
     /// The queue failed: leave it alone for a moment, then look round.
     pub(super) fn queue_failed(&mut self) {
-        self.sweep.failures = (self.sweep.failures + 1).min(8);
-        let wait = Duration::from_millis(20 << self.sweep.failures);
+        self.sweep.failures = self.sweep.failures.saturating_add(1);
+        let wait = backoff(&self.holder, self.sweep.failures, QUEUE_FIRST_WAIT, QUEUE_LONGEST_WAIT);
         let now = self.clock.now();
         let until = later(now, wait);
         self.sweep.down_since.get_or_insert(now);

@@ -14,16 +14,12 @@ const NOT_BUILT: [(&str, &[&str]); 6] = [
             "priority",
         ],
     ),
-    (
-        "Workflow/spec/defaults",
-        &["queueTimeout", "onWorkerLost", "onError", "pool", "env", "slots", "priority"],
-    ),
+    ("Workflow/spec/defaults", &["queueTimeout", "onError", "pool", "env", "slots", "priority"]),
     (
         "Workflow/spec/tasks/items",
         &[
             "triggerRule",
             "queueTimeout",
-            "onWorkerLost",
             "slots",
             "priority",
             "pod",

@@ -112,7 +112,7 @@ fn workflow() -> Vec<Rule> {
 
 fn task(place: &str) -> Vec<Rule> {
     let inside = |field: &str| format!("{place}.{field}");
-    let gate = "has(self.command) || has(self.script) || !(has(self.retry) || has(self.timeout) \
+    let gate = "has(self.command) || has(self.script) || !(has(self.retry) || has(self.timeout) || has(self.onWorkerLost) \
                 || (has(self.env) && self.env.size() > 0) || (has(self.outputs) && self.outputs.size() > 0))";
     let mut rules = vec![
         rule(
@@ -127,7 +127,7 @@ fn task(place: &str) -> Vec<Rule> {
             ".command",
             REQUIRED,
             gate,
-            "env, outputs, retry and timeout have no effect on a task that runs nothing: add command or script, or \
+            "env, outputs, retry, timeout and onWorkerLost have no effect on a task that runs nothing: add command or script, or \
              remove them",
         ),
         rule(

@@ -103,6 +103,9 @@ pub struct TaskDefaults {
     /// When a failed attempt is made again; never when absent. The retry of a task replaces this as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
+    /// What happens when the worker that runs a task is lost; Retry when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_worker_lost: Option<OnWorkerLost>,
 }
 
 /// Bounds of the whole run.
@@ -178,6 +181,11 @@ pub struct TaskSpec {
     /// a success for both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_error: Option<OnError>,
+    /// What happens when the worker that runs the task is lost; as the defaults say when absent, else Retry: the task is
+    /// run again, so its command may run more than once. With Fail the task fails with the reason WorkerLost; its command
+    /// runs at most once, but again as retry says after a failure that its worker reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_worker_lost: Option<OnWorkerLost>,
     /// The WorkerPool where the task runs; the Workflow's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = POOL_NAME), regex(pattern = DNS_LABEL))]
@@ -248,6 +256,13 @@ pub enum OnTimeout {
 pub enum OnError {
     Fail,
     Continue,
+}
+
+/// What happens to a task when the worker that runs it is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnWorkerLost {
+    Retry,
+    Fail,
 }
 
 /// When a failed attempt is made again.

@@ -8,7 +8,7 @@ use crate::engine::{Run, scope};
 use crate::model::{
     ids::{TaskKey, TaskRunId},
     job::{Inputs, Job, JobId, PROTOCOL, Program},
-    task::{Action, Task, TaskNo},
+    task::{Action, OnWorkerLost, Task, TaskNo},
 };
 
 impl Run {
@@ -34,6 +34,7 @@ impl Run {
             env: inputs.env,
             timeout: task.timeout,
             outputs: task.outputs.clone(),
+            at_most_once: task.on_worker_lost == OnWorkerLost::Fail,
             item: key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned()),
             input: self.node(key.task).document.get_or_init(|| Arc::new(self.document(key.task))).clone(),
         })

@@ -154,6 +154,13 @@ pub enum Effect {
         /// If a worker has it: stop it?
         kill: bool,
     },
+    /// The start of an attempt is committed: its worker, which waits for this word, may begin.
+    Go {
+        /// Of which task run.
+        key: TaskKey,
+        /// Which attempt.
+        attempt: u32,
+    },
     /// More items of a group are to be born: send `Event::Expand` after this commit.
     Expand(TaskKey),
     /// The run is final.

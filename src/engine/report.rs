@@ -4,9 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::engine::{LOSSES_MAX, Refused, Run};
+use crate::engine::{Effect, LOSSES_MAX, Refused, Run};
 use crate::model::{
-    ids::TaskKey, job::Outcome, reason::Reason, status::TaskStatus, task::FailureKind, time::later,
+    ids::TaskKey,
+    job::Outcome,
+    reason::Reason,
+    status::TaskStatus,
+    task::{FailureKind, OnWorkerLost},
+    time::later,
 };
 
 impl Run {
@@ -21,14 +26,30 @@ impl Run {
         Ok(row.status)
     }
 
-    /// QUEUED -> RUNNING.
+    /// QUEUED -> RUNNING. Of a task that is made at most once, the worker says it until it hears that it may begin.
     pub(super) fn started(&mut self, key: TaskKey, attempt: u32, worker: String) -> Result<(), Refused> {
         let status = self.current(key, attempt)?;
-        if status != TaskStatus::Queued {
+        if status == TaskStatus::Queued {
+            self.run_by(key, worker);
+        } else if !self.at_most_once(key) {
             return Err(Refused::Stale { key, attempt, status, current: attempt });
+        } else if self.is_anothers(key, &worker) {
+            return self.lost(key, attempt);
         }
-        self.step(key, TaskStatus::Running, None).worker = Some(worker);
+        // What is to be stopped is told so instead.
+        if self.at_most_once(key) && self.unwanted(key).is_none() {
+            self.sheet.effect(Effect::Go { key, attempt });
+        }
         Ok(())
+    }
+
+    fn at_most_once(&self, key: TaskKey) -> bool {
+        self.workflow.at(key.task).on_worker_lost == OnWorkerLost::Fail
+    }
+
+    /// Does the row name another worker? The queue has given the job away since, so that one is lost, and may have begun.
+    fn is_anothers(&self, key: TaskKey, worker: &str) -> bool {
+        self.row_of(key).is_some_and(|row| row.worker.as_deref() != Some(worker))
     }
 
     /// The first end that is told of an attempt counts.
@@ -40,7 +61,9 @@ impl Run {
         outcome: Outcome,
     ) -> Result<(), Refused> {
         if self.current(key, attempt)? == TaskStatus::Queued {
-            self.step(key, TaskStatus::Running, None).worker = Some(worker);
+            self.run_by(key, worker);
+        } else if self.at_most_once(key) && self.is_anothers(key, &worker) {
+            return self.lost(key, attempt);
         }
         match outcome {
             Outcome::Success { outputs } => {
@@ -48,6 +71,7 @@ impl Run {
                 let row = self.touch(key);
                 row.output = Some(Arc::new(Value::Object(outputs.into_iter().collect())));
                 (row.exit_code, row.error) = (Some(0), None);
+                self.attempt_over(key, None, Some(0));
                 self.end(key, TaskStatus::Success, None);
             }
             Outcome::Failed { kind, output_invalid, exit_code, message } => {
@@ -62,6 +86,7 @@ impl Run {
                 row.failures += 1;
                 row.exit_code = exit_code;
                 row.error = Some(super::advance::bounded(&message));
+                self.attempt_over(key, Some(reason), exit_code);
                 self.attempt_failed(key, kind, reason);
             }
             // Nobody asked for it: the worker went away in order, and took its job along.
@@ -95,17 +120,26 @@ impl Run {
     pub(super) fn lost(&mut self, key: TaskKey, attempt: u32) -> Result<(), Refused> {
         let status = self.current(key, attempt)?;
         self.vacate(key);
-        if let Some(reason) = self.stopped(key) {
+        let stopped = self.stopped(key);
+        self.attempt_over(key, stopped.or(Some(Reason::WorkerLost)), None);
+        if let Some(reason) = stopped {
             self.end(key, TaskStatus::Cancelled, Some(reason));
             return Ok(());
         }
         let row = self.touch(key);
         row.losses += 1;
         let (losses, worker) = (row.losses, row.worker.clone());
-        if losses > LOSSES_MAX {
-            let last = worker.map(|w| format!(", the last was {w}")).unwrap_or_default();
-            let why = format!("{losses} workers were lost while they had it{last}");
-            self.touch(key).error = Some(why);
+        // QUEUED: nobody was told to begin, so it may go to another worker.
+        let begun = status == TaskStatus::Running && self.at_most_once(key);
+        if begun || losses > LOSSES_MAX {
+            let who = worker.unwrap_or_default();
+            self.touch(key).error = Some(match (begun, who.is_empty()) {
+                (true, _) => {
+                    format!("its worker {who} was lost, and with onWorkerLost: Fail it is not run again")
+                }
+                (_, true) => format!("{losses} workers were lost while they had it"),
+                (_, false) => format!("{losses} workers were lost while they had it, the last was {who}"),
+            });
             self.end(key, TaskStatus::Failed, Some(Reason::WorkerLost));
             return Ok(());
         }

@@ -11,7 +11,7 @@ use crate::model::{
     reason::Reason,
     run::Actor,
     status::{RunStatus, TaskStatus},
-    task_run::TaskRow,
+    task_run::{AttemptRow, TaskRow},
 };
 
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,7 @@ struct Noted {
     /// Status and attempt before this `apply`; none for a new row.
     expect: Option<(TaskStatus, u32)>,
     steps: Vec<Step<TaskStatus>>,
+    attempts: BTreeMap<u32, AttemptRow>,
 }
 
 /// What the current `apply` has changed so far.
@@ -88,7 +89,7 @@ impl Run {
             _ => &mut node.row,
         };
         let expect = (row.status, row.attempt);
-        self.sheet.tasks.entry(key).or_insert_with(|| Noted { expect: Some(expect), steps: Vec::new() });
+        self.sheet.tasks.entry(key).or_insert_with(|| Noted { expect: Some(expect), ..Noted::default() });
         row
     }
 
@@ -116,6 +117,33 @@ impl Run {
             noted.steps.push(Step { from: Some(from), to, attempt, reason, actor, at: now });
         }
         self.touch(key)
+    }
+
+    /// QUEUED -> RUNNING: a worker has the present attempt.
+    pub(super) fn run_by(&mut self, key: TaskKey, worker: String) {
+        let row = self.step(key, TaskStatus::Running, None);
+        row.worker = Some(worker);
+        self.note_attempt(key, |attempt| attempt);
+    }
+
+    /// The present attempt is over. Said before its row leaves RUNNING, or QUEUED.
+    pub(super) fn attempt_over(&mut self, key: TaskKey, reason: Option<Reason>, exit_code: Option<i32>) {
+        let ended_at = Some(self.sheet.now);
+        self.note_attempt(key, |attempt| AttemptRow { ended_at, reason, exit_code, ..attempt });
+    }
+
+    fn note_attempt(&mut self, key: TaskKey, as_it_is: impl FnOnce(AttemptRow) -> AttemptRow) {
+        let row = self.touch(key);
+        // What a row in QUEUED says of worker and start is of the attempt before.
+        let (worker, started_at) = match row.status {
+            TaskStatus::Running => (row.worker.clone(), row.started_at),
+            _ => (None, None),
+        };
+        let attempt = row.attempt;
+        let row = AttemptRow { attempt, worker, started_at, ended_at: None, reason: None, exit_code: None };
+        if let Some(noted) = self.sheet.tasks.get_mut(&key) {
+            noted.attempts.insert(attempt, as_it_is(row));
+        }
     }
 
     /// The first edge of a row that is born further on than PENDING.
@@ -169,9 +197,8 @@ impl Run {
         changes.run = sheet.run.map(|(expect, steps)| RunChange { expect, row: self.row.clone(), steps });
         for (key, noted) in sheet.tasks {
             if let Some(row) = self.row_of(key) {
-                changes
-                    .tasks
-                    .insert(key, TaskChange { expect: noted.expect, row: row.clone(), steps: noted.steps });
+                let Noted { expect, steps, attempts } = noted;
+                changes.tasks.insert(key, TaskChange { expect, row: row.clone(), steps, attempts });
             }
         }
         changes.approvals = sheet.approvals;

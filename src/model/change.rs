@@ -9,7 +9,7 @@ use crate::model::{
     reason::Reason,
     run::{Actor, RunRow},
     status::{RunStatus, TaskStatus},
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
 };
 
 /// One edge taken, as `state_history` keeps it.
@@ -38,6 +38,8 @@ pub struct TaskChange {
     pub row: TaskRow,
     /// The edges taken, in order; a birth in PENDING is none.
     pub steps: Vec<Step<TaskStatus>>,
+    /// Rows of `attempts` as they shall be, by number: whole, new or not.
+    pub attempts: BTreeMap<u32, AttemptRow>,
 }
 
 /// A row of `runs` as it shall be, and the state in which it must be found.
@@ -96,6 +98,7 @@ impl Changes {
                 Some(earlier) => {
                     earlier.row = change.row;
                     earlier.steps.extend(change.steps);
+                    earlier.attempts.extend(change.attempts);
                 }
                 None => drop(self.tasks.insert(key, change)),
             }

@@ -11,7 +11,8 @@ use crate::model::{
     task::{FailureKind, OutputDecl},
 };
 
-/// The version of these messages; a conductor serves workers one version older or newer.
+/// The version of these messages; a conductor serves workers one version older or newer. So between two versions fields
+/// are only added, with a default that says what there was before, and are left out where they say just that.
 pub const PROTOCOL: u16 = 1;
 
 /// One attempt of one task run: the name under which a queue knows a job.
@@ -94,6 +95,9 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// What its outputs must be.
     pub outputs: Vec<OutputDecl>,
+    /// Its process starts only at the conductor's word, which comes once its start is committed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_most_once: bool,
     /// The element of a forEach item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
@@ -147,7 +151,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum News {
-    /// The process started.
+    /// The process started; of a job that is made at most once: it is about to, and waits for the word.
     Started,
     /// It ended.
     Ended(Outcome),

@@ -22,6 +22,16 @@ words! {
 }
 
 words! {
+    /// What the loss of the worker that runs a task means.
+    OnWorkerLost {
+        /// The attempt is made again, up to a bound: at least once.
+        Retry = "Retry",
+        /// FAILED, reason WorkerLost. Its process starts only once its RUNNING is committed: at most once.
+        Fail = "Fail",
+    }
+}
+
+words! {
     /// What an approval becomes when nobody decides in time.
     OnTimeout {
         /// FAILED, reason ApprovalTimedOut.
@@ -185,6 +195,8 @@ pub struct Task {
     pub outputs: Vec<OutputDecl>,
     /// What its failure means.
     pub on_error: OnError,
+    /// What the loss of its worker means.
+    pub on_worker_lost: OnWorkerLost,
 }
 
 #[cfg(test)]

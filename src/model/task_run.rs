@@ -84,6 +84,23 @@ impl TaskRow {
     }
 }
 
+/// A row of `attempts`: who made one attempt of a task run, from when to when, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Its number; the first is 1.
+    pub attempt: u32,
+    /// Who ran it; none when it was lost before any worker told of it.
+    pub worker: Option<String>,
+    /// When it became RUNNING, by the conductor's clock.
+    pub started_at: Option<Timestamp>,
+    /// When its end was committed; none while it runs.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended; none while it runs, or when it ended well.
+    pub reason: Option<Reason>,
+    /// Its exit status, if it had one.
+    pub exit_code: Option<i32>,
+}
+
 words! {
     /// What a person said.
     Decision {

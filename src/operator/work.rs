@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Display,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::model::time::later;
+use crate::model::time::{backoff, later};
 use crate::operator::{Trouble, api::ApiError};
 
 /// The first wait after a failure.
@@ -99,7 +99,7 @@ impl<K: Clone + Ord + Hash + Display> Work<K> {
         let failures = inner.failures.entry(key.clone()).or_default();
         *failures = failures.saturating_add(1);
         let failures = *failures;
-        let wait = backoff(key, failures, if refused { LONGEST_REFUSED } else { LONGEST_WAIT });
+        let wait = backoff(key, failures, FIRST_WAIT, if refused { LONGEST_REFUSED } else { LONGEST_WAIT });
         inner.push(key.clone(), later(now, wait));
         self.news.notify_one();
         (wait, failures)
@@ -134,15 +134,6 @@ impl<K: Clone + Ord> Inner<K> {
         self.busy.insert(key.clone(), false);
         Some(key)
     }
-}
-
-/// A wait that doubles, times 0.5 to 1.0 by a hash of key and count: many that fail at once do not return at once.
-fn backoff<K: Hash>(key: &K, failures: u32, longest: Duration) -> Duration {
-    let whole = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(longest);
-    let mut hasher = DefaultHasher::new();
-    (key, failures).hash(&mut hasher);
-    let part = 0.5 + 0.5 * (hasher.finish() % 1_000) as f64 / 1_000.0;
-    whole.mul_f64(part)
 }
 
 /// Looks at what is to be looked at, at most `width` objects at a time, until `stop`.

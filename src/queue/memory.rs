@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::model::job::{Job, JobId};
 use crate::queue::{
-    Census, Epochs, Lease, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
+    Census, Epochs, Go, Lease, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     memory::books::{Books, Held},
     reign::Reign,
 };
@@ -131,6 +131,22 @@ impl Queue for MemoryQueue {
             held.cancel = true;
             let worker = held.worker.clone();
             books.call(&worker);
+        }
+        self.server.ordered.notify_waiters();
+        Ok(())
+    }
+
+    async fn go(&self, begun: &[Go]) -> Result<(), QueueError> {
+        {
+            let mut books = self.speak(begun.iter().map(|go| &*go.place.pool))?;
+            for Go { place, worker } in begun {
+                let has = books.has(place);
+                let held = books.leases.get_mut(&place.job);
+                if let Some(held) = held.filter(|held| has && !held.ended && held.worker == *worker) {
+                    held.go = true;
+                    books.call(worker);
+                }
+            }
         }
         self.server.ordered.notify_waiters();
         Ok(())

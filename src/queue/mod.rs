@@ -5,6 +5,7 @@
 //! `Jobs` the worker's. One conformance suite runs over every implementation (tests/it/conformance).
 
 pub mod memory;
+pub mod postgres;
 pub mod redis;
 mod reign;
 
@@ -102,6 +103,15 @@ pub struct Lease {
     pub present: bool,
 }
 
+/// The start of a job is committed, and whoever said that it would start it may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Go {
+    /// Which, and in whose books.
+    pub place: Placed,
+    /// The worker that said so: nobody else may.
+    pub worker: String,
+}
+
 /// A report as the conductor reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
@@ -159,6 +169,10 @@ pub trait Queue: Send + Sync {
     /// Asks the worker that holds the job to stop it. Nothing is remembered of a job that nobody holds: `remove` it.
     async fn cancel(&self, job: &Placed) -> Result<(), QueueError>;
 
+    /// Lets workers begin jobs that wait for that word (`Job::at_most_once`). Of a job that its worker does not hold any
+    /// longer, or has ended, nothing is remembered. A word that is lost is asked for: the worker tells its start again.
+    async fn go(&self, begun: &[Go]) -> Result<(), QueueError>;
+
     /// Reports after a position, oldest first, at most `max` (but at least one); waits until there is one. Reports
     /// stay until settled, so that a new conductor reads them again from the start. One may come twice.
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError>;
@@ -200,6 +214,8 @@ pub struct Claim {
 pub struct Orders {
     /// Jobs that it holds and should stop (a lost cancel heals here).
     pub cancel: Vec<JobId>,
+    /// Jobs that it holds, and may begin if they waited for that.
+    pub go: Vec<JobId>,
     /// Jobs that it believes to hold and does not: stop them, nobody waits for their result.
     pub abandoned: Vec<JobId>,
     /// It should claim nothing more: its pod is about to go. False again: it may go on.

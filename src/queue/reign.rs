@@ -32,12 +32,17 @@ impl Reign {
         !self.epochs().is_empty()
     }
 
+    /// Every shard that is led from here, with its epoch.
+    pub(super) fn all(&self) -> Epochs {
+        self.epochs().clone()
+    }
+
     fn epochs(&self) -> MutexGuard<'_, Epochs> {
         self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The shard of a pool's namespace.
-fn shard_of(pool: &str) -> ShardId {
+pub(super) fn shard_of(pool: &str) -> ShardId {
     ShardId::of_namespace(pool.split_once('/').map_or(pool, |(namespace, _)| namespace))
 }

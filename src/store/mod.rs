@@ -5,9 +5,11 @@
 //! that each row is expected to have. A head is fenced by the epoch; a line of a log by nothing, for it decides nothing.
 
 pub use crate::model::revision::{Revision, TaskRecord};
+pub use outage::{Cause, Outage};
 
 mod fit;
 pub mod memory;
+mod outage;
 pub mod postgres;
 mod prepare;
 
@@ -19,11 +21,11 @@ use jiff::Timestamp;
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{BadId, RunId, ShardId, WorkflowId},
+    ids::{BadId, RunId, ShardId, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     reason::Reason,
     run::{Actor, RunRow},
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
 };
 
 /// A leader that has not renewed its shard for so long may be replaced.
@@ -32,6 +34,8 @@ pub const TAKEOVER_AFTER: Duration = Duration::from_secs(4);
 pub const LOG_PAGE_LINES: u32 = 10_000;
 /// An answer ends with the line that brings its texts to so many bytes.
 pub const LOG_PAGE_BYTES: usize = 4 << 20;
+/// The most rows of history that one answer holds.
+pub const TRANSITIONS_PAGE: u32 = 10_000;
 /// What a head's labels, unhashed fields and reason may come to, in bytes as JSON.
 pub const HEAD_BYTES_MAX: usize = 1 << 20;
 
@@ -56,8 +60,8 @@ pub enum StoreError {
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
     /// It was not done, and may work later.
-    #[error("the store cannot be reached: {0}")]
-    Unavailable(String),
+    #[error("{0}")]
+    Unavailable(Outage),
     /// It was not done, and trying again would not help.
     #[error("the store refused: {0}")]
     Refused(String),
@@ -72,16 +76,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Nobody answered, or the connection broke.
+    pub fn unreachable(why: impl Into<String>) -> StoreError {
+        Outage::new(Cause::Unreachable, why).into()
+    }
+
     /// A closed list of words, for metrics.
     pub const fn label(&self) -> &'static str {
         match self {
             StoreError::Deposed { .. } => "deposed",
             StoreError::Conflict { .. } => "conflict",
             StoreError::Unknown(_) => "unknown",
-            StoreError::Unavailable(_) => "unavailable",
+            StoreError::Unavailable(outage) => outage.cause.label(),
             StoreError::Refused(_) => "refused",
             StoreError::Corrupt { .. } => "corrupt",
         }
+    }
+}
+
+impl From<Outage> for StoreError {
+    fn from(outage: Outage) -> StoreError {
+        StoreError::Unavailable(outage)
     }
 }
 
@@ -147,7 +162,7 @@ pub enum Entity {
     /// `entity_type` run.
     Run(RunId),
     /// `entity_type` task_run.
-    TaskRun(crate::model::ids::TaskRunId),
+    TaskRun(TaskRunId),
 }
 
 impl Entity {
@@ -239,6 +254,21 @@ pub trait Store: Send + Sync {
     /// The history of a run or task run, newest first, at most `limit` rows.
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError>;
 
+    /// What happened in a shard behind the position `after`, in the order in which it happened, at most `limit` rows and
+    /// `TRANSITIONS_PAGE`; none: nothing further is committed. Whoever goes on after the last position that it read
+    /// misses nothing and sees nothing twice, however many commits come meanwhile, and no commit waits for it. Positions
+    /// have no gaps: where one is missing, its row is kept no longer.
+    async fn transitions(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError>;
+
+    /// The attempts of a task run, newest first, at most `limit`. One that was taken back before any worker saw it has no
+    /// row: its number is used again.
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError>;
+
     /// Keeps lines of logs, in the order in which they are given; a line (attempt and number) that is there stays as it
     /// is, so this may be said again. Lines of task runs that are not there are dropped: it tells how many were not. A NUL
     /// becomes U+FFFD, a time before 1970 becomes 1970. Not fenced: a line changes nothing but the log. Lines go with
@@ -254,6 +284,6 @@ pub trait Store: Send + Sync {
     /// another is `Refused`, unless it adopts the store.
     async fn claim_cluster(&self, id: &str, adopt: bool) -> Result<(), StoreError>;
 
-    /// Does the store answer?
+    /// Does the store work? `Unavailable` also when it answers, and would take no writes or did not take the last ones.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::model::{
     change::{Batch, Fence, RunChange, Step, TaskChange},
-    ids::{RunId, ShardId, WorkflowId},
+    ids::{RunId, ShardId, TaskRunId, WorkflowId},
     run::RunRow,
     status::{RunStatus, TaskStatus},
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
 };
 use crate::store::{Entity, HistoryRow, StoreError};
 
@@ -41,6 +41,8 @@ pub(super) struct Prepared {
     pub tasks: Vec<TaskWrite>,
     /// The new rows of history.
     pub history: Vec<HistoryRow>,
+    /// Attempts of task runs, each once, whole.
+    pub attempts: Vec<(TaskRunId, AttemptRow)>,
     /// The new words of people, in the order of their coming.
     pub approvals: Vec<(RunId, ApprovalRow)>,
 }
@@ -63,6 +65,9 @@ pub(super) fn prepare(batch: &Batch) -> Result<Prepared, StoreError> {
             let task = change.row.id(id);
             let workflow = changes.run.as_ref().map(|r| r.row.workflow.clone());
             let (expect, row) = task_write(id, change)?;
+            for made in change.attempts.values() {
+                out.attempts.push((task.clone(), attempt_write(&task, made)?));
+            }
             out.tasks.push(TaskWrite { run: id.clone(), workflow, expect, row });
             past.add(&Entity::TaskRun(task), &change.steps)?;
         }
@@ -182,6 +187,19 @@ fn task_write(run: &RunId, change: &TaskChange) -> Result<(Expected, TaskRow), S
         ..row.clone()
     };
     Ok((change.expect, row))
+}
+
+fn attempt_write(task: &TaskRunId, made: &AttemptRow) -> Result<AttemptRow, StoreError> {
+    numbers(task, &[made.attempt])?;
+    if made.attempt == 0 {
+        return Err(refused(task, "its first attempt is 1"));
+    }
+    Ok(AttemptRow {
+        worker: option(&made.worker),
+        started_at: made.started_at.map(micros),
+        ended_at: made.ended_at.map(micros),
+        ..made.clone()
+    })
 }
 
 pub(super) fn refused(what: &dyn std::fmt::Display, why: &str) -> StoreError {

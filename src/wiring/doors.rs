@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use relay::api::{
     self, Api,
-    health::{self, Check, Ping},
+    health::{self, Check, Ill, Ping},
     probes,
     serve::{Bounds, serve},
 };
@@ -20,6 +20,7 @@ use relay::store::Store;
 use crate::wiring::{
     crew::{Crew, Part},
     operator::House,
+    stores::ill,
 };
 
 /// Takes an address, or says by which flag another one can be given.
@@ -96,7 +97,7 @@ impl ApiDoor {
 pub fn look_after_store(house: &House, crew: &mut Crew, store: Arc<dyn Store>) {
     let ping: Ping = Arc::new(move || {
         let store = store.clone();
-        Box::pin(async move { store.ping().await.map_err(|e| e.to_string()) })
+        Box::pin(async move { store.ping().await.map_err(|e| ill(&e)) })
     });
     look_after(house, crew, Check::Database, ping);
 }
@@ -105,7 +106,9 @@ pub fn look_after_store(house: &House, crew: &mut Crew, store: Arc<dyn Store>) {
 pub fn look_after_queue(house: &House, crew: &mut Crew, queue: Arc<RedisQueue>) {
     let ping: Ping = Arc::new(move || {
         let queue = queue.clone();
-        Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
+        Box::pin(async move {
+            queue.ping().await.map_err(|e| Ill { label: e.label(), why: e.to_string(), advice: None })
+        })
     });
     look_after(house, crew, Check::Redis, ping);
 }

@@ -1,11 +1,13 @@
-//! Waiting for what may come back: longer and longer, and said aloud now and then, not at every try.
+//! Waiting for what may come back: longer and longer, several processes not in step, and said aloud now and then, not at every try.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use relay::clock::Clock;
-use relay::model::time::{between, later};
+use relay::model::time::{backoff, between};
+
+use crate::wiring::operator::instance;
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -15,7 +17,8 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 /// One wait for one thing.
 pub struct Patience {
     clock: Clock,
-    wait: Duration,
+    who: String,
+    tries: u32,
     longest: Duration,
     said: Option<Timestamp>,
 }
@@ -23,7 +26,8 @@ pub struct Patience {
 impl Patience {
     /// A wait that grows up to five seconds a try.
     pub fn new(clock: &Clock) -> Patience {
-        Patience { clock: clock.clone(), wait: FIRST, longest: LONGEST, said: None }
+        let who = format!("{}-{}", instance(), std::process::id());
+        Patience { clock: clock.clone(), who, tries: 0, longest: LONGEST, said: None }
     }
 
     /// One that never grows beyond this.
@@ -43,7 +47,7 @@ impl Patience {
 
     /// Waits for the next try.
     pub async fn wait(&mut self) {
-        self.clock.sleep_until(later(self.clock.now(), self.wait)).await;
-        self.wait = (self.wait * 2).min(self.longest);
+        self.tries = self.tries.saturating_add(1);
+        self.clock.sleep(backoff(&self.who, self.tries, FIRST, self.longest)).await;
     }
 }

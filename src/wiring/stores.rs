@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 
-use relay::api::health::{Check, Health};
+use relay::api::health::{Check, Health, Ill};
 use relay::cli::{connections::Connections, operator::Args};
 use relay::clock::Clock;
 use relay::link::RedisSettings;
@@ -25,8 +25,14 @@ pub async fn store(args: &Args, clock: &Clock, health: &Health) -> anyhow::Resul
     let mut patience = Patience::new(clock);
     loop {
         match PostgresStore::connect(&pool_settings(url, &args.connections)).await {
-            Ok(store) => return Ok(Arc::new(store)),
-            Err(StoreError::Unavailable(why)) => wait_for_postgres(&mut patience, health, &why).await,
+            Ok(store) => {
+                // Before anybody can say that it leads or stands by: the first look may come later.
+                health.good(Check::Database, "it answers");
+                return Ok(Arc::new(store));
+            }
+            Err(error @ StoreError::Unavailable(_)) => {
+                wait_for_postgres(&mut patience, health, &ill(&error)).await;
+            }
             Err(error) => return Err(error).context("the database cannot be used"),
         }
     }
@@ -58,7 +64,10 @@ pub async fn queue(
     let queue = RedisQueue::new(settings, queue::redis::Limits::default())?;
     let mut patience = Patience::new(clock);
     loop {
-        let Err(error) = queue.ping().await else { return Ok(Arc::new(queue)) };
+        let Err(error) = queue.ping().await else {
+            health.good(Check::Redis, "it answers");
+            return Ok(Arc::new(queue));
+        };
         health.bad(Check::Redis, &error.to_string());
         if patience.speaks() {
             tracing::warn!(error.label = error.label(), "Waiting for Redis: {error}");
@@ -81,19 +90,33 @@ async fn migrated(url: &str, clock: &Clock, health: &Health) -> anyhow::Result<(
                 tracing::warn!("{error}; it works with what it knows");
                 return Ok(());
             }
-            // Another operator that starts holds the lock.
-            Err(error @ (MigrateError::Unreachable { .. } | MigrateError::Busy(_))) => {
-                wait_for_postgres(&mut patience, health, &error.to_string()).await;
-            }
-            Err(error) => return Err(error).context("the database cannot be brought up to date"),
+            Err(error) => match error.cause() {
+                // It may pass: another operator that starts holds the lock, or the address leads to a standby.
+                Some(cause) => {
+                    let advice = Some(cause.advice());
+                    let ill = Ill { label: cause.label(), why: error.to_string(), advice };
+                    wait_for_postgres(&mut patience, health, &ill).await;
+                }
+                None => return Err(error).context("the database cannot be brought up to date"),
+            },
         }
     }
 }
 
-async fn wait_for_postgres(patience: &mut Patience, health: &Health, why: &str) {
-    health.bad(Check::Database, why);
+async fn wait_for_postgres(patience: &mut Patience, health: &Health, ill: &Ill) {
+    health.ill(Check::Database, ill);
     if patience.speaks() {
-        tracing::warn!("Waiting for Postgres: {why}");
+        let then = ill.advice.map(|advice| format!("; what to do: {advice}")).unwrap_or_default();
+        tracing::warn!(state = ill.label, "Waiting for Postgres: {}{then}", ill.why);
     }
     patience.wait().await;
+}
+
+/// What an error of the store says of its health.
+pub fn ill(error: &StoreError) -> Ill {
+    let advice = match error {
+        StoreError::Unavailable(outage) => Some(outage.cause.advice()),
+        _ => None,
+    };
+    Ill { label: error.label(), why: error.to_string(), advice }
 }

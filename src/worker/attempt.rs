@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::worker::{
     log::LogSink,
+    once::Word,
     shift::{Orderly, Shift},
 };
 
@@ -19,8 +20,8 @@ use crate::worker::{
 const LINES_FIRST: Duration = Duration::from_secs(1);
 
 impl Shift {
-    /// Runs a job and tells its start and its end. The process does not wait until its start was heard. Gives the log,
-    /// which may not have been taken yet.
+    /// Runs a job and tells its start and its end. The process does not wait until its start was heard, unless the job is
+    /// to be made at most once. Gives the log, which may not have been taken yet.
     pub(super) async fn make(&self, job: &Job, orders: &Orderly) -> LogSink {
         let log = LogSink::new(
             job.id.clone(),
@@ -35,9 +36,14 @@ impl Shift {
             self.tell(&job.id, News::Ended(outcome), orders).await;
             return log;
         }
-        let started = self.tell(&job.id, News::Started, orders);
+        let word = if job.at_most_once { Some(self.word(job, orders).await) } else { None };
         let work = self.links.executor.execute(job, orders.cancel.clone(), log.clone());
-        let ((), outcome) = join(started, work).await;
+        let outcome = match word {
+            None => join(self.tell(&job.id, News::Started, orders), work).await.1,
+            Some(Word::Go) => work.await,
+            Some(Word::Stop) => Outcome::Cancelled,
+            Some(Word::Over) => return log,
+        };
         // What is not taken in time is brought after the end was told.
         let _ = timeout(LINES_FIRST, log.flush()).await;
         self.tell(&job.id, News::Ended(outcome), orders).await;
@@ -45,7 +51,7 @@ impl Shift {
     }
 
     /// Says it until the queue takes it, or nobody waits for it any more.
-    async fn tell(&self, job: &JobId, news: News, orders: &Orderly) {
+    pub(super) async fn tell(&self, job: &JobId, news: News, orders: &Orderly) {
         let report = Report {
             version: PROTOCOL,
             job: job.clone(),

@@ -8,6 +8,7 @@ mod attempt;
 mod group;
 mod lines;
 pub mod log;
+mod once;
 pub mod outputs;
 pub mod process;
 mod pump;

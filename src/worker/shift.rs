@@ -15,13 +15,15 @@ use crate::model::{
     task::Retry,
 };
 use crate::queue::{Claim, Orders};
-use crate::worker::{Limits, Links, Params, Shutdown};
+use crate::worker::{Limits, Links, Params, Shutdown, once::Once};
 
 /// A worker at work.
 pub(super) struct Shift {
     pub(super) params: Params,
     pub(super) links: Links,
     held: Mutex<BTreeMap<JobId, Orderly>>,
+    /// Which jobs that are made at most once were begun here.
+    pub(super) once: Once,
     slots: Arc<Semaphore>,
     /// The queue has heard of this worker: only then may it hold jobs, for the jobs of an unknown worker are lost.
     known: CancellationToken,
@@ -36,6 +38,8 @@ pub(super) struct Shift {
 pub(super) struct Orderly {
     /// It should stop.
     pub(super) cancel: CancellationToken,
+    /// It may begin, if it waits for that.
+    pub(super) go: CancellationToken,
     /// Nobody waits for news of it.
     pub(super) abandoned: CancellationToken,
 }
@@ -55,6 +59,7 @@ impl Shift {
             params,
             links,
             held: Mutex::default(),
+            once: Once::default(),
             slots,
             known,
             retired: watch::Sender::new(false),
@@ -245,6 +250,9 @@ impl Shift {
         let held = self.held();
         for order in orders.cancel.iter().filter_map(|job| held.get(job)) {
             order.cancel.cancel();
+        }
+        for order in orders.go.iter().filter_map(|job| held.get(job)) {
+            order.go.cancel();
         }
         for order in orders.abandoned.iter().filter_map(|job| held.get(job)) {
             order.abandoned.cancel();

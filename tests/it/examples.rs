@@ -15,8 +15,9 @@ fn run(name: &str, arguments: &[&str]) -> Told {
 }
 
 /// Those with a test below: each of the folder.
-const TESTED: [&str; 16] = [
+const TESTED: [&str; 17] = [
     "approval",
+    "at-most-once",
     "cluster",
     "diamond",
     "fail-fast",
@@ -182,6 +183,15 @@ fn what_fails_at_first_is_tried_again() {
     assert_eq!(told.task("flaky"), lines);
     told.at("flaky SUCCESS 3");
     assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn what_runs_at_most_once_is_tried_again_if_it_said_so_itself() {
+    let told = run("at-most-once", &[]);
+    let charge = told.task("charge");
+    assert_eq!(charge[..2], ["RUNNING", "| the bank is closed, nothing was done"]);
+    assert_eq!(charge[charge.len() - 3..], ["RUNNING (attempt 2)", "| charged", "SUCCESS (attempt 2)"]);
+    assert_eq!((told.task("receipt").len(), told.code), (3, Some(0)));
 }
 
 #[test]

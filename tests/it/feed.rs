@@ -2,7 +2,7 @@
 
 mod redis;
 
-use std::{task::Poll, time::Duration};
+use std::{collections::BTreeMap, task::Poll, time::Duration};
 
 use futures::poll;
 use relay::feed::{
@@ -146,7 +146,7 @@ fn a_commit_is_told_with_the_end_of_the_run_last() {
     };
     let steps =
         vec![edge(TaskStatus::Queued, TaskStatus::Running), edge(TaskStatus::Running, TaskStatus::Failed)];
-    changes.tasks.insert(row.key, TaskChange { expect: None, row, steps });
+    changes.tasks.insert(row.key, TaskChange { expect: None, row, steps, attempts: BTreeMap::new() });
     let told: Vec<String> = events_of(&run.id, &changes)
         .iter()
         .map(|event| {

@@ -1,17 +1,21 @@
 //! A conductor's leadership as others see it: the fence by which they write beside it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Conductor, ConductorError, Limits, Outlook, Params};
+use relay::conductor::{Adopt, Conductor, ConductorError, Limits, Outlook, Params, TRUST};
+use relay::crd::schema::Kind;
 use relay::feed::memory::MemoryFeed;
 use relay::model::head::Head;
 use relay::model::ids::ShardId;
+use relay::operator::api::{self, ApiError, Cluster, ObjectName};
 use relay::queue::{self, memory::MemoryQueue};
-use relay::store::{Store, StoreError, memory::MemoryStore};
+use relay::store::{Store, StoreError, TAKEOVER_AFTER, memory::MemoryStore};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::jobs::second;
 
 fn params(store: &Arc<MemoryStore>, clock: &Clock, holder: &str, outlook: &Arc<Outlook>) -> Params {
     Params {
@@ -28,12 +32,58 @@ fn params(store: &Arc<MemoryStore>, clock: &Clock, holder: &str, outlook: &Arc<O
     }
 }
 
+fn a_store(clock: &Clock) -> Arc<MemoryStore> {
+    let now = clock.clone();
+    Arc::new(MemoryStore::new(Arc::new(move || now.now())))
+}
+
+/// A process that is stopped is a future that nobody polls.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_stopped_proves_nothing_before_another_leads_and_ends_when_it_wakes() {
+    let clock = Clock::manual(second(0));
+    let (store, shard) = (a_store(&clock), ShardId::of_namespace("data"));
+    let [first, other] = [Arc::new(Outlook::default()), Arc::new(Outlook::default())];
+    let (conductor, handle) = Conductor::new(params(&store, &clock, "first", &first));
+    let mut stopped = Box::pin(conductor.run(CancellationToken::new()));
+    tokio::select! {
+        ended = &mut stopped => panic!("{ended:?}"),
+        live = handle.live() => assert_eq!(live, Some(vec![])),
+    }
+    let fence = first.fence(shard).expect("it leads");
+    let nowhere = kube::Config::new("http://127.0.0.1:9".parse().expect("a URI"));
+    let client = api::client(nowhere).expect("a client");
+    assert_eq!(Cluster::new(client.clone()).may_write("data"), Err(ApiError::NotLeading), "led by nobody");
+    let cluster = Cluster::new(client).led_by(first.clone());
+    assert_eq!(cluster.may_write("data"), Ok(()));
+
+    tokio::time::advance(TRUST - Duration::from_millis(1)).await;
+    assert_eq!(first.fence(shard), Some(fence));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(first.fence(shard), None, "the store may let another one lead soon");
+    let (run, status) = (ObjectName::new("data", "nightly"), json!({"status": {}}));
+    let written = cluster.patch_status(Kind::Run, &run, &status).await;
+    assert_eq!(written, Err(ApiError::NotLeading), "not even tried");
+    let (early, _handle) = Conductor::new(params(&store, &clock, "second", &other));
+    let held = early.run(CancellationToken::new()).await;
+    assert!(matches!(held, Err(ConductorError::Held { .. })), "{held:?}");
+
+    tokio::time::advance(TAKEOVER_AFTER - TRUST).await;
+    let (conductor, handle) = Conductor::new(params(&store, &clock, "second", &other));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(conductor.run(stop.clone()));
+    assert_eq!(handle.live().await, Some(vec![]));
+    assert_eq!(other.fence(shard).map(|fence| fence.epoch), Some(fence.epoch + 1));
+    let woken = stopped.await;
+    assert!(matches!(woken, Err(ConductorError::Deposed(_))), "{woken:?}");
+    assert_eq!(first.fence(shard), None);
+    stop.cancel();
+    running.await.expect("ran").expect("in order");
+}
+
 #[tokio::test]
 async fn a_head_is_written_by_the_fence_of_whoever_leads() {
     let clock = Clock::system();
-    let now = clock.clone();
-    let store = Arc::new(MemoryStore::new(Arc::new(move || now.now())));
-    let outlook = Arc::new(Outlook::default());
+    let (store, outlook) = (a_store(&clock), Arc::new(Outlook::default()));
     let head = Head {
         namespace: "data".to_owned(),
         name: "etl".to_owned(),

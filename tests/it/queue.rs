@@ -1,5 +1,6 @@
 //! The queues one by one: bounds, and what can happen to them alone. (What every queue must do is in `conformance`.)
 
+mod postgres;
 mod redis;
 
 use relay::model::job::{Job, News};

@@ -1,6 +1,7 @@
 //! The rules are tested too: small bad files, each of which its rule must catch, and good ones that none may.
 
 use crate::RULES;
+use crate::proofs;
 use crate::shape;
 use crate::source::Source;
 use crate::texts;
@@ -136,4 +137,13 @@ fn a_place_of_one_machine_is_caught() {
     assert!(finding[0].to_string().starts_with("docs/a.md:2: place: "), "{}", finding[0]);
     assert_eq!(texts::places("a.yaml", &["image: docker", ".io/library/a"].concat()).len(), 1);
     assert!(texts::places("a.sh", &["ls \"$TMP/wo", "rk/\" app/wo", "rk/a"].concat()).is_empty());
+}
+
+#[test]
+fn a_proof_that_is_not_there_is_caught() {
+    let there = [Source::new("tests/it/sim.rs", "//! Tests.\nfn all_ends() {}\n// fn none() {}")];
+    let document = "| it ends | `sim::all_ends` |\n| it begins | `sim::none`, `a::b c` |\n";
+    let missing: Vec<usize> =
+        proofs::missing("docs/a.md", document, &there).iter().map(|finding| finding.line).collect();
+    assert_eq!(missing, [2]);
 }

@@ -8,7 +8,7 @@ use crate::crd::workflow as spec;
 use crate::model::expr::{
     CEL_RESERVED, NOT_A_VARIABLE, Template, cel_name, find_interpolation, script_argument,
 };
-use crate::model::task::{Action, ForEach, OnError, OutputDecl, Retry, Task, TaskNo};
+use crate::model::task::{Action, ForEach, OnError, OnWorkerLost, OutputDecl, Retry, Task, TaskNo};
 
 /// Builds the task `no`; None when something in it left a remark.
 pub(super) fn build(exprs: &Exprs<'_>, no: usize, remarks: &mut Remarks) -> Option<Task> {
@@ -48,6 +48,10 @@ pub(super) fn build(exprs: &Exprs<'_>, no: usize, remarks: &mut Remarks) -> Opti
         on_error: match task.on_error {
             Some(spec::OnError::Continue) => OnError::Continue,
             Some(spec::OnError::Fail) | None => OnError::Fail,
+        },
+        on_worker_lost: match task.on_worker_lost.or(defaults.and_then(|defaults| defaults.on_worker_lost)) {
+            Some(spec::OnWorkerLost::Fail) => OnWorkerLost::Fail,
+            Some(spec::OnWorkerLost::Retry) | None => OnWorkerLost::Retry,
         },
     };
     (remarks.len() == before).then_some(built)
@@ -146,6 +150,7 @@ fn gate(task: &spec::TaskSpec, at: &Cursor<'_>, remarks: &mut Remarks) {
         ("outputs", !task.outputs.is_empty()),
         ("retry", task.retry.is_some()),
         ("timeout", task.timeout.is_some()),
+        ("onWorkerLost", task.on_worker_lost.is_some()),
     ];
     for (key, _) in fields.iter().filter(|(_, written)| *written) {
         let field = at.field(key);

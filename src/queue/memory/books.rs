@@ -37,6 +37,8 @@ pub(super) struct Held {
     pub(super) worker: String,
     pub(super) job: Job,
     pub(super) cancel: bool,
+    /// Its worker may begin it.
+    pub(super) go: bool,
     pub(super) ended: bool,
 }
 
@@ -116,7 +118,8 @@ impl Books {
         while jobs.len() < claim.slots {
             let Some(id) = self.head(&claim.pools) else { break };
             let Some(job) = self.withdraw(&id) else { break };
-            let held = Held { worker: claim.worker.clone(), job: job.clone(), cancel: false, ended: false };
+            let (worker, (cancel, go, ended)) = (claim.worker.clone(), (false, false, false));
+            let held = Held { worker, job: job.clone(), cancel, go, ended };
             self.workers.entry(claim.worker.clone()).or_default().open.insert(id.clone());
             self.leases.insert(id, held);
             jobs.push(job);

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::job::{Job, JobId, News, Report};
-use crate::queue::{Claim, Jobs, Orders, QueueError, memory::MemoryQueue};
+use crate::queue::{
+    Claim, Jobs, Orders, QueueError,
+    memory::{MemoryQueue, books::Held},
+};
 
 #[async_trait]
 impl Jobs for MemoryQueue {
@@ -51,9 +54,13 @@ impl Jobs for MemoryQueue {
         known.called = false;
         let retired = known.retired;
         let (held, abandoned): (Vec<&JobId>, Vec<&JobId>) = holding.iter().partition(|j| known.holds(j));
-        let cancel = held.into_iter().filter(|j| books.leases.get(*j).is_some_and(|h| h.cancel && !h.ended));
+        let of = |order: fn(&Held) -> bool| {
+            let ordered = held.iter().filter(|j| books.leases.get(**j).is_some_and(|h| order(h) && !h.ended));
+            ordered.map(|job| (*job).clone()).collect()
+        };
         Ok(Orders {
-            cancel: cancel.cloned().collect(),
+            cancel: of(|held| held.cancel),
+            go: of(|held| held.go),
             abandoned: abandoned.into_iter().cloned().collect(),
             retired,
             // What was told is lost with this process alone.

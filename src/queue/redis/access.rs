@@ -34,6 +34,7 @@ const GRANTS: &[(&[&str], &[&str])] = &[
     (&["hget"], &["queue:jobs", "queue:inputs"]),
     (&["hexists"], &["queue:inputs"]),
     (&["hget", "hset", "hdel"], &["leases"]),
+    (&["hget"], &["leases:go"]),
     (&["sadd", "srem", "sismember"], &["leases:ended", "leases:cancelled", "set:active_workers"]),
     (&["srem", "sismember"], &["set:retired_workers"]),
     (&["zrange", "zadd", "zrem", "zcard", "zscore"], &["queue:pending_jobs"]),

@@ -12,21 +12,24 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::link::{BadSettings, RedisSettings, Wait};
+use crate::link::{BadSettings, RedisSettings, Script, Wait};
 use crate::model::job::{Job, JobId};
 use crate::queue::{
-    Census, Epochs, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
+    Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     redis::{
         access,
         inbox::Inbox,
         publish,
-        scripts::{CANCEL, OVERRULE, REMOVE, SETTLE},
+        scripts::{CANCEL, GO, OVERRULE, REMOVE, SETTLE, of_the_version_before},
         server::{Call, Server},
     },
 };
 
 /// Jobs that one call of a script forgets.
 const SETTLE_AT_ONCE: usize = 1_000;
+
+/// Jobs that one call of a script lets begin.
+const GO_AT_ONCE: usize = 1_000;
 
 /// What a Redis queue holds at most, in each pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +66,18 @@ pub struct RedisQueue {
 impl RedisQueue {
     /// A queue that connects when it is first used.
     pub fn new(settings: &RedisSettings, limits: Limits) -> Result<RedisQueue, BadSettings> {
+        RedisQueue::serving(settings, limits, of_the_version_before())
+    }
+
+    /// The same, for workers that run these scripts besides those of this version: none of them is mute once Redis has
+    /// forgotten its scripts.
+    pub fn serving(
+        settings: &RedisSettings,
+        limits: Limits,
+        older: Vec<Script>,
+    ) -> Result<RedisQueue, BadSettings> {
         Ok(RedisQueue {
-            server: Server::new(settings)?,
+            server: Server::new(settings, older)?,
             limits,
             ear: Wait::new(settings)?,
             heard_in: Mutex::default(),
@@ -150,6 +163,21 @@ impl Queue for RedisQueue {
 
     async fn cancel(&self, job: &Placed) -> Result<(), QueueError> {
         self.server.call_one(Call::new(&job.pool, &CANCEL).arg(job.job.to_string())).await.map(drop)
+    }
+
+    async fn go(&self, begun: &[Go]) -> Result<(), QueueError> {
+        let mut by_pool: BTreeMap<&Arc<str>, Vec<&Go>> = BTreeMap::new();
+        for go in begun {
+            by_pool.entry(&go.place.pool).or_default().push(go);
+        }
+        let mut calls = Vec::new();
+        for (pool, all) in by_pool {
+            calls.extend(all.chunks(GO_AT_ONCE).map(|some| {
+                let call = Call::new(pool, &GO);
+                some.iter().fold(call, |call, go| call.arg(go.place.job.to_string()).arg(&go.worker))
+            }));
+        }
+        self.server.call(&calls).await.map(drop)
     }
 
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {

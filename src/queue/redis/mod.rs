@@ -10,6 +10,7 @@
 //! | `queue:jobs`, `queue:inputs`, `queue:inputs:users:<hash>` | the jobs; documents that several of them share; which ones do |
 //! | `queue:doorbell`, `worker:bell:<id>` | lists: a token wakes one idle worker; this worker, to ask for orders |
 //! | `leases`, `leases:ended`, `leases:cancelled`, `worker:held:<id>` | who holds which job; whose end is reported, or asked for |
+//! | `leases:go` | who may begin which job, of those that wait for that word |
 //! | `set:active_workers`, `set:retired_workers`, `worker:heartbeat:<id>` | who works; who claims nothing more; who is present (30 s) |
 //! | `stream:results`, `stream:results:settled` | reports until they are settled, and how far they are |
 //! | `stream:logs`, `stream:logs:bytes`, `stream:logs:held` | lines until they are stored (`feed/redis`) |
@@ -27,6 +28,8 @@
 //! **Scripts** (`scripts/*.lua`) take the incarnation that their caller knows and do nothing in another one: `lost` when
 //! there is none, `stale` when it changed. A key of a wrong type is told (`broken`), cleared by `open` or `census`, and
 //! filled again by the sweep. What was done before an error stays done; every step may be said again.
+//!
+//! A worker of another Relay has scripts of its own; those of the version before are loaded too (`scripts.rs` has the rule).
 //!
 //! **Who leads.** Scripts of the conductor's side take the epoch of the pool's shard, as the store gave it. An older one than
 //! the pool has heard is refused (`deposed`), a newer one is remembered. A new leader says it in every pool of its shards

@@ -169,7 +169,7 @@ fn decode(fields: Value) -> Result<(Report, usize), String> {
         if name == "r" {
             let bytes = value.map_err(|e| e.to_string())?;
             let report: Report = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
-            if report.version > PROTOCOL + 1 {
+            if report.version.abs_diff(PROTOCOL) > 1 {
                 return Err(format!("it is of version {}, this is version {PROTOCOL}", report.version));
             }
             return Ok((report, bytes.len()));

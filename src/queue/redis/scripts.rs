@@ -34,6 +34,8 @@ scripts! {
     REMOVE = ALWAYS "remove",
     /// A worker is asked to stop a job.
     CANCEL = ALWAYS "cancel",
+    /// Workers may begin what waited for that.
+    GO = ALWAYS "go",
     /// A worker tells news of a job.
     REPORT = ALWAYS "report",
     /// Reports and jobs are forgotten.
@@ -56,6 +58,20 @@ scripts! {
     MEMBERS = ALWAYS "members",
     /// Workers are told to claim nothing more, or to go on.
     RETIRE = ALWAYS "retire",
+}
+
+/// Scripts by which workers of the version before this one work (`PROTOCOL` less one), as they were released: name, whole text.
+///
+/// A worker knows its scripts by the hash of their text, and only the conductor's side may load them: after a restart of
+/// Redis, workers of the version before are mute until somebody loads theirs. So when `PROTOCOL` becomes `n + 1`, the
+/// whole texts of `claim`, `report`, `beat`, `give_back`, `leave` and of the log's `append`, as the last release of `n`
+/// had them, go to `scripts/v<n>/` and into this list; those of `n - 1` go. What is here must work on today's keys. A
+/// worker of the version after brings its own with its operator: that one has them here under the same rule.
+const OF_THE_VERSION_BEFORE: &[(&str, &str)] = &[];
+
+/// What workers of the version before run.
+pub(super) fn of_the_version_before() -> Vec<Script> {
+    OF_THE_VERSION_BEFORE.iter().map(|(name, text)| Script::new(name, &[text])).collect()
 }
 
 /// Which life of Redis' content this is.

@@ -60,6 +60,8 @@ pub(super) struct Server {
     known: Mutex<Known>,
     /// Held by whoever finds out about a new incarnation.
     reviving: AsyncMutex<()>,
+    /// Scripts of workers of another version.
+    older: Vec<Script>,
 }
 
 /// What is known of Redis.
@@ -88,10 +90,10 @@ pub(super) struct Known {
 }
 
 impl Server {
-    pub(super) fn new(settings: &RedisSettings) -> Result<Server, BadSettings> {
+    pub(super) fn new(settings: &RedisSettings, older: Vec<Script>) -> Result<Server, BadSettings> {
         let link = Link::new(settings, std::time::Duration::ZERO)?;
         let (known, reviving, reign) = (Mutex::default(), AsyncMutex::new(()), Reign::default());
-        Ok(Server { settings: settings.clone(), link, reign, known, reviving })
+        Ok(Server { settings: settings.clone(), link, reign, known, reviving, older })
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
@@ -214,6 +216,7 @@ impl Server {
                 continue;
             }
             self.load(&scripts::of_a_pool()).await?;
+            self.load(&self.older.iter().collect::<Vec<_>>()).await?;
             let admitted = self.known().admitted.clone();
             access::admit(&self.link, self.prefix(), &admitted).await?;
             let announcing = self.link.ask(cmd("EXISTS").arg(keys::announcing(self.prefix()))).await?;

@@ -136,7 +136,7 @@ impl RedisJobs {
         arguments.extend(holding.iter().chain(&kept).map(|job| text(&job.to_string())));
         let Answer { mut rest, .. } = self.run(&BEAT, &arguments).await?;
         let (incarnation, settled, retired) = (rest.text()?, rest.text()?, rest.number()? == 1);
-        let (cancel, abandoned) = (jobs(&mut rest)?, jobs(&mut rest)?);
+        let (cancel, abandoned, go) = (jobs(&mut rest)?, jobs(&mut rest)?, jobs(&mut rest)?);
         {
             let mut mine = self.mine();
             if known.as_ref().is_some_and(|known| *known != incarnation) {
@@ -149,7 +149,7 @@ impl RedisJobs {
         }
         self.tell_again().await?;
         let unsettled = self.mine().kept.jobs().len();
-        Ok(Orders { cancel, abandoned, retired, unsettled })
+        Ok(Orders { cancel, go, abandoned, retired, unsettled })
     }
 
     /// Ends that Redis lost.

@@ -104,7 +104,13 @@ impl Inner {
         for row in batch.history {
             let (run, key) = place(&row.entity);
             if let Some(kept) = self.runs.get_mut(run) {
-                kept.history.entry(key).or_default().push(row);
+                kept.history.entry(key).or_default().push(row.seq);
+                self.history.insert((row.shard, row.seq), row);
+            }
+        }
+        for (task, made) in batch.attempts {
+            if let Some(kept) = self.runs.get_mut(&task.run) {
+                kept.attempts.insert((task.key, made.attempt), made);
             }
         }
         for (run, said) in batch.approvals {
@@ -114,10 +120,20 @@ impl Inner {
         }
         while self.finished.len() > FINISHED_MAX {
             if let Some(oldest) = self.finished.pop_front() {
-                self.runs.remove(&oldest);
-                self.logs.forget(&oldest);
+                self.forget(&oldest);
             }
         }
+    }
+
+    /// A run goes with its history and its logs.
+    fn forget(&mut self, id: &RunId) {
+        if let Some(kept) = self.runs.remove(id) {
+            let shard = kept.run.shard();
+            for seq in kept.history.into_values().flatten() {
+                self.history.remove(&(shard, seq));
+            }
+        }
+        self.logs.forget(id);
     }
 
     /// What a run was accepted with stays as it was.
@@ -136,6 +152,7 @@ impl Inner {
                     tasks: BTreeMap::new(),
                     approvals: Vec::new(),
                     history: BTreeMap::new(),
+                    attempts: BTreeMap::new(),
                 };
                 self.runs.insert(id, kept);
             }

@@ -15,14 +15,14 @@ use jiff::Timestamp;
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{RunId, ShardId, TaskKey, WorkflowId},
+    ids::{RunId, ShardId, TaskKey, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     run::RunRow,
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
     time::between,
 };
 use crate::store::{
-    Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER,
+    Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER, TRANSITIONS_PAGE,
     fit::{another_clusters, fit_cluster, fit_head, fit_lines, fit_revision, page, same_shard},
     prepare::{prepare, text},
 };
@@ -49,6 +49,8 @@ struct Inner {
     /// By namespace and name.
     heads: BTreeMap<(String, String), Head>,
     runs: BTreeMap<RunId, Kept>,
+    /// Of the runs that are kept, by position.
+    history: BTreeMap<(ShardId, i64), HistoryRow>,
     /// Finished runs, in the order in which they ended.
     finished: VecDeque<RunId>,
     logs: logs::Logs,
@@ -67,8 +69,10 @@ struct Kept {
     run: RunRow,
     tasks: BTreeMap<TaskKey, TaskRow>,
     approvals: Vec<ApprovalRow>,
-    /// By task run; under none the run's own. Oldest first.
-    history: BTreeMap<Option<TaskKey>, Vec<HistoryRow>>,
+    /// Positions by task run; under none the run's own. Oldest first.
+    history: BTreeMap<Option<TaskKey>, Vec<i64>>,
+    /// By task run and number.
+    attempts: BTreeMap<(TaskKey, u32), AttemptRow>,
 }
 
 impl MemoryStore {
@@ -211,8 +215,30 @@ impl Store for MemoryStore {
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         let inner = self.inner();
         let (run, key) = place(entity);
-        let rows = inner.runs.get(run).and_then(|kept| kept.history.get(&key));
-        Ok(rows.map(|rows| rows.iter().rev().take(limit as usize).cloned().collect()).unwrap_or_default())
+        let Some(kept) = inner.runs.get(run) else { return Ok(Vec::new()) };
+        let shard = kept.run.shard();
+        let positions = kept.history.get(&key).into_iter().flatten().rev().take(limit as usize);
+        Ok(positions.filter_map(|seq| inner.history.get(&(shard, *seq)).cloned()).collect())
+    }
+
+    async fn transitions(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        let inner = self.inner();
+        let behind = (Bound::Excluded((shard, after)), Bound::Included((shard, i64::MAX)));
+        // Behind the last position there is nothing, and a range that ends where it begins is none.
+        let rows = (after < i64::MAX).then(|| inner.history.range(behind)).into_iter().flatten();
+        Ok(rows.take(limit.min(TRANSITIONS_PAGE) as usize).map(|(_, row)| row.clone()).collect())
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        let inner = self.inner();
+        let Some(kept) = inner.runs.get(&task.run) else { return Ok(Vec::new()) };
+        let rows = kept.attempts.range((task.key, 0)..=(task.key, u32::MAX));
+        Ok(rows.rev().take(limit as usize).map(|(_, row)| row.clone()).collect())
     }
 
     async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {

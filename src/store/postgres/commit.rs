@@ -14,7 +14,7 @@ use crate::model::{
     ids::{RunId, TaskRunId},
     run::RunRow,
     status::{RunStatus, TaskStatus},
-    task_run::{ApprovalRow, TaskRow},
+    task_run::{ApprovalRow, AttemptRow, TaskRow},
 };
 use crate::store::{
     HistoryRow, StoreError,
@@ -54,6 +54,7 @@ fn statement(batch: &Prepared) -> Result<Sql<'_>, StoreError> {
         new_tasks.len(),
         old_tasks.len(),
         batch.history.len(),
+        batch.attempts.len(),
         batch.approvals.len(),
     ];
     let has = sizes.map(|size| size > 0);
@@ -74,20 +75,23 @@ fn statement(batch: &Prepared) -> Result<Sql<'_>, StoreError> {
         sql = past(sql, &batch.history);
     }
     if has[5] {
+        sql = tried(sql, &batch.attempts);
+    }
+    if has[6] {
         sql = said(sql, &batch.approvals);
     }
     Ok(sql)
 }
 
 /// Does the statement have this part? In the order of the file.
-type Has = [bool; 6];
+type Has = [bool; 7];
 
 /// What each part that counts is called: as many rows as were sent must come back of it.
 const COUNTED: [&str; 4] = ["run_born", "run_moved", "task_born", "task_moved"];
 
 /// The statement with these parts, put together once: a part without rows would cost as much as one with a row.
 fn text(has: Has) -> Arc<str> {
-    static TEXTS: [OnceLock<Arc<str>>; 64] = [const { OnceLock::new() }; 64];
+    static TEXTS: [OnceLock<Arc<str>>; 128] = [const { OnceLock::new() }; 128];
     let place = has.iter().fold(0, |place, has| place * 2 + usize::from(*has));
     TEXTS[place].get_or_init(|| assemble(has).into()).clone()
 }
@@ -232,6 +236,16 @@ fn past<'q>(sql: Sql<'q>, rows: &'q [HistoryRow]) -> Sql<'q> {
         .bind(column(rows, |h| h.reason.map(|w| w.as_str())))
         .bind(column(rows, |h| h.actor.as_str()))
         .bind(column(rows, |h| h.changed_at.to_sqlx()))
+}
+
+fn tried<'q>(sql: Sql<'q>, rows: &'q [(TaskRunId, AttemptRow)]) -> Sql<'q> {
+    sql.bind(column(rows, |(task, _)| task.to_string()))
+        .bind(column(rows, |(_, made)| int(made.attempt)))
+        .bind(column(rows, |(_, made)| made.worker.as_deref()))
+        .bind(column(rows, |(_, made)| at(made.started_at)))
+        .bind(column(rows, |(_, made)| at(made.ended_at)))
+        .bind(column(rows, |(_, made)| made.reason.map(|w| w.as_str())))
+        .bind(column(rows, |(_, made)| made.exit_code))
 }
 
 fn said<'q>(sql: Sql<'q>, rows: &'q [(RunId, ApprovalRow)]) -> Sql<'q> {

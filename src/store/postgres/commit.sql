@@ -76,6 +76,14 @@ with fence as (
     select n.* from unnest(?::smallint[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[],
         ?::integer[], ?::text[], ?::text[], ?::timestamptz[]) as n, go
 ----
+), tried as (
+    -- Its start and its end may come in two commits or in one: the row is whole each time.
+    insert into attempts (task_run_id, attempt, worker, started_at, ended_at, reason, exit_code)
+    select n.* from go cross join unnest(?::text[], ?::integer[], ?::text[], ?::timestamptz[], ?::timestamptz[],
+        ?::text[], ?::integer[]) as n
+    on conflict (task_run_id, attempt) do update set worker = excluded.worker, started_at = excluded.started_at,
+        ended_at = excluded.ended_at, reason = excluded.reason, exit_code = excluded.exit_code
+----
 ), said as (
     insert into approvals (run_id, task_run_id, user_name, decision, note, verified, decided_at)
     select n.run_id, n.task_run_id, n.user_name, n.decision, n.note, n.verified, n.decided_at

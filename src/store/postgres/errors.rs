@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::ids::ShardId;
-use crate::store::{StoreError, prepare::Prepared};
+use crate::store::{Cause, Outage, StoreError, prepare::Prepared};
 
 /// Raised by the commit statement when a fence does not hold; the message is the shard's number.
 const DEPOSED: &str = "RL001";
@@ -24,19 +24,16 @@ impl Failed {
     pub(super) fn before(self) -> StoreError {
         match self {
             Failed::Silent(bound) => {
-                StoreError::Unavailable(format!("no answer within {} s", bound.as_secs()))
+                StoreError::unreachable(format!("no answer within {} s", bound.as_secs()))
             }
             Failed::Sql(sqlx::Error::Database(e)) => by_code(e.as_ref()),
             Failed::Sql(e @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))) => {
                 StoreError::Corrupt { table: "the database", why: e.to_string() }
             }
-            Failed::Sql(sqlx::Error::PoolTimedOut) => {
-                StoreError::Unavailable("every connection is in use, or no new one can be made".into())
-            }
             Failed::Sql(e @ (sqlx::Error::Encode(_) | sqlx::Error::Configuration(_))) => {
                 StoreError::Refused(e.to_string())
             }
-            Failed::Sql(e) => StoreError::Unavailable(e.to_string()),
+            Failed::Sql(e) => StoreError::unreachable(e.to_string()),
         }
     }
 
@@ -45,7 +42,7 @@ impl Failed {
         let Failed::Sql(sqlx::Error::Database(e)) = &self else {
             return match self.before() {
                 // The connection broke: the server may have finished before it did.
-                StoreError::Unavailable(why) => StoreError::Unknown(why),
+                StoreError::Unavailable(outage) => StoreError::Unknown(outage.why),
                 other => other,
             };
         };
@@ -73,8 +70,8 @@ fn deposed(message: &str, batch: &Prepared) -> StoreError {
 fn by_code(e: &dyn sqlx::error::DatabaseError) -> StoreError {
     let code = e.code().unwrap_or_default();
     // What a row can bring about: a value that is wrong, a constraint, a text or an array beyond a limit, a feature that a
-    // value would need; and a page of a table or an index that is broken. All else is the database's, the network's or a pooler's between: it may be otherwise later, and
-    // to set runs aside for it would be wrong.
+    // value would need; and a page of a table or an index that is broken. All else is the database's, the network's or a
+    // pooler's between: it may be otherwise later, and to set runs aside for it would be wrong.
     let passing = !["22", "23", "54", "0A", "XX001", "XX002"].iter().any(|class| code.starts_with(class));
     if passing {
         // A table, a column or a function that is not there: the schema was taken back, or is another program's.
@@ -84,7 +81,7 @@ fn by_code(e: &dyn sqlx::error::DatabaseError) -> StoreError {
             }
             _ => "",
         };
-        return StoreError::Unavailable(format!("{} ({code}){hint}", e.message()));
+        return Outage::new(cause(&code), format!("{} ({code}){hint}", e.message())).into();
     }
     let place = match (e.table(), e.constraint()) {
         (Some(table), Some(constraint)) => format!(" in {table}, {constraint}"),
@@ -92,4 +89,18 @@ fn by_code(e: &dyn sqlx::error::DatabaseError) -> StoreError {
         _ => String::new(),
     };
     StoreError::Refused(format!("{} ({code}{place})", e.message()))
+}
+
+/// What keeps a database from working that answers with this code.
+pub(super) fn cause(code: &str) -> Cause {
+    let is = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+    match code {
+        "53100" => Cause::Full,
+        "25006" => Cause::ReadOnly,
+        // Conflicts of transactions, deadlocks, locks and statements that took too long, and what the server is short of.
+        _ if is(&["40", "53", "55", "57014", "25P0"]) => Cause::Busy,
+        // Connections, and a server that goes or comes.
+        _ if is(&["08", "57", "58"]) => Cause::Unreachable,
+        _ => Cause::Unfit,
+    }
 }

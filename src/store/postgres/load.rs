@@ -200,7 +200,7 @@ impl<'r> Columns<'r> {
         self.get::<jiff_sqlx::Timestamp>(column).map(jiff_sqlx::Timestamp::to_jiff)
     }
 
-    fn maybe_at(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) fn maybe_at(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.get::<Option<jiff_sqlx::Timestamp>>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
     }
 

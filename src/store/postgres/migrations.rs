@@ -38,6 +38,8 @@ pub(super) const STEPS: &[Step] = &[
     step!(8, "0008", "logs"),
     step!(9, "0009", "cluster"),
     step!(10, "0010", "pause"),
+    step!(11, "0011", "attempts"),
+    step!(12, "0012", "queue"),
 ];
 
 /// The version that this binary brings a database to.

@@ -13,11 +13,13 @@ mod history;
 mod lead;
 mod load;
 mod logs;
+mod look;
 pub mod migrate;
 mod migrations;
 mod revisions;
+mod signs;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -29,11 +31,13 @@ use sqlx::{
 use crate::model::{
     change::{Batch, Fence},
     head::Head,
-    ids::{RunId, ShardId, WorkflowId},
+    ids::{RunId, ShardId, TaskRunId, WorkflowId},
     log::{LogLine, LogQuery, StoredLine},
     run::RunRow,
+    task_run::AttemptRow,
 };
-use crate::store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError};
+use crate::store::{Cause, Entity, HistoryRow, Leadership, Outage, Revision, RunRecord, Store, StoreError};
+use signs::Signs;
 
 /// How to reach a database, and how hard to lean on it.
 #[derive(Clone)]
@@ -89,6 +93,7 @@ impl fmt::Debug for PoolSettings {
 pub struct PostgresStore {
     pool: PgPool,
     call_timeout: Duration,
+    signs: Arc<Signs>,
 }
 
 /// Idle for longer, a connection is tried before it is used: the server may have been restarted since.
@@ -100,9 +105,9 @@ impl PostgresStore {
     /// database, one that is not migrated.
     pub async fn connect(settings: &PoolSettings) -> Result<PostgresStore, StoreError> {
         let target = connect_options(settings)?;
-        migrate::ready(&settings.url).await.map_err(|e| match e.is_passing() {
-            true => StoreError::Unavailable(e.to_string()),
-            false => StoreError::Refused(e.to_string()),
+        migrate::ready(&settings.url).await.map_err(|e| match e.cause() {
+            Some(cause) => Outage::new(cause, e.to_string()).into(),
+            None => StoreError::Refused(e.to_string()),
         })?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
@@ -122,7 +127,7 @@ impl PostgresStore {
             .connect_with(target)
             .await
             .map_err(|e| errors::Failed::Sql(e).before())?;
-        Ok(PostgresStore { pool, call_timeout: settings.call_timeout })
+        Ok(PostgresStore { pool, call_timeout: settings.call_timeout, signs: Arc::default() })
     }
 
     /// Closes every connection.
@@ -132,8 +137,28 @@ impl PostgresStore {
 
     /// A connection for one verb.
     async fn line(&self) -> Result<Line, StoreError> {
-        let conn = self.pool.acquire().await.map_err(|e| errors::Failed::Sql(e).before())?;
-        Ok(Line { conn, bound: self.call_timeout, done: false })
+        let conn = self.pool.acquire().await.map_err(|e| match e {
+            sqlx::Error::PoolTimedOut => {
+                self.signs.none_free(self.pool.options().get_max_connections()).into()
+            }
+            e => errors::Failed::Sql(e).before(),
+        })?;
+        self.signs.taken();
+        Ok(Line { conn, bound: self.call_timeout, done: false, signs: self.signs.clone() })
+    }
+
+    /// The answer to a verb, once what it tells of the database is noted.
+    fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Unavailable(outage)) = &answer {
+            self.signs.failed(outage);
+            // Idle connections lead to where this one led: the next ones are made anew, to wherever the address leads now.
+            if matches!(outage.cause, Cause::ReadOnly | Cause::Unreachable) {
+                while let Some(mut idle) = self.pool.try_acquire() {
+                    idle.close_on_drop();
+                }
+            }
+        }
+        answer
     }
 }
 
@@ -143,6 +168,7 @@ struct Line {
     conn: PoolConnection<Postgres>,
     bound: Duration,
     done: bool,
+    signs: Arc<Signs>,
 }
 
 impl Line {
@@ -157,6 +183,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        self.signs.given_back();
         if !self.done {
             self.conn.close_on_drop();
         }
@@ -192,39 +219,39 @@ fn connect_options(settings: &PoolSettings) -> Result<PgConnectOptions, StoreErr
 #[async_trait]
 impl Store for PostgresStore {
     async fn lead(&self, shards: &[ShardId], holder: &str) -> Result<Leadership, StoreError> {
-        lead::lead(self, shards, holder).await
+        self.noted(lead::lead(self, shards, holder).await)
     }
 
     async fn renew(&self, fences: &[Fence]) -> Result<(), StoreError> {
-        lead::renew(self, fences).await
+        self.noted(lead::renew(self, fences).await)
     }
 
     async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
-        lead::release(self, fences).await
+        self.noted(lead::release(self, fences).await)
     }
 
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
-        lead::position(self, shard).await
+        self.noted(lead::position(self, shard).await)
     }
 
     async fn put_revision(&self, revision: &Revision) -> Result<(), StoreError> {
-        revisions::put(self, revision).await
+        self.noted(revisions::put(self, revision).await)
     }
 
     async fn revision(&self, id: &WorkflowId) -> Result<Option<Revision>, StoreError> {
-        revisions::load(self, id).await
+        self.noted(revisions::load(self, id).await)
     }
 
     async fn put_head(&self, head: &Head, fence: &Fence) -> Result<(), StoreError> {
-        heads::put(self, head, fence).await
+        self.noted(heads::put(self, head, fence).await)
     }
 
     async fn drop_head(&self, namespace: &str, name: &str, fence: &Fence) -> Result<(), StoreError> {
-        heads::remove(self, namespace, name, fence).await
+        self.noted(heads::remove(self, namespace, name, fence).await)
     }
 
     async fn head(&self, namespace: &str, name: &str) -> Result<Option<Head>, StoreError> {
-        heads::head(self, namespace, name).await
+        self.noted(heads::head(self, namespace, name).await)
     }
 
     async fn head_names(
@@ -232,51 +259,63 @@ impl Store for PostgresStore {
         after: Option<(String, String)>,
         limit: u32,
     ) -> Result<Vec<(String, String)>, StoreError> {
-        heads::names(self, after, limit).await
+        self.noted(heads::names(self, after, limit).await)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        commit::commit(self, batch).await
+        let written = self.noted(commit::commit(self, batch).await);
+        if written.is_ok() {
+            self.signs.wrote();
+        }
+        written
     }
 
     async fn live_runs(&self, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
-        load::live_runs(self, shard).await
+        self.noted(load::live_runs(self, shard).await)
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
-        load::run(self, id).await
+        self.noted(load::run(self, id).await)
     }
 
     async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
-        load::row_of_run(self, id).await
+        self.noted(load::row_of_run(self, id).await)
     }
 
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
-        load::find_runs(self, (namespace, name), limit).await
+        self.noted(load::find_runs(self, (namespace, name), limit).await)
     }
 
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
-        history::history(self, entity, limit).await
+        self.noted(history::history(self, entity, limit).await)
+    }
+
+    async fn transitions(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        self.noted(history::transitions(self, shard, (after, limit)).await)
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        history::attempts(self, task, limit).await
     }
 
     async fn put_logs(&self, lines: &[LogLine]) -> Result<usize, StoreError> {
-        logs::put(self, lines).await
+        self.noted(logs::put(self, lines).await)
     }
 
     async fn logs(&self, query: &LogQuery) -> Result<Vec<StoredLine>, StoreError> {
-        logs::read(self, query).await
+        self.noted(logs::read(self, query).await)
     }
 
     async fn claim_cluster(&self, id: &str, adopt: bool) -> Result<(), StoreError> {
-        cluster::claim(self, id, adopt).await
+        self.noted(cluster::claim(self, id, adopt).await)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let mut line = self.line().await?;
-        let bound = line.bound;
-        let asked = sqlx::query("select 1").execute(line.sql());
-        within(bound, asked).await.map_err(errors::Failed::before)?;
-        line.done();
-        Ok(())
+        self.noted(look::look(self).await)
     }
 }

@@ -11,7 +11,11 @@ postgres_bin() {
     return 1
 }
 
-postgres_missing() { postgres_bin >/dev/null || echo postgresql; }
+postgres_missing() {
+    postgres_bin >/dev/null || echo postgresql
+    # Tests of TLS make certificates.
+    command -v openssl >/dev/null || echo openssl
+}
 
 # Postgres refuses to run as root; then it runs as the user that its package made. DIES: it ends when the bed is killed.
 postgres_as() {

@@ -9,7 +9,7 @@ use relay::{
         ids::TaskKey,
         run::RunRow,
         status::{RunStatus, TASK_BIRTHS, TaskStatus},
-        task_run::{ApprovalRow, TaskRow},
+        task_run::{ApprovalRow, AttemptRow, TaskRow},
     },
 };
 
@@ -19,6 +19,8 @@ pub struct Book {
     pub run: Option<RunRow>,
     pub tasks: BTreeMap<TaskKey, TaskRow>,
     pub approvals: Vec<ApprovalRow>,
+    /// By task run and number.
+    pub attempts: BTreeMap<(TaskKey, u32), AttemptRow>,
     /// The highest attempt for which a worker may have seen a job; lower by one when the queue took it back unseen.
     seen: BTreeMap<TaskKey, u32>,
     /// Edges so far.
@@ -95,12 +97,38 @@ impl Book {
         if row.due_at.is_some() && !due {
             return Err(format!("something is due while it is {}", row.status));
         }
-        self.history += change.steps.len();
         // QUEUED -> READY with the number below: the queue took the job back unseen.
-        if old.is_some_and(|r| r.status == TaskStatus::Queued && row.attempt + 1 == r.attempt) {
+        let unseen = old.is_some_and(|r| r.status == TaskStatus::Queued && row.attempt + 1 == r.attempt);
+        self.write_attempts(key, change)?;
+        self.history += change.steps.len();
+        if unseen {
             self.seen.insert(key, row.attempt);
         }
         self.tasks.insert(key, row.clone());
+        Ok(())
+    }
+
+    /// An attempt has a worker from RUNNING on and an end from its end on, and stays as it is from then on.
+    fn write_attempts(&mut self, key: TaskKey, change: &TaskChange) -> Result<(), String> {
+        for (number, made) in &change.attempts {
+            let kept = self.attempts.insert((key, *number), made.clone());
+            if made.attempt != *number || kept.as_ref().is_some_and(|kept| kept.ended_at.is_some()) {
+                return Err(format!("attempt {number} was {kept:?} and is {made:?}"));
+            }
+        }
+        for step in change.steps.iter().filter(|step| step.attempt > 0) {
+            let made = self.attempts.get(&(key, step.attempt));
+            let well = match (step.from, step.to) {
+                (_, TaskStatus::Running) => made.is_some_and(|made| made.started_at == Some(step.at)),
+                (Some(TaskStatus::Running), _) => {
+                    made.is_some_and(|made| (made.ended_at, made.reason) == (Some(step.at), step.reason))
+                }
+                _ => true,
+            };
+            if !well {
+                return Err(format!("{:?} -> {}, and its attempt is {made:?}", step.from, step.to));
+            }
+        }
         Ok(())
     }
 
@@ -108,6 +136,13 @@ impl Book {
         let (key, again) = match effect {
             Effect::Publish(key) => (key, false),
             Effect::Republish(key) => (key, true),
+            Effect::Go { key, attempt } => {
+                let row = self.tasks.get(key).map(|row| (row.status, row.attempt));
+                return match row == Some((TaskStatus::Running, *attempt)) {
+                    true => Ok(()),
+                    false => Err(format!("{key:?} may begin attempt {attempt}, and is {row:?}")),
+                };
+            }
             Effect::Offer(_) if self.is_paused() => return Err(format!("{effect:?} in a paused run")),
             _ => return Ok(()),
         };

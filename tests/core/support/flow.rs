@@ -8,7 +8,7 @@ use relay::model::{
     expr::{Expr, Template},
     ids::WorkflowId,
     run::RunRow,
-    task::{Action, Approval, FailureKind, ForEach, OnError, OnTimeout, Retry, Task},
+    task::{Action, Approval, FailureKind, ForEach, OnError, OnTimeout, OnWorkerLost, Retry, Task},
     workflow::{RunOutput, Timeouts, Workflow},
 };
 use serde_json::json;
@@ -96,6 +96,7 @@ fn plain(name: &str) -> Task {
         timeout: None,
         outputs: Vec::new(),
         on_error: OnError::Fail,
+        on_worker_lost: OnWorkerLost::Retry,
     }
 }
 
@@ -114,6 +115,7 @@ fn task_option(task: &mut Task, option: &str) {
         "finally" => task.finally = true,
         "gate" => task.action = Action::Gate,
         "continue" => task.on_error = OnError::Continue,
+        "once" => task.on_worker_lost = OnWorkerLost::Fail,
         "when" => task.when = Some(expr(value)),
         "env" => task.env.push(("E".to_owned(), template(value))),
         "pool" => task.pool = value.to_owned(),

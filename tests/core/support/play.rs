@@ -23,7 +23,7 @@ use relay::{
         job::Outcome,
         status::TaskStatus,
         task::FailureKind,
-        task_run::{Decision, TaskRow},
+        task_run::{AttemptRow, Decision, TaskRow},
     },
 };
 
@@ -124,6 +124,11 @@ impl Play {
                     self.offered.remove(&key);
                 }
             }
+            ["attempts", task] => {
+                let key = self.key(task);
+                let made = self.book.attempts.range((key, 0)..=(key, u32::MAX));
+                self.told.extend(made.map(|(_, made)| attempt(made)));
+            }
             ["expand", task] => self.event(Event::Expand(self.key(task))),
             [task, rest @ ..] => self.report(task, rest),
             [] => panic!("a line without a command"),
@@ -157,6 +162,13 @@ impl Play {
         };
         let outcome = match news {
             ["started"] => return self.event(Event::Started { key, attempt, worker: "w".to_owned() }),
+            ["started", "by", other] => {
+                return self.event(Event::Started { key, attempt, worker: (*other).to_owned() });
+            }
+            ["stopped", "by", other] => {
+                let (worker, outcome) = ((*other).to_owned(), Outcome::Cancelled);
+                return self.event(Event::Ended { key, attempt, worker, outcome });
+            }
             ["lost"] => return self.event(Event::Lost { key, attempt }),
             ["removed"] => return self.event(Event::Removed { key, attempt }),
             ["forgotten"] => return self.event(Event::Forgotten { key, attempt }),
@@ -233,6 +245,7 @@ impl Play {
                 Effect::Expand(key) if self.hold => self.told.push(format!("expand {}", self.name(key))),
                 Effect::Expand(key) => self.event(Event::Expand(key)),
                 Effect::Remove { key, attempt, kill } => self.remove(key, attempt, kill),
+                Effect::Go { key, attempt } => self.told.push(format!("go {}#{attempt}", self.name(key))),
                 Effect::Publish(_) | Effect::Republish(_) | Effect::Ended => {}
             }
         }
@@ -304,4 +317,14 @@ fn state(row: &TaskRow) -> String {
     let attempt = if row.attempt > 0 { format!("#{}", row.attempt) } else { String::new() };
     let reason = row.reason.map(|r| format!("({r})")).unwrap_or_default();
     format!("{}{attempt}{reason}", row.status)
+}
+
+fn attempt(made: &AttemptRow) -> String {
+    let who = made.worker.as_deref().unwrap_or("nobody");
+    let how = match (made.ended_at, made.reason) {
+        (None, _) => " runs".to_owned(),
+        (Some(_), reason) => reason.map(|r| format!(" {r}")).unwrap_or_default(),
+    };
+    let code = made.exit_code.map(|code| format!(" exit {code}")).unwrap_or_default();
+    format!("#{} {who}{how}{code}", made.attempt)
 }

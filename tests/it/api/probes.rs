@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use relay::api::{
     self, Api,
-    health::{self, Check, Health, Ping, READY_DESPITE, STANDSTILL},
+    health::{self, Check, Health, Ill, Ping, READY_DESPITE, STANDSTILL},
     probes,
     serve::Bounds,
 };
 use relay::clock::Clock;
+use relay::store::Cause;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -151,8 +152,42 @@ async fn a_server_that_says_nothing_counts_as_gone() {
     assert!(ended.is_err(), "it goes on looking");
     let state = health.state(Check::Database).expect("a state");
     assert_eq!((state.good, state.why.as_str()), (false, "no answer within 4 s"));
-    let refused: Ping = Arc::new(|| Box::pin(async { Err("the password is wrong".to_owned()) }));
+    let refused: Ping = Arc::new(|| Box::pin(async { Err(Ill::unreachable("the password is wrong")) }));
     stop.cancel();
     soon(health::look(health.clone(), Check::Database, refused, stop.clone())).await;
     assert_eq!(health.state(Check::Database).expect("a state").why, "the password is wrong");
+}
+
+/// Everybody is told the word; on loopback the reason comes with it, and what to do.
+#[tokio::test]
+async fn what_is_wrong_with_the_database_is_told_in_a_word() {
+    let health = Arc::new(Health::new(Clock::system()));
+    let probes = Served::new(probes::router(health.clone()), Bounds::default()).await;
+    let inside = Served::new(api::router(Arc::new(Api::new(health.clone()))), Bounds::default()).await;
+    all_good(&health);
+    for cause in Cause::ALL {
+        let why = format!("10.0.0.7 says {cause:?}");
+        health.ill(
+            Check::Database,
+            &Ill { label: cause.label(), why: why.clone(), advice: Some(cause.advice()) },
+        );
+        let (_, text) = probes.gets("/readyz").await;
+        let line = text.lines().find(|line| line.starts_with("[-]database since")).expect("a line");
+        assert!(line.ends_with(&format!(": {}", cause.label())) && !text.contains("10.0.0.7"), "{text}");
+        assert_eq!(probes.gets("/livez").await.0, 200, "a restart mends no database");
+        let (status, body) = inside.gets("/health").await;
+        let told: Value = serde_json::from_str(&body).expect("JSON");
+        let check = &told["checks"][0];
+        assert_eq!((status, check["state"].as_str()), (503, Some(cause.label())));
+        assert_eq!(
+            (check["why"].as_str(), check["advice"].as_str()),
+            (Some(why.as_str()), Some(cause.advice()))
+        );
+    }
+    health.good(Check::Database, "back");
+    let (_, body) = inside.gets("/health").await;
+    let told: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!((&told["checks"][0]["state"], &told["checks"][0]["advice"]), (&Value::Null, &Value::Null));
+    probes.ends().await;
+    inside.ends().await;
 }

@@ -96,12 +96,12 @@ const WRONG_WORKFLOWS: [(&str, &str, &str); 22] = [
     (
         "idle",
         "{tasks: [{name: a, env: [{name: B, value: c}]}]}",
-        "spec.tasks[0].command: Required value: env, outputs, retry and timeout have no effect on a task that runs nothing: add command or script, or remove them",
+        "spec.tasks[0].command: Required value: env, outputs, retry, timeout and onWorkerLost have no effect on a task that runs nothing: add command or script, or remove them",
     ),
     (
         "idle2",
         "{tasks: [{name: a}], finally: [{name: b, timeout: 5s}]}",
-        "spec.finally[0].command: Required value: env, outputs, retry and timeout",
+        "spec.finally[0].command: Required value: env, outputs, retry, timeout and onWorkerLost",
     ),
     (
         "itself",

@@ -12,7 +12,6 @@ mod logs;
 mod main_job;
 mod node;
 mod pools;
-mod postgres;
 mod rows;
 mod runs;
 mod servers;

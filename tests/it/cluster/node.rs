@@ -129,9 +129,10 @@ fn a_pod_reaches_services_and_the_beds_servers() {
     space.sees("condition=Ready", "pod/served");
     let service = space.kubectl(&["get", "service", "served", "-o", "jsonpath={.spec.clusterIP}"]);
     let service = service.trim();
-    // A Service is there a moment after its pod is ready.
-    let patient =
-        format!("for i in $(seq 100); do wget -q -O - http://{service}/ && exit; sleep 0.1; done; exit 1");
+    // A Service is there a moment after its pod is ready; until then whoever asks may get no answer at all.
+    let patient = format!(
+        "for i in $(seq 100); do timeout 2 wget -q -O - http://{service}/ && exit; sleep 0.1; done; exit 1"
+    );
     assert_eq!(space.shell(&patient), "hello\n");
 
     let (host, port, password) = address(&from_bed("RELAY_TEST_POD_REDIS_URL"));

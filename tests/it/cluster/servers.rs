@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::postgres::Postgres;
-use crate::support::from_bed;
+use crate::support::{from_bed, own, postgres_program};
 
 const PASSWORD: &str = "of-the-test-bed";
 
@@ -14,7 +13,7 @@ const PASSWORD: &str = "of-the-test-bed";
 pub struct Servers {
     home: tempfile::TempDir,
     host: String,
-    postgres: Postgres,
+    postgres_port: u16,
     redis_port: u16,
 }
 
@@ -22,15 +21,16 @@ impl Servers {
     pub fn start() -> Servers {
         let home = tempfile::Builder::new().prefix("cluster").tempdir().expect("a folder");
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).expect("to be entered");
-        let host = pod_side_host();
-        let postgres = Postgres::start(&host);
-        let servers = Servers { postgres, host, redis_port: free_port(), home };
+        let servers =
+            Servers { host: pod_side_host(), postgres_port: free_port(), redis_port: free_port(), home };
         servers.start_redis();
+        servers.init_postgres();
+        servers.start_postgres();
         servers
     }
 
     pub fn postgres_url(&self) -> String {
-        self.postgres.url()
+        format!("postgres://postgres:{PASSWORD}@{}:{}/postgres", self.host, self.postgres_port)
     }
 
     pub fn redis_url(&self) -> String {
@@ -56,9 +56,43 @@ impl Servers {
         until("Redis answers", || self.redis(&["ping"]) == "PONG");
     }
 
+    fn init_postgres(&self) {
+        let folder = self.folder("postgres");
+        std::fs::write(folder.join("password"), PASSWORD).expect("a password file");
+        own(&folder);
+        let mut init = postgres_program(&folder, "initdb");
+        init.args(["--pgdata=data", "--username=postgres", "--pwfile=password", "--auth=scram-sha-256"]);
+        init.args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
+        let output = init.output().expect("initdb starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // Pods come by addresses of their own.
+        let open = "host all all 0.0.0.0/0 scram-sha-256\n";
+        std::fs::write(folder.join("data/pg_hba.conf"), open).expect("who may come");
+    }
+
+    fn start_postgres(&self) {
+        let folder = self.home.path().join("postgres");
+        let mut command = postgres_program(&folder, "postgres");
+        command.args(["-D", "data", "-c", "unix_socket_directories=", "-c", "max_connections=200"]);
+        command.arg("-c").arg(format!("listen_addresses={}", self.host));
+        command.arg("-c").arg(format!("port={}", self.postgres_port));
+        command.args(["-c", "dynamic_shared_memory_type=mmap", "-c", "timezone=UTC"]);
+        launch(&mut command, &folder.join("log"));
+        let (host, port) = (self.host.clone(), self.postgres_port.to_string());
+        let ready = || {
+            let mut ask = postgres_program(&folder, "pg_isready");
+            ask.args(["-q", "-h", &host, "-p", &port]).status().is_ok_and(|s| s.success())
+        };
+        until("Postgres answers", ready);
+    }
+
     /// Ends Postgres at once, without a checkpoint, and starts it again.
     pub fn restart_postgres(&self) {
-        self.postgres.restart();
+        let folder = self.home.path().join("postgres");
+        let mut stop = postgres_program(&folder, "pg_ctl");
+        let status = stop.args(["stop", "-D", "data", "-m", "immediate"]).stdout(Stdio::null()).status();
+        assert!(status.expect("pg_ctl starts").success());
+        self.start_postgres();
     }
 
     fn folder(&self, name: &str) -> PathBuf {

@@ -15,10 +15,13 @@ use relay::model::job::{Job, JobId};
 use relay::queue::{
     Claim, Jobs, Pools, Queue, Roster,
     memory::MemoryQueue,
+    postgres::{PostgresQueue, PostgresSettings},
     redis::{Limits, RedisQueue},
 };
+use relay::store::postgres::migrate;
 
 use crate::support::{
+    TestDb,
     jobs::{POOL, all_led, second},
     redis::{Crew, settings},
 };
@@ -31,6 +34,8 @@ pub struct Ends {
     /// Another process' side of the same queue; it leads nothing yet.
     pub other: Arc<dyn Queue>,
     clock: Clock,
+    /// Goes last.
+    _database: Option<TestDb>,
 }
 
 /// Runs a check over each implementation, as a test of its own. `brief`: workers soon count as silent, where time is
@@ -59,6 +64,18 @@ macro_rules! over_every_queue {
                 super::$brief(crate::conformance::queue::in_redis(presence).await).await;
             })+)?
         }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $check() {
+                let presence = std::time::Duration::from_secs(60);
+                super::$check(crate::conformance::queue::in_postgres(presence).await).await;
+            })+
+            $($(#[tokio::test]
+            async fn $brief() {
+                let presence = std::time::Duration::from_secs(1);
+                super::$brief(crate::conformance::queue::in_postgres(presence).await).await;
+            })+)?
+        }
     };
 }
 use over_every_queue;
@@ -67,7 +84,14 @@ pub fn in_memory() -> Ends {
     let both = Arc::new(MemoryQueue::default());
     both.lead(&all_led(1));
     let other = Arc::new(both.beside());
-    Ends { queue: both.clone(), jobs: both.clone(), roster: both, other, clock: Clock::manual(second(0)) }
+    Ends {
+        queue: both.clone(),
+        jobs: both.clone(),
+        roster: both,
+        other,
+        clock: Clock::manual(second(0)),
+        _database: None,
+    }
 }
 
 /// On the bed's Redis, with keys of its own. Workers speak to pools that the conductor's side has prepared.
@@ -80,7 +104,29 @@ pub async fn in_redis(presence: Duration) -> Ends {
         queue.admit(pool, "secret").await.expect("a pool");
     }
     let jobs = Arc::new(Crew::new(&settings));
-    Ends { queue: queue.clone(), jobs, roster: queue, other, clock: Clock::manual(second(0)) }
+    Ends {
+        queue: queue.clone(),
+        jobs,
+        roster: queue,
+        other,
+        clock: Clock::manual(second(0)),
+        _database: None,
+    }
+}
+
+/// In a database of its own; workers of any name and pool share a process.
+pub async fn in_postgres(presence: Duration) -> Ends {
+    let db = TestDb::new();
+    migrate::up(db.url(), None).await.expect("migrated");
+    // Nobody looks by himself: who is not woken waits too long.
+    let look = Duration::from_secs(600);
+    let settings = PostgresSettings { presence, look, ..PostgresSettings::new(db.url()) };
+    let queue = Arc::new(PostgresQueue::connect(&settings).await.expect("a queue"));
+    queue.lead(&all_led(1));
+    let other = Arc::new(PostgresQueue::connect(&settings).await.expect("a queue"));
+    let jobs = Arc::new(queue.jobs());
+    let clock = Clock::manual(second(0));
+    Ends { queue: queue.clone(), jobs, roster: queue, other, clock, _database: Some(db) }
 }
 
 impl Ends {

@@ -175,11 +175,12 @@ fn bad_expressions_are_placed_within_the_text() {
 #[test]
 fn a_task_has_one_thing_to_run_or_is_a_gate() {
     tasks_refused(
-        "- {name: a, command: [x], script: x}\n- {name: b, timeout: 1m, env: [{name: X, value: x}]}\n- {name: gate}\n- {name: d, command: [\" \"]}",
+        "- {name: a, command: [x], script: x}\n- {name: b, timeout: 1m, env: [{name: X, value: x}], onWorkerLost: Fail}\n- {name: gate}\n- {name: d, command: [\" \"]}",
         &[
             "7:31: spec.tasks[0].script: a task has one of command and script, not both; keep one of the two",
             "8:17: spec.tasks[1].timeout: timeout has no effect: without command or script, \"b\" runs nothing; add command or script, or remove timeout",
             "8:30: spec.tasks[1].env: env has no effect: without command or script, \"b\" runs nothing; add command or script, or remove env",
+            "8:58: spec.tasks[1].onWorkerLost: onWorkerLost has no effect: without command or script, \"b\" runs nothing; add command or script, or remove onWorkerLost",
             "10:27: spec.tasks[3].command[0]: the program's name is empty; name the program to run",
         ],
     );

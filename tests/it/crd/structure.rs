@@ -16,7 +16,7 @@ fn unknown_fields_are_named_with_what_was_meant() {
             "11:7: spec.tasks[0].withItems: unknown field \"withItems\"; use forEach",
             "12:7: spec.tasks[0].image: unknown field \"image\"; tasks run on warm workers: the image is that of the WorkerPool",
             "13:7: spec.tasks[0].args: unknown field \"args\"; command is the whole argv: put the arguments there",
-            "14:7: spec.tasks[0].zzz: unknown field \"zzz\"; known here: approval, command, dependsOn, env, forEach, name, onError, outputs, pool, retry, script, timeout, when",
+            "14:7: spec.tasks[0].zzz: unknown field \"zzz\"; known here: approval, command, dependsOn, env, forEach, name, onError, onWorkerLost, outputs, pool, retry, script, timeout, when",
         ],
     );
 }

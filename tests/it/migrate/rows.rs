@@ -22,6 +22,11 @@ const OF_A_CLUSTER: &str = "
         select 'r.0.-.1', 'r', 0, 1, n, 'stdout', now(), 'x', false from generate_series(1, 3) n;
     insert into workflow_heads (namespace, name, revision) values ('d', 'w', 'd/w@1')";
 
+/// Two attempts: one that ended, one that runs.
+const ATTEMPTS: &str = "
+    insert into attempts (task_run_id, attempt, worker, started_at, ended_at, reason, exit_code)
+        values ('r.0.-.1', 1, 'w', now(), now(), 'ExitCode', 7), ('r.0.-.1', 2, 'w', now(), null, null, null)";
+
 async fn with_rows() -> TestDb {
     let db = TestDb::new();
     up(db.url(), None).await.expect("migrated");
@@ -57,6 +62,26 @@ async fn approvals_go_with_their_task_run_too() {
     let db = with_rows().await;
     sql(&db, "delete from task_runs").await.expect("the task run goes");
     assert_eq!((count(&db, "approvals").await, count(&db, "runs").await), (0, 1));
+}
+
+#[tokio::test]
+async fn attempts_go_with_their_task_run_and_hold_up_a_step_back() {
+    let db = with_rows().await;
+    sql(&db, ATTEMPTS).await.expect("rows");
+    for (wrong, names) in [
+        ("insert into attempts (task_run_id, attempt) values ('r.0.-.1', 2)", "attempts_pkey"),
+        ("insert into attempts (task_run_id, attempt) values ('r.0.-.1', 0)", "attempts_attempt_check"),
+        ("insert into attempts (task_run_id, attempt) values ('r.9.-.1', 1)", "attempts_task_run_id_fkey"),
+    ] {
+        let said = sql(&db, wrong).await.expect_err(wrong);
+        assert!(said.contains(names), "{said}");
+    }
+    let said = down(db.url(), Some(10)).await.expect_err("in use").to_string();
+    assert!(said.contains("refusing to drop attempts: 2 rows would be lost"), "{said}");
+    assert_eq!(count(&db, "attempts").await, 2);
+    sql(&db, "delete from task_runs").await.expect("the task run goes");
+    assert_eq!(count(&db, "attempts").await, 0);
+    assert_eq!(down(db.url(), Some(10)).await.expect("empty").version, 10);
 }
 
 #[tokio::test]
@@ -110,6 +135,27 @@ async fn a_live_run_that_is_or_was_paused_holds_up_a_step_back() {
     }
     sql(&db, "update runs set status = 'SUCCESS'").await.expect("it ended");
     assert_eq!(down(db.url(), Some(9)).await.expect("its timeout counts no longer").version, 9);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_empty_holds_up_a_step_back() {
+    let db = TestDb::new();
+    up(db.url(), None).await.expect("migrated");
+    let rows = "
+        insert into queue_pools (pool, shard, epoch) values ('d/p', 1, 1);
+        insert into jobs (id, pool, shard, rank, body) values ('r.0.-.1#1', 'd/p', 1, 0, '{}');
+        insert into reports (pool, shard, body) values ('d/p', 1, '{}');
+        insert into queue_workers (id, beat_at) values ('busy', now()), ('gone', now() - interval '1 day')";
+    sql(&db, rows).await.expect("rows");
+    let said = down(db.url(), Some(11)).await.expect_err("in use").to_string();
+    assert!(said.contains("1 jobs, 1 reports and 1 workers would be lost"), "{said}");
+    for (table, left) in [("jobs", "0 jobs, 1 reports"), ("reports", "0 jobs, 0 reports and 1 workers")] {
+        sql(&db, &format!("delete from {table}")).await.expect("unwanted");
+        let said = down(db.url(), Some(11)).await.expect_err("in use").to_string();
+        assert!(said.contains(left), "{said}");
+    }
+    sql(&db, "update queue_workers set beat_at = null").await.expect("it left");
+    assert_eq!(down(db.url(), Some(11)).await.expect("nothing is lost").version, 11);
 }
 
 #[tokio::test]

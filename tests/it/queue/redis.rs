@@ -6,6 +6,7 @@ mod fence;
 mod fleet;
 mod hostile;
 mod lost;
+mod older;
 mod stored;
 
 use std::{sync::Arc, time::Duration};

@@ -18,9 +18,10 @@ use relay::{
     model::{
         change::{Batch, Fence},
         head::Head,
-        ids::{RunId, ShardId, WorkflowId},
+        ids::{RunId, ShardId, TaskRunId, WorkflowId},
         job::{Job, JobId, Report},
         log::{LogLine, LogQuery, StoredLine},
+        task_run::AttemptRow,
     },
     queue::{self, Claim, Jobs, Orders, QueueError, memory::MemoryQueue},
     store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
@@ -84,6 +85,18 @@ impl Store for Picky {
     }
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         self.0.history(entity, limit).await
+    }
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        self.0.attempts(task, limit).await
+    }
+
+    async fn transitions(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        self.0.transitions(shard, after, limit).await
     }
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {
         self.0.find_runs(namespace, name, limit).await

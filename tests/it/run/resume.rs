@@ -59,6 +59,28 @@ fn what_was_cut_off_goes_on_and_nothing_that_ended_runs_again() {
 }
 
 #[test]
+fn what_is_made_at_most_once_is_not_run_again_after_a_kill() {
+    let spec = "  tasks:
+    - name: once
+      onWorkerLost: Fail
+      retry: {limit: 3}
+      script: |
+        echo once $RELAY_ATTEMPT >> $MARKS
+        echo ready
+        exec sleep 5";
+    let (desk, database) = (Desk::flow(spec), TestDb::new());
+    let (program, id) = start(&desk, &database, "once | ready");
+    program.signal(Signal::KILL);
+    assert_eq!(told::end(program).code, None, "it was killed");
+    let told = resume(&desk, &database, &id, &[]);
+    assert_eq!(told.code, Some(1), "{:?}", told.lines);
+    let end =
+        told.lines.iter().any(|line| line.contains("once FAILED") && line.contains("it is not run again"));
+    assert!(end, "{:?}", told.lines);
+    assert_eq!(desk.marks(), ["once 1"]);
+}
+
+#[test]
 fn after_two_ctrl_c_a_run_goes_on_at_once() {
     let (desk, database) = (Desk::flow(THREE), TestDb::new());
     let (program, id) = start(&desk, &database, "second | ready");

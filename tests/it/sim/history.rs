@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use relay::{
     model::{
         ids::{RunId, ShardId},
         status::{RunStatus, TASK_BIRTHS, TaskStatus},
+        task_run::AttemptRow,
     },
     store::{Entity, HistoryRow, Store},
 };
@@ -24,7 +26,14 @@ pub async fn judge(shared: &Shared, runs: &[RunId]) {
         for (entity, status, attempt) in entities {
             let mut rows = shared.store.history(&entity, u32::MAX).await.unwrap_or_default();
             rows.reverse();
-            if let Err(why) = chain(&entity, &rows, &status, attempt) {
+            let told = chain(&entity, &rows, &status, attempt).and(match &entity {
+                Entity::Run(_) => Ok(()),
+                Entity::TaskRun(id) => {
+                    let made = shared.store.attempts(id, u32::MAX).await.unwrap_or_default();
+                    tried(&rows, &made, (status == "RUNNING").then_some(attempt))
+                }
+            });
+            if let Err(why) = told {
                 shared.trace.wrong(format!("the history of {entity}: {why}"));
             }
             rows.iter().for_each(|row| positions.entry(row.shard).or_default().push(row.seq));
@@ -84,6 +93,22 @@ fn chain(entity: &Entity, rows: &[HistoryRow], status: &str, attempt: u32) -> Re
         return Err(format!("it ends with attempt {tried}, its row with {attempt}"));
     }
     Ok(())
+}
+
+/// Do the attempts say what the history says? Each has ended but the one that runs.
+fn tried(rows: &[HistoryRow], attempts: &[AttemptRow], runs: Option<u32>) -> Result<(), String> {
+    let ran = |row: &&HistoryRow| row.new_state == "RUNNING" && row.attempt > 0;
+    let ran: BTreeMap<u32, Timestamp> =
+        rows.iter().filter(ran).map(|row| (row.attempt, row.changed_at)).collect();
+    let started = attempts.iter().filter_map(|made| Some((made.attempt, made.started_at?)));
+    if !started.eq(ran.into_iter().rev()) {
+        return Err(format!("other attempts than these were started: {attempts:?}"));
+    }
+    let half = |made: &&AttemptRow| {
+        made.ended_at.is_none() != (runs == Some(made.attempt))
+            || made.worker.is_some() != made.started_at.is_some()
+    };
+    attempts.iter().find(half).map_or(Ok(()), |made| Err(format!("{made:?} is half an attempt")))
 }
 
 fn legal(of_run: bool, row: &HistoryRow) -> bool {

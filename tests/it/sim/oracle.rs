@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use relay::{
     engine::LOSSES_MAX,
     model::{
-        ids::{RunId, TaskKey},
+        ids::{RunId, TaskKey, TaskRunId},
         job::{JobId, Outcome},
         reason::Reason,
         run::RunRow,
         status::{RunStatus, TaskStatus},
-        task::{Action, OnError, OnTimeout, Task},
+        task::{Action, OnError, OnTimeout, OnWorkerLost, Task},
         task_run::{ApprovalRow, Decision, TaskRow},
         time::later,
         workflow::Workflow,
@@ -40,6 +40,9 @@ pub async fn judge(shared: &Shared, runs: &[RunId]) {
                     .trace
                     .wrong(format!("{run}: {:?} is {} ({:?}): {why}", row.key, row.status, row.reason));
             }
+        }
+        if let Err(why) = end.begun_once() {
+            shared.trace.wrong(format!("{run}: {why}"));
         }
         // What the network put into the queue a second time says nothing of the conductor.
         let begun = ledger.keys().filter(|job| job.task_run.run == *run && !shared.handed().is_echo(job));
@@ -211,10 +214,30 @@ impl End<'_> {
         must(self.executions(row).any(same), "no execution of its attempt ended well with these outputs")
     }
 
+    /// A task with `onWorkerLost: Fail` begins again only after a failure that was told.
+    fn begun_once(&self) -> Verdict {
+        let mut before: BTreeMap<&TaskRunId, &Execution> = BTreeMap::new();
+        for (job, all) in self.ledger.iter().filter(|(job, _)| job.task_run.run == self.run.id) {
+            if self.flow.at(job.task_run.key.task).on_worker_lost != OnWorkerLost::Fail {
+                continue;
+            }
+            for execution in all {
+                let before = before.insert(&job.task_run, execution);
+                if before.is_some_and(|e| !matches!(e.outcome, Some(Outcome::Failed { .. }))) {
+                    return Err(format!(
+                        "{job} was begun, is made at most once, and was begun before: {before:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn failed(&self, task: &Task, row: &TaskRow) -> Verdict {
         match row.reason {
             Some(Reason::WorkerLost) => {
-                must(row.losses == LOSSES_MAX + 1, "it lost too few workers for that")
+                let once = task.on_worker_lost == OnWorkerLost::Fail && row.losses > 0;
+                must(once || row.losses == LOSSES_MAX + 1, "it lost too few workers for that")
             }
             Some(Reason::Rejected | Reason::ApprovalTimedOut) => self.refused(task, row),
             Some(Reason::Timeout | Reason::ExitCode) => {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use relay::{
     model::job::{Job, JobId, Report},
     queue::{
-        Census, Claim, Epochs, Jobs, Orders, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
+        Census, Claim, Epochs, Go, Jobs, Orders, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
         memory::MemoryQueue,
     },
 };
@@ -205,6 +205,14 @@ impl Queue for FaultyQueue {
         .await
     }
 
+    async fn go(&self, begun: &[Go]) -> Result<(), QueueError> {
+        self.tell("go", || {
+            let (server, begun, said_in) = (self.server.clone(), begun.to_vec(), self.said_in());
+            async move { server.content().side(&said_in).go(&begun).await }
+        })
+        .await
+    }
+
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         self.up().await?;
         let reading = async {
@@ -289,7 +297,10 @@ impl Jobs for FaultyJobs {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Job>, QueueError> {
         let (shared, server) = (&self.faults.shared, self.server.clone());
         self.through("claim", |queue| async move {
-            let jobs = queue.claim(claim).await?;
+            let mut jobs = queue.claim(claim).await?;
+            if shared.settings.mutation == Some(Mutation::BeginsAtOnce) {
+                jobs.iter_mut().for_each(|job| job.at_most_once = false);
+            }
             // Out of books that are lost by now it was claimed before, and the worker hears of it late.
             if Arc::ptr_eq(&queue, &server.content().queue) {
                 shared.given(&jobs);

@@ -7,8 +7,9 @@ use relay::{
     model::{
         change::{Batch, Fence},
         head::Head,
-        ids::{RunId, ShardId, WorkflowId},
+        ids::{RunId, ShardId, TaskRunId, WorkflowId},
         log::{LogLine, LogQuery, StoredLine},
+        task_run::AttemptRow,
     },
     store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
 };
@@ -24,7 +25,7 @@ pub struct FaultyStore {
 }
 
 fn unavailable(_done: bool) -> StoreError {
-    StoreError::Unavailable("the simulation says so".to_owned())
+    StoreError::unreachable("the simulation says so")
 }
 
 impl FaultyStore {
@@ -163,6 +164,19 @@ impl Store for FaultyStore {
 
     async fn history(&self, entity: &Entity, limit: u32) -> Result<Vec<HistoryRow>, StoreError> {
         self.through("history", self.store.history(entity, limit)).await
+    }
+
+    async fn attempts(&self, task: &TaskRunId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        self.through("attempts", self.store.attempts(task, limit)).await
+    }
+
+    async fn transitions(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        self.through("transitions", self.store.transitions(shard, after, limit)).await
     }
 
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {

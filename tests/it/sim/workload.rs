@@ -9,7 +9,7 @@ use relay::{
         expr::{Expr, Template},
         ids::WorkflowId,
         run::RunRow,
-        task::{Action, Approval, ForEach, OnError, OnTimeout, Retry, Task},
+        task::{Action, Approval, ForEach, OnError, OnTimeout, OnWorkerLost, Retry, Task},
         workflow::{Timeouts, Workflow},
     },
     store::{Revision, TaskRecord},
@@ -115,6 +115,7 @@ pub fn one_task(milliseconds: u64) -> Workflow {
         action: Action::Command(vec![template("run")]),
         approval: None,
         timeout: None,
+        on_worker_lost: OnWorkerLost::Retry,
         ..task(&calm, "t0", Vec::new(), false)
     };
     let drawn = workflow(&calm, NAMESPACES[0], 0);
@@ -225,6 +226,7 @@ fn task(dice: &Dice, name: &str, depends_on: Vec<u32>, finally: bool) -> Task {
         timeout: dice.chance(200).then(|| seconds(dice, 1, 20)),
         outputs: Vec::new(),
         on_error: if dice.chance(200) { OnError::Continue } else { OnError::Fail },
+        on_worker_lost: if dice.chance(300) { OnWorkerLost::Fail } else { OnWorkerLost::Retry },
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Mutation {
     NoQueueFence,
     /// The queue says that it took a job back, and did not.
     RemovesNothing,
+    /// Workers do not wait for the word to begin.
+    BeginsAtOnce,
 }
 
 /// What a simulation is made of; everything else follows from it.

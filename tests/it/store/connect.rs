@@ -1,7 +1,7 @@
 //! What cannot work is told apart from what may work later; and a store that lost its server finds it again.
 
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
-use relay::store::{Leadership, Store, StoreError};
+use relay::store::{Cause, Leadership, Outage, Store, StoreError};
 use sqlx::{Connection, PgConnection};
 
 use super::{a_birth, a_store};
@@ -17,7 +17,7 @@ async fn refusal(url: &str) -> String {
 
 async fn unavailable(url: &str) -> String {
     match PostgresStore::connect(&PoolSettings::new(url)).await {
-        Err(StoreError::Unavailable(why)) => why,
+        Err(StoreError::Unavailable(outage)) => outage.why,
         other => panic!("{:?} instead of a later", other.map(|_| "a store")),
     }
 }
@@ -120,7 +120,8 @@ async fn a_database_that_is_taken_back_under_a_store_says_what_helps() {
     let (db, store) = a_store(|_| {}).await;
     migrate::down(db.url(), Some(0)).await.expect("taken back");
     match store.head("data", "etl").await {
-        Err(StoreError::Unavailable(why)) => {
+        Err(StoreError::Unavailable(Outage { cause, why })) => {
+            assert_eq!(cause, Cause::Unfit);
             assert!(why.contains("workflow_heads") && why.contains("relay migrate up"), "{why}");
         }
         other => panic!("{other:?}"),

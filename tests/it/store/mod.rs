@@ -1,8 +1,12 @@
 //! What only a store with a server behind it can show: lost connections, locks, sessions.
 
+mod answers;
 mod connect;
 mod idle;
+mod locks;
 mod logs;
+mod tls;
+mod trouble;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use std::time::Duration;
 use relay::model::change::{Batch, Fence};
 use relay::model::status::{RunStatus, TaskStatus};
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
-use relay::store::{Leadership, Store, StoreError};
+use relay::store::{Cause, Leadership, Outage, Store, StoreError};
 use sqlx::{Connection, PgConnection};
 
 use crate::conformance::store::rows;
@@ -19,11 +23,15 @@ use crate::support::TestDb;
 
 pub async fn a_store(change: impl FnOnce(&mut PoolSettings)) -> (TestDb, Arc<PostgresStore>) {
     let db = TestDb::new();
+    let store = store_on(&db, change).await;
+    (db, store)
+}
+
+async fn store_on(db: &TestDb, change: impl FnOnce(&mut PoolSettings)) -> Arc<PostgresStore> {
     migrate::up(db.url(), None).await.expect("migrated");
     let mut settings = PoolSettings { min_connections: 0, ..PoolSettings::new(db.url()) };
     change(&mut settings);
-    let store = PostgresStore::connect(&settings).await.expect("connected");
-    (db, Arc::new(store))
+    Arc::new(PostgresStore::connect(&settings).await.expect("connected"))
 }
 
 pub fn a_birth(fence: Fence) -> Batch {
@@ -46,16 +54,22 @@ async fn while_a_commit_waits<T, F: Future<Output = T>>(
         let store = store.clone();
         async move { store.commit(&batch).await }
     });
+    let watcher = until_a_commit_waits(db).await;
+    let came = meanwhile(watcher).await;
+    let outcome = waiting.await.expect("ran");
+    drop(tx);
+    (outcome, came)
+}
+
+/// Waits until a session of the store waits for a lock; gives the connection by which that was seen.
+async fn until_a_commit_waits(db: &TestDb) -> PgConnection {
     let mut watcher = PgConnection::connect(db.url()).await.expect("connected");
     let waits = "select count(*) from pg_stat_activity
         where datname = current_database() and application_name = 'relay' and wait_event_type = 'Lock'";
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.expect("asked") == 0 {
         tokio::task::yield_now().await;
     }
-    let came = meanwhile(watcher).await;
-    let outcome = waiting.await.expect("ran");
-    drop(tx);
-    (outcome, came)
+    watcher
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +146,9 @@ async fn a_pool_without_a_free_connection_says_so_in_time() {
     let ask = |_| async move { other.position(fence.shard).await };
     let (_, answer) = while_a_commit_waits(&db, &store, a_birth(fence), ask).await;
     match answer {
-        Err(StoreError::Unavailable(why)) => assert!(why.contains("every connection is in use"), "{why}"),
+        Err(StoreError::Unavailable(Outage { cause: Cause::Busy, why })) => {
+            assert!(why.contains("every connection is in use"), "{why}");
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -140,7 +156,7 @@ async fn a_pool_without_a_free_connection_says_so_in_time() {
 #[tokio::test]
 async fn an_address_where_nobody_answers_is_unavailable_and_keeps_its_password() {
     match PostgresStore::connect(&PoolSettings::new("postgres://zoe:hunter2@127.0.0.1:1/none")).await {
-        Err(StoreError::Unavailable(why)) => {
+        Err(StoreError::Unavailable(Outage { cause: Cause::Unreachable, why })) => {
             assert!(why.contains("127.0.0.1:1") && !why.contains("hunter2"), "{why}");
         }
         other => panic!("{:?}", other.map(|_| "a store")),

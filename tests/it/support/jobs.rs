@@ -33,6 +33,7 @@ pub fn all_led(epoch: i64) -> Epochs {
 pub fn job_of(task: u32, program: Program) -> Job {
     Job {
         version: PROTOCOL,
+        at_most_once: false,
         id: job_id(task),
         pool: POOL.to_owned(),
         rank: i64::from(task),

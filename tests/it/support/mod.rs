@@ -3,6 +3,7 @@
 mod committed;
 mod database;
 pub mod jobs;
+mod postgres_server;
 mod program;
 pub mod redis;
 mod redis_server;
@@ -10,6 +11,7 @@ pub mod told;
 
 pub use committed::committed;
 pub use database::{TestDb, from_bed, postgres_url, redis_url};
+pub use postgres_server::{PostgresServer, own, postgres_program};
 pub use program::{Finished, Program, relay};
 pub use redis_server::RedisServer;
 pub use told::Told;

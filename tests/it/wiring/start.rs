@@ -1,9 +1,10 @@
 //! The start: what is wrong is told at once, what may come is waited for.
 
 use rustix::process::Signal;
+use sqlx::Connection as _;
 
 use super::{Desk, SOON, free_port};
-use crate::support::{Program, TestDb, redis_url};
+use crate::support::{PostgresServer, Program, TestDb, redis_url};
 
 /// Status and standard error of an operator that does not stay.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
@@ -98,6 +99,28 @@ async fn a_database_is_brought_up_to_date_and_redis_waited_for() {
     ]));
     let again = again.finish(SOON);
     assert!(again.status.success() && !again.output.contains("pending:"), "{}", again.output);
+}
+
+/// In the middle of a fail-over the address may lead to a standby: it is waited for, and said so.
+#[tokio::test]
+async fn a_standby_behind_the_address_is_waited_for() {
+    let mut server = PostgresServer::start(&[], |_| {}).await;
+    server.becomes_a_standby().await;
+    let (desk, url) = (Desk::new(), server.url(""));
+    let operator = desk.at(&url, &format!("redis://127.0.0.1:{}", free_port()));
+    let (status, text) = desk.until("/readyz", ": read_only").await;
+    assert!(status == 503 && text.contains("[-]database since"), "{text}");
+    assert_eq!(desk.until("/livez", "ok").await.0, 200, "a restart would not promote it");
+    let (_, text) = desk.until_at(desk.api, "/health", "\"state\":\"read_only\"").await;
+    assert!(text.contains("\"advice\":\"let the address lead to the primary"), "{text}");
+    let mut connection = sqlx::PgConnection::connect(&url).await.expect("connected");
+    sqlx::query("select pg_promote()").execute(&mut connection).await.expect("promoted");
+    desk.until("/health", "\"database\":true,\"redis\":false").await;
+    operator.signal(Signal::TERM);
+    let told = operator.finish(SOON);
+    assert!(told.status.success(), "{}", told.errors);
+    assert!(told.errors.contains("Waiting for Postgres: the server takes no writes"), "{}", told.errors);
+    assert!(!told.errors.contains(server.password()), "{}", told.errors);
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 mod bench;
 mod ending;
+mod once;
 mod outputs;
+mod poison;
 mod processes;
 mod program;
 mod scripted;

@@ -24,20 +24,20 @@ use crate::support::{
     redis_url, relay,
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "s3cret/of:the@pool";
 /// Nobody, where tests run as root: root may look into every process.
 const NOBODY: u32 = 65_534;
 
 /// A pool in Redis, and a folder that its workers and tasks may write to.
-struct Site {
-    queue: RedisQueue,
-    prefix: String,
+pub(super) struct Site {
+    pub(super) queue: RedisQueue,
+    pub(super) prefix: String,
     folder: TempDir,
 }
 
 impl Site {
-    async fn new() -> Site {
+    pub(super) async fn new() -> Site {
         let site = Site::unopened();
         site.admit().await;
         site
@@ -62,7 +62,7 @@ impl Site {
         self.queue.admit(POOL, PASSWORD).await.expect("admitted");
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -81,7 +81,7 @@ impl Site {
     }
 
     /// A worker that is at work.
-    async fn worker(&self, name: &str) -> Program {
+    pub(super) async fn worker(&self, name: &str) -> Program {
         let worker = Program::start(&mut self.command(name));
         until("the worker is ready", || self.path("ready").exists()).await;
         worker
@@ -121,11 +121,11 @@ impl Site {
         }
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(super) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    async fn lease_holders(&self) -> Vec<String> {
+    pub(super) async fn lease_holders(&self) -> Vec<String> {
         let census = self.queue.census(second(0)).await.expect("a census");
         census.leases.into_iter().map(|lease| lease.worker).collect()
     }

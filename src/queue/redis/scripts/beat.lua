@@ -3,7 +3,8 @@
 -- even then: the work is done, and whoever began it a second time stops.
 -- ARGV: incarnation that it knew (or nothing), worker, presence in ms, 0 when the call for orders stays open,
 -- jobs that it holds (a count), those..., jobs whose end it reported without hearing that it is settled...
--- Answers: ok, incarnation, last settled report, 1 when retired, jobs to stop [..], jobs that are not its own [..].
+-- Answers: ok, incarnation, last settled report, 1 when retired, jobs to stop [..], jobs that are not its own [..], jobs that
+-- it may begin [..].
 return guarded(function()
     local current = redis.call('GET', INCARNATION)
     if not current then return { 'lost' } end
@@ -29,15 +30,17 @@ return guarded(function()
             end
         end
     end
-    local stop, foreign = {}, {}
+    local stop, foreign, go = {}, {}, {}
     for i = 6, 5 + holding do
         local job = ARGV[i]
         if redis.call('HGET', LEASES, job) ~= worker then
             foreign[#foreign + 1] = job
         elseif redis.call('SISMEMBER', CANCELLED, job) == 1 then
             stop[#stop + 1] = job
+        elseif redis.call('HGET', GO, job) == worker then
+            go[#go + 1] = job
         end
     end
     local retired = redis.call('SISMEMBER', RETIRED, worker)
-    return { 'ok', current, redis.call('GET', SETTLED) or '', retired, stop, foreign }
+    return { 'ok', current, redis.call('GET', SETTLED) or '', retired, stop, foreign, go }
 end)

@@ -23,6 +23,11 @@ return guarded(function()
             if not known then forget_body(job) end
         end
     end
+    if redis.call('HLEN', GO) > redis.call('HLEN', LEASES) then
+        for _, job in ipairs(redis.call('HKEYS', GO)) do
+            if redis.call('HEXISTS', LEASES, job) == 0 then redis.call('HDEL', GO, job) end
+        end
+    end
     for _, set in ipairs({ ENDED, CANCELLED }) do
         if redis.call('SCARD', set) > redis.call('HLEN', LEASES) then
             for _, job in ipairs(redis.call('SMEMBERS', set)) do

@@ -6,7 +6,7 @@ return guarded(function()
         + redis.call('XLEN', RESULTS) + redis.call('XLEN', LOGS)
     if left > 0 then return { 'used' } end
     forget_documents()
-    redis.call('DEL', JOBS, DOORBELL, ENDED, CANCELLED, RETIRED, INCARNATION, RESULTS, SETTLED, LOGS)
+    redis.call('DEL', JOBS, DOORBELL, ENDED, CANCELLED, GO, RETIRED, INCARNATION, RESULTS, SETTLED, LOGS)
     -- Who leads is known for longer than a leader that was replaced may take to notice it.
     redis.call('PEXPIRE', EPOCH, EPOCH_MS)
     return { 'closed' }

@@ -13,7 +13,7 @@ return guarded(function()
     for _, worker in ipairs(redis.call('HVALS', LEASES)) do workers[worker] = true end
     for worker in pairs(workers) do redis.call('DEL', heartbeat(worker), held(worker), bell(worker)) end
     forget_documents()
-    redis.call('DEL', PENDING, JOBS, DOORBELL, LEASES, ENDED, CANCELLED, ACTIVE, RETIRED, SETTLED)
+    redis.call('DEL', PENDING, JOBS, DOORBELL, LEASES, ENDED, CANCELLED, GO, ACTIVE, RETIRED, SETTLED)
     redis.call('SET', INCARNATION, wanted)
     return { 'ok' }
 end)

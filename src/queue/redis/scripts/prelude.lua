@@ -14,6 +14,8 @@ local DOORBELL = base .. 'queue:doorbell'
 local LEASES = base .. 'leases'
 local ENDED = base .. 'leases:ended'
 local CANCELLED = base .. 'leases:cancelled'
+-- Hash: job -> the worker that may begin it, of jobs that wait for that word.
+local GO = base .. 'leases:go'
 -- Sets of workers.
 local ACTIVE = base .. 'set:active_workers'
 local RETIRED = base .. 'set:retired_workers'
@@ -109,6 +111,7 @@ local function forget(job)
     redis.call('HDEL', LEASES, job)
     redis.call('ZREM', held(worker), job)
     redis.call('SREM', CANCELLED, job)
+    redis.call('HDEL', GO, job)
     if redis.call('SREM', ENDED, job) == 0 then call_worker(worker) end
 end
 
@@ -116,7 +119,7 @@ end
 local function mend()
     local types = {
         [PENDING] = 'zset', [JOBS] = 'hash', [INPUTS] = 'hash', [DOORBELL] = 'list',
-        [LEASES] = 'hash', [ENDED] = 'set', [CANCELLED] = 'set', [ACTIVE] = 'set', [RETIRED] = 'set',
+        [LEASES] = 'hash', [ENDED] = 'set', [CANCELLED] = 'set', [GO] = 'hash', [ACTIVE] = 'set', [RETIRED] = 'set',
         [INCARNATION] = 'string', [EPOCH] = 'string', [RESULTS] = 'stream', [SETTLED] = 'string', [LOGS] = 'stream',
     }
     local mended = 0

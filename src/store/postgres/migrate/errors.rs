@@ -2,6 +2,7 @@
 
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 
+use crate::store::Cause;
 use crate::store::postgres::migrate::TABLE;
 use crate::store::postgres::migrations::{NEWEST, Step};
 
@@ -101,6 +102,12 @@ pub enum MigrateError {
     /// Somebody else holds a lock.
     #[error("another session holds a lock for too long; nothing is half done, try again: {0}")]
     Busy(String),
+    /// The server takes no writes.
+    #[error("the server takes no writes: {0}")]
+    ReadOnly(String),
+    /// The server has no room left.
+    #[error("the server has no room left: {0}")]
+    Full(String),
     /// A step failed, and was rolled back.
     #[error("migration {number} ({name}) failed and was rolled back: {why}")]
     Failed {
@@ -117,9 +124,15 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    /// May the same work later, without anybody's doing?
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, MigrateError::Unreachable { .. } | MigrateError::Lost(_) | MigrateError::Busy(_))
+    /// What keeps the database from working for now; none when the same would fail later, too.
+    pub const fn cause(&self) -> Option<Cause> {
+        match self {
+            MigrateError::Unreachable { .. } | MigrateError::Lost(_) => Some(Cause::Unreachable),
+            MigrateError::Busy(_) => Some(Cause::Busy),
+            MigrateError::ReadOnly(_) => Some(Cause::ReadOnly),
+            MigrateError::Full(_) => Some(Cause::Full),
+            _ => None,
+        }
     }
 }
 
@@ -139,12 +152,21 @@ pub(super) fn connecting(e: &sqlx::Error, options: &PgConnectOptions) -> Migrate
             _ => MigrateError::Unreachable { at, why: e.message().to_owned() },
         },
         sqlx::Error::Tls(why) => MigrateError::Tls { at, why: why.to_string() },
-        // A certificate that is not believed.
+        // A certificate that is not believed, ...
         sqlx::Error::Io(why) if why.kind() == std::io::ErrorKind::InvalidData => {
             MigrateError::Tls { at, why: why.to_string() }
         }
+        // ... and one that is not there: over the network nothing else is looked for on the disk.
+        sqlx::Error::Io(why) if why.kind() == std::io::ErrorKind::NotFound && over_network(options) => {
+            MigrateError::Tls { at, why: format!("a file that the database URL names: {why}") }
+        }
         e => MigrateError::Unreachable { at, why: e.to_string() },
     }
+}
+
+/// Is the server not reached by a socket's path?
+fn over_network(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_none() && !options.get_host().starts_with('/')
 }
 
 /// What a step's failure means.
@@ -158,6 +180,8 @@ pub(super) fn failed(step: &Step, e: sqlx::migrate::MigrateError) -> MigrateErro
     match db.code().as_deref() {
         Some("42501") => MigrateError::NotPermitted(why),
         Some("55P03" | "40P01") => MigrateError::Busy(why),
+        Some("25006") => MigrateError::ReadOnly(why),
+        Some("53100") => MigrateError::Full(why),
         _ => MigrateError::Failed { number: step.number, name: step.name, why },
     }
 }
@@ -177,6 +201,8 @@ pub(super) fn database(e: sqlx::Error) -> MigrateError {
         sqlx::Error::Database(d) => match d.code().as_deref() {
             Some("42501") => MigrateError::NotPermitted(d.message().to_owned()),
             Some("55P03" | "40P01") => MigrateError::Busy(d.message().to_owned()),
+            Some("25006") => MigrateError::ReadOnly(d.message().to_owned()),
+            Some("53100") => MigrateError::Full(d.message().to_owned()),
             // The server is shut down, or starts, or lacks something for now.
             Some(code) if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
                 MigrateError::Lost(d.message().to_owned())

@@ -46,7 +46,7 @@ pub fn strike(house: &mut House, step: Step) -> Struck {
             house.lasts(step.lasts);
             house.redis.thaw();
         }
-        Fault::PostgresRestarted => house.postgres.restart(),
+        Fault::PostgresRestarted => house.runtime.block_on(house.postgres.restart()),
         Fault::BackendsEnded => {
             let all = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                 where backend_type = 'client backend' and pid <> pg_backend_pid()";

@@ -14,10 +14,9 @@ use tokio::runtime::Runtime;
 
 use super::process::Process;
 use crate::cluster::kubectl::{well, with_input};
-use crate::cluster::postgres::Postgres;
 use crate::cluster::runs::control::Control;
 use crate::cluster::servers::free_port;
-use crate::support::{RedisServer, relay};
+use crate::support::{PostgresServer, RedisServer, relay};
 
 /// How long anything is waited for.
 pub const SOON: Duration = Duration::from_secs(120);
@@ -45,7 +44,7 @@ pub struct House {
     /// Logs of all, those of the dead too.
     pub logs: Vec<PathBuf>,
     pub redis: RedisServer,
-    pub postgres: Postgres,
+    pub postgres: PostgresServer,
     pub control: Control,
     pub runtime: Runtime,
     pub folder: tempfile::TempDir,
@@ -63,7 +62,8 @@ impl House {
     pub fn start(keeps: bool) -> House {
         let runtime = Runtime::new().expect("a runtime");
         let redis = runtime.block_on(RedisServer::start(&[]));
-        let (postgres, control) = (Postgres::start("127.0.0.1"), Control::start());
+        let postgres = runtime.block_on(PostgresServer::start(&["max_connections=200"], |_| {}));
+        let control = Control::start();
         let folder = tempfile::Builder::new().prefix("chaos").tempdir().expect("a folder");
         let mut house = House {
             operators: Vec::new(),
@@ -105,7 +105,7 @@ impl House {
         let mut command = relay();
         command.env("KUBECONFIG", self.control.kubeconfig()).env("POD_NAME", &name);
         command.args(["operator", "--image", "relay:test", "--redis-url", &self.redis.url()]);
-        command.args(["--database-url", &self.postgres.url()]);
+        command.args(["--database-url", &self.postgres.url("")]);
         command.arg(format!("--listen=127.0.0.1:{probes}")).arg(format!("--api-listen=127.0.0.1:{api}"));
         let process = Process::start(&name, &mut command, self.folder.path());
         self.logs.push(process.log.clone());
@@ -248,7 +248,7 @@ impl House {
     /// Asks Postgres. It may be away.
     pub fn ask(&self, question: &str) -> sqlx::Result<Vec<PgRow>> {
         self.runtime.block_on(async {
-            let mut connection = PgConnection::connect(&self.postgres.url()).await?;
+            let mut connection = PgConnection::connect(&self.postgres.url("")).await?;
             let rows = sqlx::query(AssertSqlSafe(question.to_owned())).fetch_all(&mut connection).await?;
             connection.close().await?;
             Ok(rows)

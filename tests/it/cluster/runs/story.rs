@@ -1,5 +1,7 @@
 //! From a Workflow and a Run to an end that says what happened.
 
+use std::time::Instant;
+
 use relay::operator::PoolState;
 use relay::operator::api::ObjectName;
 
@@ -114,12 +116,14 @@ fn a_short_run_costs_four_writes() {
     rig.apply(HELLO);
     rig.wait("workflow/hello", "Ready");
     let calls = || (rig.control.calls("PATCH", "runs/status"), rig.control.calls("POST", "events"));
-    let before = calls();
+    let (before, began) = (calls(), Instant::now());
     rig.apply(&run_of("hello", "short", ""));
     rig.wait("run/short", "Succeeded");
     rig.until_event("short", "Succeeded");
     let after = calls();
-    assert!(after.0 - before.0 <= 2, "{before:?} {after:?}");
+    // A run that takes longer, as on a busy machine, may say how far it is once a second.
+    let longer = began.elapsed().as_secs();
+    assert!(after.0 - before.0 <= 2 + longer, "{before:?} {after:?} in {longer} s");
     assert!(after.1 - before.1 <= 2, "{before:?} {after:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use relay::model::ids::ShardId;
 use relay::model::job::Job;
-use relay::queue::{Epochs, Placed, Position, QueueError};
+use relay::queue::{Epochs, Go, Placed, Position, QueueError};
 
 use super::{Ends, over_every_queue, soon};
 use crate::support::jobs::{POOL, all_led, job, job_id, placed, report, second, success};
@@ -37,6 +37,8 @@ async fn no_verb_of_an_older_leader_is_done(ends: Ends) {
     refused("publish", ends.queue.publish(&[job(3)]).await);
     refused("remove", ends.queue.remove(&placed(2)).await);
     refused("cancel", ends.queue.cancel(&placed(1)).await);
+    let go = Go { place: placed(1), worker: "w".to_owned() };
+    refused("go", ends.queue.go(&[go]).await);
     let own = soon(ends.queue.reports(Position::START, 9)).await.expect("what it reads harms nobody");
     refused("settle a job", ends.queue.settle(Position::START, &[placed(1)]).await);
     refused("settle a report", ends.queue.settle(own[0].at, &[]).await);
@@ -48,7 +50,8 @@ async fn no_verb_of_an_older_leader_is_done(ends: Ends) {
     assert_eq!(ends.other.census(second(0)).await.expect("a census"), before);
     assert_eq!(soon(ends.other.reports(Position::START, 9)).await.expect("reports"), read);
     let orders = ends.jobs.beat("w", &[job_id(0), job_id(1)], second(0)).await.expect("a beat");
-    assert_eq!((orders.cancel, orders.abandoned, orders.retired), (vec![], vec![], false));
+    assert_eq!((orders.cancel, orders.abandoned, orders.go), (vec![], vec![], vec![]));
+    assert!(!orders.retired);
 }
 
 async fn an_older_leader_is_told_by_whom_it_was_replaced(ends: Ends) {

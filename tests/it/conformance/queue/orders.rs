@@ -1,6 +1,6 @@
 //! Orders and presence: what a worker is told, and who is there.
 
-use relay::queue::{Orders, Position};
+use relay::queue::{Go, Orders, Position};
 
 use super::{Ends, over_every_queue, soon, still_waits};
 use crate::support::jobs::{job, job_id, placed, report, second, success};
@@ -8,7 +8,7 @@ use crate::support::jobs::{job, job_id, placed, report, second, success};
 over_every_queue! {
     a_cancel_calls_the_worker, a_cancel_that_nobody_holds_is_forgotten, a_job_that_has_ended_is_not_cancelled,
     a_job_settled_under_a_worker_is_abandoned, a_settled_end_calls_nobody,
-    a_worker_that_leaves_is_gone_and_its_leases_are_not;
+    a_worker_that_leaves_is_gone_and_its_leases_are_not, whoever_waits_is_told_to_begin, nobody_else_is_told_to_begin;
     brief a_worker_is_present_while_it_beats,
 }
 
@@ -71,6 +71,42 @@ async fn a_settled_end_calls_nobody(ends: Ends) {
     let end = soon(ends.queue.reports(Position::START, 9)).await.expect("reports")[0].at;
     ends.queue.settle(end, &[placed(0)]).await.expect("settled");
     still_waits(&mut ends.jobs.called("w")).await;
+}
+
+fn go(task: u32, worker: &str) -> Go {
+    Go { place: placed(task), worker: worker.to_owned() }
+}
+
+async fn whoever_waits_is_told_to_begin(ends: Ends) {
+    held(&ends).await;
+    let mut called = ends.jobs.called("w");
+    still_waits(&mut called).await;
+    ends.queue.go(&[go(1, "w")]).await.expect("told");
+    soon(called).await.expect("a call");
+    let orders = Orders { go: vec![job_id(1)], ..Orders::default() };
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, orders);
+    ends.queue.go(&[go(1, "w"), go(0, "w")]).await.expect("told again");
+    let both = Orders { go: vec![job_id(0), job_id(1)], ..Orders::default() };
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, both, "said at each beat, for an answer may be lost");
+    ends.queue.cancel(&placed(1)).await.expect("cancelled");
+    assert_eq!(beat(&ends, "w", &[0, 1]).await.cancel, [job_id(1)]);
+    ends.queue.settle(Position::START, &[placed(0), placed(1)]).await.expect("settled");
+    assert_eq!(beat(&ends, "w", &[0, 1]).await.go, []);
+}
+
+async fn nobody_else_is_told_to_begin(ends: Ends) {
+    held(&ends).await;
+    ends.queue.go(&[go(0, "v"), go(7, "w")]).await.expect("no error");
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, Orders::default());
+    ends.jobs.report(report("w", &job_id(1), success())).await.expect("reported");
+    ends.queue.go(&[go(1, "w")]).await.expect("no error");
+    assert_eq!(beat(&ends, "w", &[0, 1]).await, Orders::default(), "it has ended");
+    // A word for a job of that name that was forgotten is none for its next life.
+    ends.queue.go(&[go(0, "w")]).await.expect("told");
+    ends.queue.settle(Position::START, &[placed(0)]).await.expect("settled");
+    ends.queue.publish(&[job(0)]).await.expect("published");
+    assert_eq!(ends.claim("w", 1).await.len(), 1);
+    assert_eq!(beat(&ends, "w", &[0]).await, Orders::default());
 }
 
 async fn a_worker_is_present_while_it_beats(ends: Ends) {

@@ -109,3 +109,55 @@ pub async fn the_newest_come_first_and_no_more_than_asked(bench: Bench) {
     assert_eq!(states(2).await, ["SUCCESS #1", "RUNNING #1"]);
     assert_eq!(states(0).await, Vec::<String>::new());
 }
+
+/// A reader that asks page by page for as long as batches are committed, and once more at the end.
+pub async fn a_reader_of_a_shard_misses_nothing_and_sees_nothing_twice(bench: Bench) {
+    const BATCHES: i64 = 60;
+    let shard = ShardId::of_namespace("data");
+    let fence = prepare(bench.store.as_ref(), "data", "a").await;
+    let writer = tokio::spawn({
+        let store = bench.store.clone();
+        async move {
+            let mut fence = fence;
+            for n in 0..BATCHES {
+                let id = format!("r-{n}");
+                let mut task = task_birth(0);
+                task.steps = vec![
+                    step(None, TaskStatus::Pending, 0),
+                    step(Some(TaskStatus::Pending), TaskStatus::Ready, 0),
+                ];
+                let birth = changes("data", Some(run_birth(a_run(&id, "data"))), vec![task]);
+                let batch = batch(fence, vec![(&id, birth)]);
+                store.commit(&batch).await.expect("committed");
+                fence = after(fence, &batch);
+            }
+        }
+    });
+    let mut read: Vec<HistoryRow> = Vec::new();
+    // Pages of 1 to 7: they end within batches as well as between them.
+    for limit in (1..8).cycle() {
+        let ended = writer.is_finished();
+        let position = read.last().map_or(0, |row| row.seq);
+        let page = bench.store.transitions(shard, position, limit).await.expect("read");
+        assert!(page.len() <= limit as usize);
+        if page.is_empty() && ended {
+            break;
+        }
+        read.extend(page);
+        tokio::task::yield_now().await;
+    }
+    writer.await.expect("ran");
+    assert_eq!(read.iter().map(|row| row.seq).collect::<Vec<_>>(), (1..=3 * BATCHES).collect::<Vec<_>>());
+    assert!(read.iter().all(|row| row.shard == shard));
+    // The same rows as those that are told of each run and task run.
+    for row in &read {
+        let of_entity = bench.store.history(&row.entity, 9).await.expect("read");
+        assert!(of_entity.contains(row), "{row:?} is not in {of_entity:?}");
+    }
+    for (shard, after) in [(shard, 3 * BATCHES), (shard, i64::MAX), (ShardId::of_namespace("elsewhere"), 0)] {
+        assert_eq!(bench.store.transitions(shard, after, 9).await.expect("read"), vec![]);
+    }
+    assert_eq!(bench.store.transitions(shard, 0, 0).await.expect("read"), vec![]);
+    let all = bench.store.transitions(shard, i64::MIN, u32::MAX).await.expect("read");
+    assert_eq!(all, read);
+}

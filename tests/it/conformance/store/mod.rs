@@ -1,5 +1,6 @@
 //! What a store promises, case by case, kept by the one in memory and by the one in Postgres.
 
+mod attempts;
 mod commit;
 mod heads;
 mod history;
@@ -94,7 +95,9 @@ cases! {
         shards_are_taken_all_or_none, all_shards_are_renewed_at_once_and_the_lost_one_is_named,
         two_that_race_for_many_shards_never_share_them;
     history: positions_have_no_gaps_under_concurrent_batches, rows_stand_in_the_order_of_the_batch,
-        the_newest_come_first_and_no_more_than_asked;
+        the_newest_come_first_and_no_more_than_asked, a_reader_of_a_shard_misses_nothing_and_sees_nothing_twice;
+    attempts: an_attempt_is_written_at_its_start_and_at_its_end, attempts_of_one_commit_come_back_newest_first,
+        a_commit_that_is_refused_leaves_no_attempt;
     heads: a_head_follows_its_workflow, heads_are_named_page_by_page, a_head_needs_the_epoch_alone, a_deposed_leader_moves_no_head,
         a_head_that_cannot_be_kept_is_refused;
     logs: lines_come_back_in_the_order_in_which_they_came, a_line_is_kept_once,

@@ -43,6 +43,7 @@ pub async fn every_column_of_every_row_comes_back(bench: Bench) {
             expect: None,
             row: row.clone(),
             steps: vec![],
+            attempts: Default::default(),
         });
         let mut born = changes("data", Some(run_birth(run.clone())), births.collect());
         born.approvals = said.clone();

@@ -1,6 +1,6 @@
 //! Rows for the cases: plain ones by hand, and ones with anything that a column can hold.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -12,7 +12,7 @@ use relay::model::ids::{RunId, ShardId, TaskKey, WorkflowId};
 use relay::model::reason::Reason;
 use relay::model::run::{Actor, RunRow, Stop};
 use relay::model::status::{RunStatus, TaskStatus};
-use relay::model::task_run::{ApprovalRow, Decision, TaskRow};
+use relay::model::task_run::{ApprovalRow, AttemptRow, Decision, TaskRow};
 use relay::store::{Leadership, Revision, Store, TaskRecord};
 use serde_json::{Value, json};
 
@@ -101,12 +101,18 @@ pub fn run_move(row: &RunRow, to: RunStatus) -> RunChange {
 
 /// A birth in PENDING: no row of history.
 pub fn task_birth(task: u32) -> TaskChange {
-    TaskChange { expect: None, row: TaskRow::new(TaskKey::of_task(task), at(0)), steps: vec![] }
+    TaskChange {
+        expect: None,
+        row: TaskRow::new(TaskKey::of_task(task), at(0)),
+        steps: vec![],
+        attempts: BTreeMap::new(),
+    }
 }
 
 pub fn task_move(row: &TaskRow, to: TaskStatus) -> TaskChange {
     let steps = vec![step(Some(row.status), to, row.attempt)];
-    TaskChange { expect: Some((row.status, row.attempt)), row: TaskRow { status: to, ..row.clone() }, steps }
+    let row_then = TaskRow { status: to, ..row.clone() };
+    TaskChange { expect: Some((row.status, row.attempt)), row: row_then, steps, attempts: BTreeMap::new() }
 }
 
 /// The changes of one run.
@@ -242,5 +248,20 @@ pub fn any_task(key: TaskKey) -> impl Strategy<Value = TaskRow> {
 pub fn any_approval(key: TaskKey) -> impl Strategy<Value = ApprovalRow> {
     (a_text(), select(Decision::ALL), option::of(a_text()), any::<bool>(), a_time()).prop_map(
         move |(user, decision, note, verified, at)| ApprovalRow { key, user, decision, note, verified, at },
+    )
+}
+
+/// Any attempt of this number.
+pub fn any_attempt(attempt: u32) -> impl Strategy<Value = AttemptRow> {
+    let times = (option::of(a_time()), option::of(a_time()));
+    (option::of(a_text()), times, a_reason(), option::of(any::<i32>())).prop_map(
+        move |(worker, (started_at, ended_at), reason, exit_code)| AttemptRow {
+            attempt,
+            worker,
+            started_at,
+            ended_at,
+            reason,
+            exit_code,
+        },
     )
 }

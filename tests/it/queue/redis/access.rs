@@ -2,7 +2,7 @@
 
 use relay::link::{RedisSettings, worker_url};
 use relay::model::job::News;
-use relay::queue::{Jobs, Position, Queue, Roster, redis::RedisJobs};
+use relay::queue::{Go, Jobs, Position, Queue, Roster, redis::RedisJobs};
 
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, worker};
 use crate::support::{
@@ -36,6 +36,8 @@ async fn a_worker_does_all_its_work_as_its_pools_user() {
     queue.cancel(&placed(1)).await.expect("cancelled");
     soon(w.jobs.called("w")).await.expect("a call");
     assert_eq!(w.beat(&[job_id(0), job_id(1)]).await.expect("a beat").cancel, [job_id(1)]);
+    queue.go(&[Go { place: placed(0), worker: "w".to_owned() }]).await.expect("told");
+    assert_eq!(w.beat(&[job_id(0), job_id(1)]).await.expect("a beat").go, [job_id(0)]);
     w.jobs.report(report("w", &job_id(0), News::Started)).await.expect("told");
     w.jobs.report(report("w", &job_id(0), success())).await.expect("told");
     let all = reports(&queue, Position::START).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay::model::job::{Job, News};
+use relay::model::job::{Job, News, PROTOCOL, Report};
 use relay::queue::{
     Jobs, Position, Queue, QueueError, Roster,
     redis::{Limits, RedisQueue},
@@ -146,16 +146,22 @@ async fn what_nobody_can_read_is_dropped_and_counted_and_the_rest_is_read() {
     queue.publish(&[job(0)]).await.expect("published");
     assert_eq!(w.claim(1).await, [job_id(0)]);
     let stream = format!("relay:{{{POOL}}}:stream:results");
-    for fields in [&["r", "{"][..], &["r", "\u{0}"], &["x", "y"], &["r", r#"{"version":99}"#]] {
+    let whole = report("w", &job_id(0), News::Started);
+    let of = |version| serde_json::to_string(&Report { version, ..whole.clone() }).expect("text");
+    let (far, near) = (of(PROTOCOL + 2), [of(PROTOCOL - 1), of(PROTOCOL + 1)]);
+    for fields in
+        [&["r", "{"][..], &["r", "\u{0}"], &["x", "y"], &["r", &far], &["r", &near[0]], &["r", &near[1]]]
+    {
         let words: Vec<&str> = ["XADD", &stream, "*"].iter().chain(fields).copied().collect();
         server.say(&words).await;
     }
     w.jobs.report(report("w", &job_id(0), News::Started)).await.expect("told");
     let all = reports(&queue, Position::START).await;
-    assert_eq!(all.len(), 1);
+    let versions: Vec<u16> = all.iter().map(|told| told.report.version).collect();
+    assert_eq!(versions, [PROTOCOL - 1, PROTOCOL + 1, PROTOCOL], "one version to either side is served");
     assert_eq!(queue.unreadable(), 4);
-    assert_eq!(length(&server, "XLEN", "stream:results").await, 1, "nobody will ever settle them");
-    assert_eq!(census(&queue).await.reported, all[0].at);
+    assert_eq!(length(&server, "XLEN", "stream:results").await, 3, "nobody will ever settle the others");
+    assert_eq!(census(&queue).await.reported, all[2].at);
 }
 
 #[tokio::test]
