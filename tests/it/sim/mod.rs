@@ -151,3 +151,8 @@ fn the_oracle_notices_jobs_of_a_paused_run_that_were_not_taken_back() {
 fn the_oracle_notices_a_worker_that_begins_before_it_may() {
     bites(Mutation::BeginsAtOnce, "is made at most once");
 }
+
+#[test]
+fn the_oracle_notices_an_attempt_that_is_run_twice() {
+    bites(Mutation::OneLife, "was run 2 times");
+}
