@@ -1,7 +1,7 @@
 //! A whole conductor, whole workers, and a Redis that is emptied under them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -192,8 +192,10 @@ async fn a_redis_emptied_again_and_again_runs_no_job_twice_and_loses_no_result()
     let record = fleet.store.run(&run).await.expect("a store").expect("a run");
     assert!(record.tasks.iter().all(|row| row.losses == 0), "{:?}", record.tasks);
     let ran = fleet.gate.ran();
-    assert_eq!(ran.len(), 21);
-    assert!(ran.iter().all(|(job, times)| *times == 1 && job.attempt == 1), "{ran:?}");
+    // What was offered and not begun when the content went may have gone out as another attempt: once each all the same.
+    let tasks: BTreeSet<_> = ran.keys().map(|job| &job.task_run).collect();
+    assert_eq!((ran.len(), tasks.len()), (21, 21), "{ran:?}");
+    assert!(ran.values().all(|times| *times == 1), "{ran:?}");
     fleet.end().await;
 }
 
