@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{
-    Conductor, ConductorError, SWEEP_EVERY,
+    Conductor, ConductorError,
     commit::{Committed, Draft},
     inbox::{DecideError, Message, SubmitError},
 };
@@ -260,7 +260,7 @@ impl Conductor {
     async fn keep_time(&mut self) -> Result<(), ConductorError> {
         let now = self.clock.now();
         if now >= self.sweep.due && self.sure().await {
-            self.sweep.due = later(now, SWEEP_EVERY);
+            self.sweep.due = later(now, self.limits.sweep_every);
             match self.queue.census(now).await {
                 Ok(census) => self.begin_sweep(census).await,
                 Err(e) => {

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::conductor::{Adopt, Conductor, ConductorError, SWEEP_EVERY, commit::Draft, cycle::Input};
+use crate::conductor::{Adopt, Conductor, ConductorError, commit::Draft, cycle::Input};
 use crate::engine::{Effect, Run};
 use crate::feed::{Edge, Event};
 use crate::model::{
@@ -124,7 +124,7 @@ impl Conductor {
                     self.jobs_are_gone(&id);
                 }
                 // What a sweep would find missing is known: the queue is empty.
-                self.sweep.due = later(self.clock.now(), SWEEP_EVERY);
+                self.sweep.due = later(self.clock.now(), self.limits.sweep_every);
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ use crate::model::{
     ids::{RunId, ShardId, WorkflowId},
     workflow::Workflow,
 };
-use crate::queue::{Epochs, Queue, QueueError};
+use crate::queue::{Epochs, PRESENCE_TTL, Queue, QueueError};
 use crate::store::{Revision, Store, StoreError};
 
 pub use crate::engine::outline;
@@ -58,15 +58,20 @@ pub struct Limits {
     pub window: usize,
     /// Live runs.
     pub live_runs: usize,
+    /// How often a sweep looks whether the queue holds what it should.
+    pub sweep_every: Duration,
+    /// For how long a worker must be silent, while it could have been heard, to count as gone.
+    pub silence: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { batch: 1_000, inbox: 1_000, window: 1_000, live_runs: 100_000 }
+        let (sweep_every, silence) = (SWEEP_EVERY, PRESENCE_TTL);
+        Limits { batch: 1_000, inbox: 1_000, window: 1_000, live_runs: 100_000, sweep_every, silence }
     }
 }
 
-/// How often a sweep looks whether the queue holds what it should.
+/// How often a sweep looks, unless its limits say otherwise.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Turns a stored revision into what the engine runs.

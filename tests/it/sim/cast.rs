@@ -102,6 +102,7 @@ impl Cast {
             inbox: shared.dice.pick(&[1, 100]),
             window: shared.dice.pick(&[1, 3, 1_000]),
             live_runs: 100,
+            ..Limits::default()
         });
         Params {
             store: Arc::new(FaultyStore { faults: faults.clone(), store: shared.store.clone() }),

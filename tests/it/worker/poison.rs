@@ -27,8 +27,10 @@ use crate::support::{
     redis_url,
 };
 
-/// A conductor has to hear nothing of a worker for 30 s before it counts, and looks every 10 s.
-const LIMIT: Duration = Duration::from_secs(120);
+/// How often the conductor looks, and what it takes for a worker's silence.
+const SOON: Duration = Duration::from_secs(1);
+/// Longest wait for anything.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A conductor on the site's keys.
 struct Lead {
@@ -57,7 +59,7 @@ impl Lead {
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
             older: Older::Untold,
-            limits: Limits::default(),
+            limits: Limits { sweep_every: SOON, silence: SOON, ..Limits::default() },
             outlook: None,
         });
         let stop = CancellationToken::new();
