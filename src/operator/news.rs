@@ -1,5 +1,7 @@
 //! What the operator hears and where it looks then: changes of objects, of runs, of pools; and what it may have missed.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +14,8 @@ use crate::operator::desk::Lane;
 use crate::operator::kit::Kit;
 use crate::operator::watch::Change;
 
+/// How often is told how far a list has come.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Names of Workflows that are asked for at a time.
 const NAMES_PAGE: u32 = 1_000;
 
@@ -72,20 +76,32 @@ pub(super) async fn marks(kit: &Kit, stop: &CancellationToken) {
     }
 }
 
-/// What statuses tell of how far the runs have come, once all were told: the conductor begins when it knows that.
+/// What statuses tell of how far the runs have come: so far, while they are listed, and all of it after each list. The
+/// conductor begins once it knows that.
 pub(super) async fn told(kit: &Kit, stop: &CancellationToken) {
     let mut synced = kit.runs.synced();
+    let mut heard = 0;
     loop {
+        let listed = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Ok(()) = synced.changed() => true,
+            () = kit.clock.sleep(TELL_EVERY), if !kit.runs.is_synced() => false,
+        };
+        let objects = kit.runs.objects();
+        let further = objects.len() > std::mem::replace(&mut heard, objects.len());
+        let positions = behind::positions(&objects);
+        let telling = async {
+            match listed {
+                true => kit.handle.told_all(positions).await,
+                false if further => kit.handle.told(positions).await,
+                false => {}
+            }
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            Ok(()) = synced.changed() => {}
-        }
-        let positions = behind::positions(&kit.runs.objects());
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = kit.handle.told(positions) => {}
+            () = telling => {}
         }
     }
 }

@@ -21,6 +21,7 @@ mod refusals;
 mod run;
 mod sim;
 mod store;
+mod stubborn;
 mod support;
 mod wiring;
 mod worker;

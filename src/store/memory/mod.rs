@@ -296,9 +296,12 @@ impl Inner {
     fn lead(&mut self, shards: &[ShardId], holder: &str, now: Timestamp) -> Leadership {
         let shards: BTreeSet<ShardId> = shards.iter().copied().collect();
         for shard in &shards {
-            let Some((other, renewed)) = self.shards.get(shard).and_then(|lead| lead.holder.as_ref()) else {
-                continue;
-            };
+            let held = self.shards.get_mut(shard).and_then(|lead| lead.holder.as_mut());
+            let Some((other, renewed)) = held else { continue };
+            if other != holder && between(now, *renewed) > TAKEOVER_AFTER {
+                // The clock was put back since: it counts as made now.
+                *renewed = now;
+            }
             let silent = between(*renewed, now);
             if other != holder && silent < TAKEOVER_AFTER {
                 let renewed_ms_ago = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
