@@ -88,6 +88,12 @@ impl RedisQueue {
         })
     }
 
+    /// Somebody else makes the users of workers, or there are none: this queue makes none and takes none away.
+    pub fn others_make_users(mut self) -> RedisQueue {
+        self.server.makes_users = false;
+        self
+    }
+
     /// Does this Redis answer, and will it do? Whoever leads also finds out whether it lost its content; others write
     /// nothing.
     pub async fn ping(&self) -> Result<(), QueueError> {

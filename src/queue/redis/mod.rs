@@ -22,7 +22,8 @@
 //!
 //! **Who may say what.** The conductor's side (`RedisQueue`) loads the scripts and makes a user a pool. A worker's user has
 //! EVALSHA, the blocked wait, and the few commands that `claim`, `report`, `beat`, `leave` and `append` make on keys of its
-//! pool (`access.rs`); no key can get another type by them. It could still write lies into its own pool's books: what came
+//! pool (`access.rs`); no key can get another type by them. Where somebody else makes the users (`others_make_users`), none
+//! is made here, and `user_command` says what each must be. It could still write lies into its own pool's books: what came
 //! from a pool counts for that pool's tasks alone (`Placed`, `Told`).
 //!
 //! **Scripts** (`scripts/*.lua`) take the incarnation that their caller knows and do nothing in another one: `lost` when
@@ -70,5 +71,6 @@ mod scripts;
 mod server;
 mod worker;
 
+pub use access::user_command;
 pub use conductor::{Limits, RedisQueue};
 pub use worker::RedisJobs;

@@ -62,6 +62,8 @@ pub(super) struct Server {
     reviving: AsyncMutex<()>,
     /// Scripts of workers of another version.
     older: Vec<Script>,
+    /// Are the users of workers made here, and not by somebody else?
+    pub(super) makes_users: bool,
 }
 
 /// What is known of Redis.
@@ -72,7 +74,7 @@ pub(super) struct Known {
     checked: Option<u64>,
     /// Pools of this incarnation.
     pub(super) open: BTreeSet<Arc<str>>,
-    /// Users to be made again when Redis forgets them: pool and password.
+    /// Pools that workers may come to, and their passwords: users are made again when Redis forgets them.
     pub(super) admitted: BTreeMap<Arc<str>, String>,
     /// Pools of which something had a wrong type, until the next look at the books mends it: a read of all streams fails
     /// when one of them is none.
@@ -93,7 +95,7 @@ impl Server {
     pub(super) fn new(settings: &RedisSettings, older: Vec<Script>) -> Result<Server, BadSettings> {
         let link = Link::new(settings, std::time::Duration::ZERO)?;
         let (known, reviving, reign) = (Mutex::default(), AsyncMutex::new(()), Reign::default());
-        Ok(Server { settings: settings.clone(), link, reign, known, reviving, older })
+        Ok(Server { settings: settings.clone(), link, reign, known, reviving, older, makes_users: true })
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
@@ -217,8 +219,10 @@ impl Server {
             }
             self.load(&scripts::of_a_pool()).await?;
             self.load(&self.older.iter().collect::<Vec<_>>()).await?;
-            let admitted = self.known().admitted.clone();
-            access::admit(&self.link, self.prefix(), &admitted).await?;
+            if self.makes_users {
+                let admitted = self.known().admitted.clone();
+                access::admit(&self.link, self.prefix(), &admitted).await?;
+            }
             let announcing = self.link.ask(cmd("EXISTS").arg(keys::announcing(self.prefix()))).await?;
             self.entered(number, &incarnation, pools, seen);
             self.known().announcing = matches!(announcing, Value::Int(1));

@@ -2,6 +2,7 @@
 
 mod access;
 mod away;
+mod external;
 mod fence;
 mod fleet;
 mod hostile;
