@@ -11,7 +11,10 @@ use relay::cli::{
 };
 use relay::clock::Clock;
 use relay::link::RedisSettings;
-use relay::queue::{self, redis::RedisQueue};
+use relay::queue::{
+    self,
+    redis::{Evicting, RedisQueue},
+};
 use relay::store::memory::MemoryStore;
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
 use relay::store::{Store, StoreError};
@@ -90,9 +93,14 @@ pub async fn queue(
     let queue = if users == RedisAcl::Managed { queue } else { queue.others_make_users() };
     let mut patience = Patience::new(clock);
     loop {
-        let Err(error) = queue.ping().await else {
-            health.good(Check::Redis, "it answers");
-            return Ok(Arc::new(queue));
+        let error = match queue.ping().await {
+            Ok(evicting) => {
+                // Good for a moment at least, so that what there is to be said of it is news.
+                health.good(Check::Redis, "it answers");
+                evicting.iter().for_each(|evicting| health.ill(Check::Redis, &evicts(evicting)));
+                return Ok(Arc::new(queue));
+            }
+            Err(error) => error,
         };
         health.bad(Check::Redis, &error.to_string());
         if patience.speaks() {
@@ -136,6 +144,11 @@ async fn wait_for_postgres(patience: &mut Patience, health: &Health, ill: &Ill) 
         tracing::warn!(state = ill.label, "Waiting for Postgres: {}{then}", ill.why);
     }
     patience.wait().await;
+}
+
+/// What is wrong with a Redis that answers, and throws away what it holds.
+pub fn evicts(evicting: &Evicting) -> Ill {
+    Ill { label: Evicting::LABEL, why: evicting.to_string(), advice: Some(Evicting::ADVICE) }
 }
 
 /// What an error of the store says of its health.

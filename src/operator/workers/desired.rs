@@ -1,6 +1,6 @@
 //! What a WorkerPool stands for in its namespace: a Deployment and a Secret. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
@@ -197,6 +197,16 @@ pub fn deployment(of: Subject<'_>, settings: &Settings, login: Login<'_>, replic
     })
 }
 
+/// How long workers have to end what they run, where their pods must go.
+pub fn drain(pool: &Value) -> Duration {
+    let grace = pool["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(GRACE);
+    Duration::from_secs(drain_seconds(grace))
+}
+
+fn drain_seconds(grace: u64) -> u64 {
+    grace.saturating_sub(FAREWELL).max(grace / 2)
+}
+
 /// Three layers: what a user may change, the user's template, what keeps the pool together.
 fn template(of: Subject<'_>, settings: &Settings, login: Login<'_>) -> Value {
     let overlay = json!({"metadata": &of.pool.spec.template.metadata, "spec": &of.pool.spec.template.spec});
@@ -236,7 +246,7 @@ fn usual(of: Subject<'_>, settings: &Settings) -> Value {
 fn fixed(of: Subject<'_>, settings: &Settings, login: Login<'_>, grace: u64) -> Value {
     let program = format!("{SHARE}/relay");
     let ready = format!("{SHARE}/ready");
-    let drain = grace.saturating_sub(FAREWELL).max(grace / 2);
+    let drain = drain_seconds(grace);
     let value = |name: &str, value: String| json!({"name": name, "value": value});
     let url_of = json!({"secretKeyRef": {"name": login.secret(&of.pool.name), "key": "url"}});
     let mut env = vec![

@@ -126,6 +126,8 @@ async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject)
         refusal = keep_secret(kit, object, of, login).await?;
     }
     let plan = size::plan(kit, name, of, live.as_ref()).await?;
+    let slots = plan.replicas.saturating_mul(pool.spec.slots_per_worker);
+    kit.outlook.keep_slots(&of.key(), usize::try_from(slots).unwrap_or(usize::MAX));
     let Applied { live, held } = match refusal {
         Some(_) => resized(kit, name, live, plan.replicas).await?,
         None => match apply(kit, object, of, (login, live.as_ref()), &plan).await? {

@@ -1,12 +1,6 @@
 //! What kind of server it is, and whom it lets in.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use redis::{Cmd, Pipeline, cmd};
 
@@ -49,7 +43,7 @@ pub(super) struct Kind {
     pub(super) run_id: String,
 }
 
-/// What the server says of itself; one that is too old is refused, one that may forget jobs is warned of once.
+/// What the server says of itself; one that is too old is refused.
 pub(super) async fn look_at_server(link: &Link) -> Result<Kind, LinkError> {
     let info = crate::link::text(link.ask(cmd("INFO").arg("server")).await?)?;
     let field = |name: &str| {
@@ -67,22 +61,8 @@ pub(super) async fn look_at_server(link: &Link) -> Result<Kind, LinkError> {
             "it is Redis {version}; Relay needs {major}.{minor} or newer"
         )));
     }
-    warn_of_eviction(link).await;
     let run_id = field("run_id").ok_or(LinkError::Unexpected("INFO has no run_id"))?;
     Ok(Kind { run_id })
-}
-
-async fn warn_of_eviction(link: &Link) {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    let answer = link.ask(cmd("CONFIG").arg("GET").arg("maxmemory-policy")).await;
-    // Hosted servers often refuse CONFIG; then nobody can tell.
-    let policy = answer.and_then(Reply::list).and_then(|mut r| r.text().and_then(|_| r.text()));
-    if let Ok(policy) = policy
-        && policy != "noeviction"
-        && !WARNED.swap(true, Ordering::Relaxed)
-    {
-        tracing::warn!(%policy, "Redis may evict jobs when its memory is full: set maxmemory-policy to noeviction");
-    }
 }
 
 /// Makes the users of these pools, or gives them these passwords.

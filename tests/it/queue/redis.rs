@@ -7,8 +7,11 @@ mod fence;
 mod fleet;
 mod hostile;
 mod lost;
+mod memory;
 mod older;
+mod slots;
 mod stored;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 

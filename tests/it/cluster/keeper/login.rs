@@ -47,13 +47,15 @@ fn users_that_somebody_else_makes_are_asked_for_and_the_setting_may_change_on_a_
 #[test]
 fn a_pool_whose_user_redis_refuses_says_what_helps() {
     let mut rig = Rig::new("relay:1");
+    rig.apply(&pool("  minReplicas: 1"));
+    rig.wait("the operator lets workers in", || rig.lets_in());
     rig.stop();
+    rig.runtime.block_on(rig.redis.say(&["ACL", "DELUSER", &format!("relay-worker.{}.pool", rig.namespace)]));
     let rules =
         ["ACL", "SETUSER", "operator", "on", ">word", "~relay:*", "+@all", "-@admin", "-@dangerous", "+info"];
     rig.runtime.block_on(rig.redis.say(&rules));
     let url = relay::link::worker_url(&rig.redis.url(), "operator", "word").expect("a URL");
     rig.start_for("relay:1", Users::Managed, &url);
-    rig.apply(&pool("  minReplicas: 1"));
     let said = rig.until_says("RedisUsersRefused");
     assert!(said.contains("External") && said.contains("Off") && said.contains("`acl`"), "{said}");
     rig.stop();
