@@ -80,7 +80,9 @@ async fn empty_or_dismissed(
             tracing::info!(pool = %name, "The workers of a deleted pool are gone, and nobody is let into Redis for it any longer");
         }
         // The user, if there is one, is whoever's who made it.
-        Users::External | Users::Off => tracing::info!(pool = %name, "The workers of a deleted pool are gone"),
+        Users::External | Users::Off => {
+            tracing::info!(pool = %name, "The workers of a deleted pool are gone")
+        }
     }
     Ok(true)
 }
