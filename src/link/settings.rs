@@ -68,10 +68,15 @@ impl RedisSettings {
         Ok(self)
     }
 
+    /// Is what is said there encrypted?
+    pub fn has_tls(&self) -> bool {
+        connection_info(&self.url).is_ok_and(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
+    }
+
     /// The certificate of Redis must be of one of these authorities, PEM, and no other one counts. For `rediss://` alone.
     pub fn with_ca(mut self, pem: &str) -> Result<RedisSettings, BadSettings> {
         let refused = |why: &str| Err(BadSettings::Ca(why.to_owned()));
-        if !matches!(connection_info(&self.url)?.addr(), ConnectionAddr::TcpTls { .. }) {
+        if !self.has_tls() {
             return refused("the Redis URL has no TLS, which begins with rediss://");
         }
         if pem.len() > CA_BYTES {

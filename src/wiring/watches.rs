@@ -57,9 +57,8 @@ pub fn access(args: &Args, redis: &RedisSettings, ca: Option<String>) -> anyhow:
     // Tried once here, so that a wrong address is told at the start and not at the first pool.
     worker_url(&address, "user", "password").context("--worker-redis-url")?;
     let of_workers = RedisSettings::new(&address)?;
-    if let Some(ca) = &ca {
-        of_workers.clone().with_ca(ca).context("--worker-redis-url")?;
-    }
+    // Workers may reach Redis by a road of their own that is not encrypted.
+    let ca = ca.filter(|_| of_workers.has_tls());
     let secret = password::secret(redis.password().as_deref(), args.database_url.as_deref());
     let (users, url_for): (Users, UrlFor) = match args.redis_acl {
         RedisAcl::Managed => (

@@ -4,7 +4,7 @@ use relay::model::job::News;
 use relay::queue::{Jobs, Position, Queue, Roster};
 
 use super::{HOSTILE, POOL, worker};
-use crate::queue::redis::{books, census, conductor, reports};
+use crate::queue::redis::{Hand, books, census, conductor, reports};
 use crate::support::{
     RedisServer,
     jobs::{job, job_id, report, success},
@@ -25,7 +25,7 @@ fn key(name: &str) -> String {
 }
 
 /// The other pool goes on: a job is offered, claimed and told of.
-async fn others_go_on(queue: &relay::queue::redis::RedisQueue, w: &super::super::Hand, number: u32) {
+async fn others_go_on(queue: &relay::queue::redis::RedisQueue, w: &Hand, number: u32) {
     queue.publish(&[job(number)]).await.expect("published");
     assert_eq!(w.claim(1).await, [job_id(number)]);
     w.jobs.report(report("w", &job_id(number), success())).await.expect("told");
