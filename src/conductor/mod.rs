@@ -54,7 +54,8 @@ pub struct Limits {
     pub batch: usize,
     /// Messages that wait in the inbox; a sender waits when it is full.
     pub inbox: usize,
-    /// Jobs that are QUEUED at a time in each pool; further READY tasks wait here by rank.
+    /// Jobs that are QUEUED at a time in each pool, unless its workers have many slots (`Outlook::keep_slots`); further READY
+    /// tasks wait here by rank.
     pub window: usize,
     /// Live runs.
     pub live_runs: usize,

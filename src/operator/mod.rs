@@ -47,7 +47,7 @@ use crate::operator::pulse::Pulses;
 use crate::store::{Store, StoreError};
 
 pub use pools::{PoolState, Pools};
-pub use workflows::{Unfit, status as workflow_status};
+pub use workflows::{Unfit, beyond_drain, status as workflow_status};
 pub use writer::merge_patch;
 
 /// Workflows that are looked at at a time.

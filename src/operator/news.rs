@@ -1,5 +1,6 @@
 //! What the operator hears and where it looks then: changes of objects, of runs, of pools; and what it may have missed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -161,6 +162,7 @@ pub(super) async fn lost_workflows(kit: &Kit, stop: &CancellationToken) {
 /// Which pools do not work is said again when pools come, go or stand otherwise.
 pub(super) async fn pools_changed(kit: &Kit, stop: &CancellationToken) {
     let mut pools = kit.pools.changes();
+    let mut drains = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
@@ -170,6 +172,14 @@ pub(super) async fn pools_changed(kit: &Kit, stop: &CancellationToken) {
                 Err(_) => return,
             },
         }
+        // What a Workflow says of its timeouts hangs on how long the workers of its pools may drain.
+        let now = kit.pools.all_drains();
+        let differs = |pool: &&ObjectName| drains.get(*pool) != now.get(*pool);
+        let namespaces: BTreeSet<&String> =
+            now.keys().chain(drains.keys()).filter(differs).map(|pool| &pool.namespace).collect();
+        let concerned = kit.workflows.names().into_iter().filter(|name| namespaces.contains(&name.namespace));
+        concerned.for_each(|name| kit.workflow_work.push(name));
+        drains = now;
     }
 }
 

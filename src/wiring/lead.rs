@@ -132,6 +132,8 @@ fn passes(error: &ConductorError) -> bool {
             | ConductorError::Store(
                 StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Deposed { .. }
             )
-            | ConductorError::Queue(QueueError::Unavailable(_) | QueueError::Full(_))
+            | ConductorError::Queue(
+                QueueError::Unavailable(_) | QueueError::Full(_) | QueueError::UsersRefused(_)
+            )
     )
 }

@@ -66,8 +66,9 @@ impl House {
     /// Starts the parts, one after the other. Comes back when one of them ended.
     async fn work(&self, crew: &mut Crew) -> anyhow::Result<()> {
         // What is wrong with the arguments, with addresses and with the kubeconfig is told before anything is written.
-        let redis = RedisSettings::new(&self.args.redis_url)?;
-        let access = watches::access(&self.args, &redis)?;
+        let ca = stores::authorities(self.args.redis_ca.as_deref())?;
+        let redis = stores::redis_settings(&self.args.redis_url, ca.as_deref())?;
+        let access = watches::access(&self.args, &redis, ca)?;
         doors::open_probes(self, crew).await?;
         let api = doors::open_api(self, crew).await?;
         let client = operator::api::connect().await.context("no cluster is configured")?;
@@ -76,7 +77,8 @@ impl House {
         doors::look_after_store(self, crew, store.clone());
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
         api.open_logs(self, (store.clone(), feed.clone()), &redis)?;
-        let queue = crew.meanwhile(stores::queue(&redis, &self.clock, &self.health)).await?;
+        let queue =
+            crew.meanwhile(stores::queue(&redis, self.args.redis_acl, &self.clock, &self.health)).await?;
         doors::look_after_queue(self, crew, queue.clone());
 
         let cluster = operator::api::Cluster::new(client.clone());

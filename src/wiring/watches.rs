@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use relay::api::health::{Check, Health, Ill};
-use relay::cli::operator::Args;
+use relay::cli::operator::{Args, RedisAcl};
 use relay::clock::Clock;
 use relay::conductor::{Handle, Outlook};
 use relay::link::{RedisSettings, worker_url};
@@ -16,7 +16,7 @@ use relay::operator::{
     workers::{
         self, Workers,
         desired::Settings,
-        password::{self, Access},
+        password::{self, Access, UrlFor, Users},
     },
 };
 use relay::queue::redis::RedisQueue;
@@ -52,16 +52,36 @@ pub struct Around {
 }
 
 /// How workers reach Redis and log in there.
-pub fn access(args: &Args, redis: &RedisSettings) -> anyhow::Result<Access> {
+pub fn access(args: &Args, redis: &RedisSettings, ca: Option<String>) -> anyhow::Result<Access> {
     let address = args.worker_redis_url.clone().unwrap_or_else(|| args.redis_url.clone());
     // Tried once here, so that a wrong address is told at the start and not at the first pool.
     worker_url(&address, "user", "password").context("--worker-redis-url")?;
-    Ok(Access {
-        secret: password::secret(redis.password().as_deref(), args.database_url.as_deref()),
-        url_for: Arc::new(move |user, password| {
-            worker_url(&address, user, password).map_err(|e| e.to_string())
-        }),
-    })
+    let of_workers = RedisSettings::new(&address)?;
+    // Workers may reach Redis by a road of their own that is not encrypted.
+    let ca = ca.filter(|_| of_workers.has_tls());
+    let secret = password::secret(redis.password().as_deref(), args.database_url.as_deref());
+    let (users, url_for): (Users, UrlFor) = match args.redis_acl {
+        RedisAcl::Managed => (
+            Users::Managed,
+            Arc::new(move |user, password| {
+                worker_url(&address, user, password).map_err(|error| error.to_string())
+            }),
+        ),
+        RedisAcl::External => (Users::External, Arc::new(|_, _| Err("somebody else makes it".to_owned()))),
+        RedisAcl::Off => {
+            tracing::warn!(
+                "redis.acl is Off: workers log in to Redis as the operator does, so tasks of every pool can reach the jobs and \
+                 results of all others; this is to try things out"
+            );
+            let login = of_workers.login().or(redis.login());
+            let url = match login {
+                Some((user, password)) => worker_url(&address, &user, &password)?,
+                None => address,
+            };
+            (Users::Off, Arc::new(move |_, _| Ok(url.clone())))
+        }
+    };
+    Ok(Access { secret, users, url_for, ca })
 }
 
 /// Starts both.

@@ -18,6 +18,8 @@ use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, S
 const ENTRIES: usize = 512;
 /// Entries that one read takes of one pool.
 const ENTRIES_OF_A_POOL: usize = 64;
+/// The longest batch of lines that is read, in bytes: a worker's has 64 KiB of text, or one line, as JSON.
+const ENTRY_MOST: usize = 2 << 20;
 /// Unreadable entries that are logged one by one; the rest are only counted.
 const UNREADABLE_TOLD: u64 = 10;
 
@@ -207,6 +209,9 @@ fn decode(fields: Value) -> Result<(Vec<LogLine>, u64), String> {
         let (name, value) = (fields.text().map_err(|e| e.to_string())?, fields.bytes());
         if name == "l" {
             let bytes = value.map_err(|e| e.to_string())?;
+            if bytes.len() > ENTRY_MOST {
+                return Err(format!("it has {} bytes, and no batch has more than {ENTRY_MOST}", bytes.len()));
+            }
             let lines = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
             return Ok((lines, bytes.len() as u64));
         }

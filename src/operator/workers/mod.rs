@@ -91,6 +91,7 @@ struct Kit {
     mirror: Mirror,
     deployments: Deployments,
     work: Work<ObjectName>,
+    outlook: Arc<Outlook>,
     alarms: Alarms,
     herald: Herald,
     memory: Mutex<BTreeMap<ObjectName, Memory>>,
@@ -109,7 +110,8 @@ impl Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
             demands: params.demands,
-            cluster: Cluster::new(params.client).led_by(params.outlook),
+            cluster: Cluster::new(params.client).led_by(params.outlook.clone()),
+            outlook: params.outlook,
             pulses: params.pulses,
             roster: params.roster,
             pools: params.pools,
@@ -150,7 +152,10 @@ impl Kit {
             watch::Change::Synced => return self.pools.complete(),
         };
         match self.mirror.get(&name) {
-            Some(object) => self.pools.seen(&name, PoolState::of(&object.json)),
+            Some(object) => {
+                self.pools.drains(&name, desired::drain(&object.json));
+                self.pools.seen(&name, PoolState::of(&object.json));
+            }
             None => self.pools.gone(&name),
         }
         self.work.push(name);

@@ -1,10 +1,13 @@
 //! The look at the books: what every pool holds, read together with every report of that moment.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use redis::{Value, cmd};
 
-use crate::link::{EntryId, LinkError, Reply, keys, text};
+use crate::link::{EntryId, LinkError, Reply, keys};
 use crate::model::job::JobId;
 use crate::queue::{
     Census, Lease, Placed, QueueError,
@@ -14,9 +17,6 @@ use crate::queue::{
         server::{Call, Server},
     },
 };
-
-/// So long one look at a full memory holds log lines back: until well after the next look.
-const LOGS_HELD_MS: u64 = 30_000;
 
 /// What the books of one pool told.
 struct Page {
@@ -74,6 +74,11 @@ impl RedisQueue {
             tracing::warn!(%pool, "Keys in Redis had a wrong type and were cleared");
         }
         let empty = told.number()? == 1;
+        let struck = u64::try_from(told.number()?).unwrap_or(0);
+        if struck > 0 {
+            self.struck.fetch_add(struck, Ordering::Relaxed);
+            tracing::warn!(%pool, struck, "The books of a pool held what no worker of ours writes, and it was struck off");
+        }
         let place = |text: &str| text.parse::<JobId>().ok().map(|job| Placed { pool: pool.clone(), job });
         let pending = pending.iter().filter_map(|text| place(text)).collect();
         let here: BTreeSet<&String> = present.iter().collect();
@@ -115,23 +120,6 @@ impl RedisQueue {
 }
 
 impl Server {
-    /// How full Redis is. Above three quarters nothing more is offered; above seven eighths lines of logs are held back
-    /// as well, for so many milliseconds (0: they are not). Reports and beats have the rest.
-    async fn look_at_memory(&self) -> Result<u64, LinkError> {
-        let info = text(self.link.ask(cmd("INFO").arg("memory")).await?)?;
-        let field = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
-        };
-        let (used, most) = (field("used_memory"), field("maxmemory"));
-        let crowded = most > 0 && used / 3 > most / 4;
-        let was = std::mem::replace(&mut self.known().crowded, crowded);
-        if crowded && !was {
-            tracing::warn!(used, most, "Redis is three quarters full: jobs wait until there is room");
-        }
-        Ok(if most > 0 && used / 7 > most / 8 { LOGS_HELD_MS } else { 0 })
-    }
-
     /// Forgets pools that are empty, unless workers may come to them.
     async fn close(&self, empty: impl Iterator<Item = Arc<str>>) -> Result<(), QueueError> {
         let closing: Vec<Arc<str>> = {

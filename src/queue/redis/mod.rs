@@ -18,11 +18,12 @@
 //! | `epoch` | the newest epoch in which a leader spoke to this pool |
 //!
 //! Outside of pools: `relay:pools`, the stream `relay:pools:changed` that wakes readers when one joins, and
-//! `relay:incarnation` with `relay:incarnation:announcing`.
+//! `relay:{incarnation}` with `relay:{incarnation}:announcing`. Each script stays in one slot.
 //!
 //! **Who may say what.** The conductor's side (`RedisQueue`) loads the scripts and makes a user a pool. A worker's user has
 //! EVALSHA, the blocked wait, and the few commands that `claim`, `report`, `beat`, `leave` and `append` make on keys of its
-//! pool (`access.rs`); no key can get another type by them. It could still write lies into its own pool's books: what came
+//! pool (`access.rs`); no key can get another type by them. Where somebody else makes the users (`others_make_users`), none
+//! is made here, and `user_command` says what each must be. It could still write lies into its own pool's books: what came
 //! from a pool counts for that pool's tasks alone (`Placed`, `Told`).
 //!
 //! **Scripts** (`scripts/*.lua`) take the incarnation that their caller knows and do nothing in another one: `lost` when
@@ -55,13 +56,16 @@
 //!   `announcing` and the sweep takes nothing for missing. Lines of logs that were not stored yet are lost.
 //! - *Redis is away:* every verb ends in time with `Unavailable`, and works again later.
 //! - *Its memory is full:* above three quarters nothing is offered, above seven eighths lines wait; reports and beats have
-//!   the rest, and settling makes room even when there is none.
+//!   the rest, and settling makes room even when there is none (`memory.rs`).
+//! - *It evicts:* whatever is evicted is missing from the books as after a loss, and is found by the sweep; `ping` tells of it.
 
 mod access;
 mod conductor;
 mod inbox;
 mod kept;
+mod life;
 mod look;
+mod memory;
 mod parcel;
 mod publish;
 mod reading;
@@ -70,5 +74,7 @@ mod scripts;
 mod server;
 mod worker;
 
+pub use access::user_command;
 pub use conductor::{Limits, RedisQueue};
+pub use memory::Evicting;
 pub use worker::RedisJobs;

@@ -11,7 +11,11 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys};
 use crate::queue::{
     Epochs, QueueError,
-    redis::{access, scripts},
+    redis::{
+        access,
+        memory::{MEMORY, Room},
+        scripts,
+    },
     reign::Reign,
 };
 
@@ -62,6 +66,8 @@ pub(super) struct Server {
     reviving: AsyncMutex<()>,
     /// Scripts of workers of another version.
     older: Vec<Script>,
+    /// Are the users of workers made here, and not by somebody else?
+    pub(super) makes_users: bool,
 }
 
 /// What is known of Redis.
@@ -72,13 +78,13 @@ pub(super) struct Known {
     checked: Option<u64>,
     /// Pools of this incarnation.
     pub(super) open: BTreeSet<Arc<str>>,
-    /// Users to be made again when Redis forgets them: pool and password.
+    /// Pools that workers may come to, and their passwords: users are made again when Redis forgets them.
     pub(super) admitted: BTreeMap<Arc<str>, String>,
     /// Pools of which something had a wrong type, until the next look at the books mends it: a read of all streams fails
     /// when one of them is none.
     pub(super) set_aside: BTreeSet<Arc<str>>,
-    /// Redis is so full that nothing more is offered.
-    pub(super) crowded: bool,
+    /// What there is of its memory.
+    pub(super) room: Room,
     /// How far the stream of new pools was read.
     pub(super) pools_seen: EntryId,
     /// Workers are still telling this incarnation what they hold.
@@ -93,7 +99,7 @@ impl Server {
     pub(super) fn new(settings: &RedisSettings, older: Vec<Script>) -> Result<Server, BadSettings> {
         let link = Link::new(settings, std::time::Duration::ZERO)?;
         let (known, reviving, reign) = (Mutex::default(), AsyncMutex::new(()), Reign::default());
-        Ok(Server { settings: settings.clone(), link, reign, known, reviving, older })
+        Ok(Server { settings: settings.clone(), link, reign, known, reviving, older, makes_users: true })
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
@@ -206,9 +212,9 @@ impl Server {
     async fn revive(&self, number: u64) -> Result<Arc<str>, QueueError> {
         let server = access::look_at_server(&self.link).await?;
         self.load(&[&scripts::INCARNATE, &scripts::ANNOUNCED, &scripts::OPEN, &scripts::OVERRULE]).await?;
-        let mut above = String::new();
+        let (mut above, former) = (String::new(), self.former(&server.run_id).await?);
         for _ in 0..ROUNDS {
-            let (incarnation, born) = self.incarnate(&server.run_id, &above).await?;
+            let (incarnation, born) = self.incarnate(&server.run_id, &above, &former).await?;
             let seen = self.newest_change().await?;
             let pools = self.pools().await?;
             if let Some(newer) = self.open_all(&incarnation, &pools).await? {
@@ -217,9 +223,12 @@ impl Server {
             }
             self.load(&scripts::of_a_pool()).await?;
             self.load(&self.older.iter().collect::<Vec<_>>()).await?;
-            let admitted = self.known().admitted.clone();
-            access::admit(&self.link, self.prefix(), &admitted).await?;
+            if self.makes_users {
+                let admitted = self.known().admitted.clone();
+                access::admit(&self.link, self.prefix(), &admitted).await?;
+            }
             let announcing = self.link.ask(cmd("EXISTS").arg(keys::announcing(self.prefix()))).await?;
+            self.forget_former().await?;
             self.entered(number, &incarnation, pools, seen);
             self.known().announcing = matches!(announcing, Value::Int(1));
             if born {
@@ -247,16 +256,6 @@ impl Server {
             commands.add_command(script.load());
         }
         self.link.ask_all(&commands).await?.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
-    }
-
-    async fn incarnate(&self, server: &str, above: &str) -> Result<(Arc<str>, bool), LinkError> {
-        let prefix = self.prefix();
-        let mut command = scripts::INCARNATE.on(&[&keys::incarnation(prefix), &keys::announcing(prefix)]);
-        // Two that are made in the same microsecond differ by this.
-        let word = &uuid::Uuid::now_v7().simple().to_string()[20..];
-        command.arg(server).arg(self.settings.announce.as_millis() as u64).arg(word).arg(above);
-        let mut reply = Reply::list(self.link.ask(&command).await?)?;
-        Ok((reply.text()?.into(), reply.number()? == 1))
     }
 
     /// Pools that Redis knows, and those that this process knows, as far as they are led from here.
@@ -330,17 +329,6 @@ impl Server {
         }
         Ok(newer)
     }
-
-    async fn newest_change(&self) -> Result<EntryId, LinkError> {
-        let mut command = cmd("XREVRANGE");
-        command.arg(keys::pools_changed(self.prefix())).arg("+").arg("-").arg("COUNT").arg(1);
-        let mut entries = Reply::list(self.link.ask(&command).await?)?;
-        if entries.left() == 0 {
-            return Ok(EntryId::default());
-        }
-        let id = entries.inner()?.text()?;
-        id.parse().map_err(|()| LinkError::Unexpected("an entry's id"))
-    }
 }
 
 fn deposed(pool: &str, mut answer: Answer) -> QueueError {
@@ -351,7 +339,7 @@ fn deposed(pool: &str, mut answer: Answer) -> QueueError {
 impl From<LinkError> for QueueError {
     fn from(error: LinkError) -> QueueError {
         match error {
-            LinkError::OutOfMemory => QueueError::Full("the memory of Redis"),
+            LinkError::OutOfMemory => QueueError::Full(MEMORY),
             error => QueueError::Unavailable(error.to_string()),
         }
     }

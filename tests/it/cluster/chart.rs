@@ -87,6 +87,7 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
         ("log.format=xml", "format"),
         ("image.digest=latest", "digest"),
         ("redis.workerUrl=redis://user:secret@host", "workerUrl"),
+        ("redis.acl=None", "acl"),
     ] {
         let said = refused(&[&GIVEN[..], &["--set", value]].concat());
         assert!(said.contains(words), "{value}: {said}");
@@ -131,6 +132,10 @@ fn what_is_given_reaches_the_pod() {
         "--set",
         "redis.workerUrl=redis://redis.data:6379",
         "--set",
+        "redis.acl=External",
+        "--set",
+        "redis.ca.existingSecret.name=redis-ca,redis.ca.existingSecret.key=root\\.pem",
+        "--set",
         "postgres.existingSecret.key=dsn",
         "--set",
         "replicas=2",
@@ -157,6 +162,9 @@ fn what_is_given_reaches_the_pod() {
     };
     assert_eq!(env("RELAY_IMAGE")["value"], image);
     assert_eq!(env("RELAY_WORKER_REDIS_URL")["value"], "redis://redis.data:6379");
+    assert_eq!(env("RELAY_REDIS_ACL")["value"], "External");
+    let ca = &env("RELAY_REDIS_CA")["valueFrom"]["secretKeyRef"];
+    assert_eq!((&ca["name"], &ca["key"]), (&"redis-ca".into(), &"root.pem".into()));
     assert_eq!(env("RELAY_DATABASE_URL")["valueFrom"]["secretKeyRef"]["key"], "dsn");
     assert_eq!(env("RELAY_ADOPT_CLUSTER")["value"], "true");
     assert_eq!(env("RELAY_ACCEPT_OLDER_STATE")["value"], "true");
@@ -170,7 +178,8 @@ fn what_is_given_reaches_the_pod() {
 fn the_chart_speaks_of_the_operators_own_variables() {
     let help = crate::support::relay().args(["operator", "--help"]).output().expect("relay starts");
     let help = String::from_utf8(help.stdout).expect("text");
-    let more = "adoptCluster=true,acceptOlderState=true,redis.workerUrl=redis://r";
+    let more =
+        "adoptCluster=true,acceptOlderState=true,redis.workerUrl=redis://r,redis.ca.existingSecret.name=ca";
     let text = rendered(&["--set", more]);
     let objects = objects(&text);
     let deployment = of_kind(&objects, "Deployment").remove(0);

@@ -7,7 +7,11 @@ use relay::clock::Clock;
 use relay::conductor::Outlook;
 use relay::operator::Pools;
 use relay::operator::pulse::Pulses;
-use relay::operator::workers::{Params, Workers, desired::Settings, password::Access};
+use relay::operator::workers::{
+    Params, Workers,
+    desired::Settings,
+    password::{Access, Users},
+};
 use relay::queue::{self, Roster};
 use relay::worker::{self, Links, Shutdown, Worker};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +34,8 @@ pub fn keeper(
         settings: Settings { image: "relay:test".to_owned(), redis_prefix: "relay".to_owned() },
         access: Access {
             secret: "of the test".to_owned(),
+            users: Users::Managed,
+            ca: None,
             url_for: Arc::new(|user, password| Ok(format!("redis://{user}:{password}@redis/0"))),
         },
         instance: "test".to_owned(),
