@@ -9,7 +9,7 @@ use crate::operator::api::ObjectName;
 use crate::operator::book::{Known, RunRef};
 use crate::operator::desk::Lane;
 use crate::operator::kit::Kit;
-use crate::operator::watch::Change;
+use crate::operator::watch::{Change, is_of};
 
 /// Names of Workflows that are asked for at a time.
 const NAMES_PAGE: u32 = 1_000;
@@ -118,7 +118,7 @@ pub(super) async fn lost_workflows(kit: &Kit, stop: &CancellationToken) {
             }
             for (namespace, name) in page {
                 let name = ObjectName { namespace, name };
-                if kit.workflows.get(&name).is_none() {
+                if is_of(Some(&name.namespace), &kit.shards) && kit.workflows.get(&name).is_none() {
                     kit.workflow_work.push(name);
                 }
             }

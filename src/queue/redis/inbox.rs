@@ -47,6 +47,14 @@ impl Inbox {
         }
     }
 
+    /// Of the pools that are led no longer nothing is known: whoever leads them next reads their streams from the start.
+    pub(super) fn lead(&mut self, led: impl Fn(&str) -> bool) {
+        self.cursors.retain(|pool, _| led(pool));
+        self.owed.retain(|pool, _| led(pool));
+        self.reports.retain(|_, kept| led(&kept.pool));
+        self.bytes = self.reports.values().map(|kept| kept.bytes).sum();
+    }
+
     /// How far a pool's stream was read.
     pub(super) fn cursor(&self, pool: &str) -> EntryId {
         self.cursors.get(pool).copied().unwrap_or_default()

@@ -10,7 +10,7 @@ use crate::queue::{
     Census, Lease, Placed, QueueError,
     redis::{
         conductor::RedisQueue,
-        scripts::{ANNOUNCED, CENSUS, CLOSE},
+        scripts::{CENSUS, CLOSE},
         server::{Call, Server},
     },
 };
@@ -147,25 +147,24 @@ impl Server {
         Ok(())
     }
 
-    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it.
+    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it. Each process judges for
+    /// the pools that it leads: another one knows nothing of their workers.
     async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
-        let mut known_awaited = self.known().awaited.clone();
         let key = keys::announcing(self.prefix());
         let left = Reply::list(Value::Array(vec![self.link.ask(cmd("PTTL").arg(&key)).await?]))?.number()?;
-        let mut announcing = left > 0;
-        if announcing && let Some(awaited) = &mut known_awaited {
+        let whole = self.settings.announce.as_millis() as i64;
+        let mut known = self.known();
+        if let Some(awaited) = &mut known.awaited {
             awaited.retain(|worker| !present.contains(worker));
             // Who came just before the loss was not known here; a moment is left to everybody.
-            let whole = self.settings.announce.as_millis() as i64;
-            if awaited.is_empty() && (whole - left) * 3 >= whole {
-                let incarnation = self.incarnation().await?;
-                self.link.ask(ANNOUNCED.on(&[&key]).arg(incarnation.as_ref())).await?;
-                announcing = false;
-            }
+            let all = awaited.is_empty() && (whole - left) * 3 >= whole;
+            known.all_told |= all && left > 0;
         }
-        let mut known = self.known();
+        let announcing = left > 0 && !known.all_told;
         known.announcing = announcing;
-        known.awaited = known_awaited.filter(|_| announcing);
+        if !announcing {
+            known.awaited = None;
+        }
         known.present = Some(present.iter().cloned().collect());
         Ok(announcing)
     }

@@ -61,6 +61,7 @@ mod access;
 mod conductor;
 mod inbox;
 mod kept;
+mod known;
 mod look;
 mod parcel;
 mod publish;
