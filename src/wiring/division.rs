@@ -76,7 +76,7 @@ impl Division {
             let held: BTreeSet<ShardId> = held.iter().filter(ours).copied().collect();
             let wish = share(&roll, &parts.holder, &held);
             if wish.is_empty() {
-                let who = others(&roll, &parts.holder);
+                let who = others(&roll, &parts.holder, "");
                 parts.health.good(Check::Leadership, &format!("it stands by; {who}"));
                 parts.health.good(Check::Kubernetes, "nothing is watched while standing by");
             } else if wish == held || parts.settles(&held, &wish, 1).await {
@@ -146,16 +146,17 @@ impl Parts {
 
     fn said(&self, roll: Option<&Roll>, shards: usize) -> String {
         let of = ShardId::COUNT;
-        let others = roll.map(|roll| others(roll, &self.holder)).unwrap_or_default();
-        match shards == usize::from(of) || others.is_empty() {
-            true => format!("it leads {shards} of {of} shards"),
-            false => format!("it leads {shards} of {of} shards; {others}"),
+        match roll.filter(|_| shards < usize::from(of)) {
+            None => format!("it leads {shards} of {of} shards"),
+            Some(roll) => {
+                format!("it leads {shards} of {of} shards; {}", others(roll, &self.holder, " the others"))
+            }
         }
     }
 }
 
-/// Who else leads, in words.
-fn others(roll: &Roll, holder: &str) -> String {
+/// Who else leads this, in words.
+fn others(roll: &Roll, holder: &str, what: &str) -> String {
     let leaders: BTreeSet<&String> = roll.led.values().filter(|leader| *leader != holder).collect();
     // A holder is called as its pod, with a random end.
     let name = |leader: &&String| leader.rsplit_once('-').map_or(leader.as_str(), |(pod, _)| pod).to_owned();
@@ -163,16 +164,10 @@ fn others(roll: &Roll, holder: &str) -> String {
     if leaders.len() > NAMES {
         names.push(format!("{} more", leaders.len() - NAMES));
     }
-    let led = match names.split_last() {
-        None => String::new(),
-        Some((one, [])) => format!("{one} leads others"),
-        Some((last, first)) => format!("{} and {last} lead others", first.join(", ")),
-    };
-    let free = usize::from(ShardId::COUNT) - roll.led.len().min(usize::from(ShardId::COUNT));
-    match (led.is_empty(), free) {
-        (true, _) => "nobody else leads".to_owned(),
-        (false, 0) => led,
-        (false, free) => format!("{led}, nobody leads {free}"),
+    match names.split_last() {
+        None => "nobody else leads".to_owned(),
+        Some((one, [])) => format!("{one} leads{what}"),
+        Some((last, first)) => format!("{} and {last} lead{what}", first.join(", ")),
     }
 }
 

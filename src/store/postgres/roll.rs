@@ -35,9 +35,9 @@ const ATTEND: &str = "
         where seen_at > clock_timestamp() - $4 * interval '1 millisecond'
             and holder not in (select holder from written)
     )
-    select holder, leaders, null::smallint as id, joined_at from members
+    select holder collate \"C\" as holder, leaders, null::smallint as id, joined_at from members
     union all
-    select holder, null, id, null from shards
+    select holder collate \"C\", null, id, null from shards
     where holder is not null and renewed_at > clock_timestamp() - $4 * interval '1 millisecond'
     order by joined_at, holder";
 

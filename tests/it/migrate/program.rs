@@ -25,7 +25,7 @@ fn failed(output: &Output, status: i32) -> String {
 }
 
 const STEPS: &str = "2 statuses\n* 3 columns\n* 4 leadership\n* 5 approvals\n* 6 storage\n\
-    * 7 heads\n* 8 logs\n* 9 cluster\n* 10 pause\n* 11 attempts\n* 12 queue\n    * 13 operators\n";
+    * 7 heads\n* 8 logs\n* 9 cluster\n* 10 pause\n* 11 attempts\n* 12 queue\n* 13 operators\n";
 
 #[test]
 fn it_says_what_it_did() {
