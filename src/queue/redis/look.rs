@@ -50,7 +50,8 @@ impl RedisQueue {
         // Books first, reports then: of a worker that told its end and died, both are seen.
         let all_read = self.catch_up(&pages).await?;
         let mut census = Census { reported: self.inbox().newest(), ..Census::default() };
-        self.server.close(pages.iter().filter(|page| page.empty).map(|page| page.pool.clone())).await?;
+        let empty: Vec<Arc<str>> =
+            pages.iter().filter(|page| page.empty).map(|page| page.pool.clone()).collect();
         for page in pages {
             census.pending.extend(page.pending);
             census.leases.extend(page.leases);
@@ -58,6 +59,10 @@ impl RedisQueue {
         }
         census.present.sort();
         census.announcing = self.server.announcing(&census.present).await?;
+        if !census.announcing {
+            // Before, its workers may only not have told yet what they hold, and could not once it is forgotten.
+            self.server.close(empty.into_iter()).await?;
+        }
         if !all_read {
             // A report that was not read yet may explain what seems to be missing: nobody is judged this time.
             census.announcing = true;

@@ -161,7 +161,15 @@ impl Stage {
                 looks.tick().await;
             }
         });
-        assert!(waited.await.is_ok(), "not within {SOON:?}: {what}; the ledgers are {:?}", self.ledgers());
+        if waited.await.is_err() {
+            let history = "select string_agg(concat_ws(' ', changed_at, entity_id, new_state, attempt, reason), E'\n' order by changed_at)
+                from state_history";
+            panic!(
+                "not within {SOON:?}: {what}; the ledgers are {:?}\n{}",
+                self.ledgers(),
+                text(&self.rows, history).await
+            );
+        }
     }
 
     /// Both runs have ended, and each of their tasks was made once.
