@@ -8,6 +8,7 @@ mod hostile;
 mod lost;
 mod older;
 mod stored;
+mod two;
 
 use std::{sync::Arc, time::Duration};
 
