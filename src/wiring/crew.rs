@@ -57,6 +57,8 @@ pub struct Stages {
 const WATCHES_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for the conductor to end; a commit may be under way.
 const CONDUCTOR_WITHIN: Duration = Duration::from_secs(12);
+/// Longest wait for the roll; a word may be under way.
+const ROLL_WITHIN: Duration = Duration::from_secs(1);
 /// Longest wait for the rest.
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
@@ -84,9 +86,9 @@ impl Crew {
         }
     }
 
-    /// Waits for the end of a part that was told to stop.
-    pub async fn end_of(&mut self, part: Part) {
-        self.wait_for(&[part], REST_WITHIN).await;
+    /// Waits for the end of the roll, which was told to stop.
+    pub async fn end_of_the_roll(&mut self) {
+        self.wait_for(&[Part::Roll], ROLL_WITHIN).await;
     }
 
     fn note(&mut self, ended: Result<(Part, Outcome), JoinError>) -> anyhow::Error {

@@ -16,7 +16,7 @@ use relay::store::Store;
 
 use crate::wiring::{
     claim::claim,
-    crew::{Crews, Part, Stages},
+    crew::{Crews, Stages},
     doors, stores,
     term::{Base, depart, terms},
     watches,
@@ -70,7 +70,7 @@ impl House {
         // It is on no roll once it has said so.
         self.stages.watching.cancel();
         crews.end_term().await;
-        crews.house.end_of(Part::Roll).await;
+        crews.house.end_of_the_roll().await;
         depart(self).await;
         crews.end(&self.stages).await;
     }

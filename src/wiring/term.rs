@@ -21,7 +21,7 @@ use crate::wiring::{
 };
 
 /// Longest wait for the store to hear that this process goes.
-const DEPART_WITHIN: Duration = Duration::from_secs(3);
+const DEPART_WITHIN: Duration = Duration::from_secs(2);
 
 /// What lives longer than a term.
 pub struct Base {

@@ -214,6 +214,15 @@ async fn two_leaders_have_a_part_each_and_one_takes_over_for_the_other() {
     let second = stage.operator(&two, "relay-two", 2);
     one.until_why(&format!("{HALF}; relay-two leads the others")).await;
     two.until_why(&format!("{HALF}; relay-one leads the others")).await;
+    // What the first one kept it has in a new epoch, and never gave up; the rest it gave up, and the second one took it.
+    let epochs = |name: &str| {
+        format!("select string_agg(distinct epoch::text, ' ') from shards where holder like '{name}-%'")
+    };
+    let [kept, given] = ["relay-one", "relay-two"].map(epochs);
+    assert_eq!(
+        (text(&stage.rows, &kept).await, text(&stage.rows, &given).await),
+        ("4".to_owned(), "5".to_owned())
+    );
     let workers = stage.workers();
     stage.ran("a").await;
 
