@@ -13,7 +13,7 @@ SCRIPTS := $(addprefix tests/bed/,run install tools images relay-static cluster 
 	$(wildcard tests/bed/*.sh tests/bed/parts/*.sh tests/bed/kubernetes/*.sh) infra/test_infra.sh .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help test in-bed without-bed check fmt clippy scripts core docs it sim model generate bed bed-run cluster-up cluster-down clean
+.PHONY: help test in-bed without-bed check fmt clippy scripts core docs it sim model chaos generate bed bed-run cluster-up cluster-down clean
 
 # Tests that need Kubernetes live in tests/it/cluster. Where the bed has none it says why, and they are left out by name.
 without := RELAY_TEST_WITHOUT_KUBERNETES
@@ -62,6 +62,11 @@ sim: ## the simulation; SEEDS=500 for many seeds, SEED=417 for one
 
 model: ## the protocol as a model, with more that goes wrong: minutes
 	RELAY_MODEL_MUCH=1 $(CARGO) test --locked --release --test it -- --nocapture protocol::every_order
+
+chaos: ## real faults on the real parts; MINUTES=45 for so long, SEED=7 to begin with that one
+	@kubernetes="$$(tests/bed/tools kubernetes)" || exit 1; RELAY_TEST_KUBECTL="$$kubernetes/kubectl" \
+		RELAY_CHAOS_MINUTES=$(or $(MINUTES),10) RELAY_CHAOS_SEED=$(SEED) exec tests/bed/run --without kubernetes \
+		$(CARGO) test --locked --test it -- --nocapture cluster::chaos
 
 generate: ## rewrite the committed files that code prints
 	RELAY_GENERATE=1 $(CARGO) test --locked --test core -- tables::

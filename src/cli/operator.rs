@@ -52,6 +52,9 @@ pub struct Args {
     /// Take over a database that another cluster's operator wrote
     #[arg(long, env = "RELAY_ADOPT_CLUSTER")]
     pub adopt_cluster: bool,
+    /// Go on from a database that was set back to an older state, or is another one; what was done since may be done again
+    #[arg(long, env = "RELAY_ACCEPT_OLDER_STATE")]
+    pub accept_older_state: bool,
     /// How many operators lead at a time, each a part of the namespaces; the others stand by. All of them are told the same
     #[arg(long, value_name = "N", env = "RELAY_LEADERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub leaders: u32,

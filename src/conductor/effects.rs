@@ -26,6 +26,11 @@ pub(super) struct Outbox {
     /// QUEUED task runs whose job went out once, from here: if the queue gives it back, nobody has seen it. Another may
     /// have been claimed before the queue lost its books and got it again.
     once: BTreeSet<(RunId, TaskKey)>,
+    /// QUEUED task runs whose job was offered from here, and how many lives of the queue's books were seen by then: those
+    /// that it came into are no older. As bounded as what is QUEUED.
+    sent: BTreeMap<(RunId, TaskKey), u64>,
+    /// How many lives of those books were seen.
+    lives: u64,
     /// Reports up to here are committed or refused.
     pub(super) read: Position,
     settled: Position,
@@ -61,6 +66,7 @@ impl Outbox {
         let entry = (run.row().id.clone(), key);
         if status != TaskStatus::Queued {
             self.once.remove(&entry);
+            self.sent.remove(&entry);
         }
         for (set, of) in [(&mut self.queued, TaskStatus::Queued), (&mut self.running, TaskStatus::Running)] {
             if status == of && !group {
@@ -89,6 +95,16 @@ impl Outbox {
         self.once.remove(&(id.clone(), key));
     }
 
+    /// The queue's books began anew since they were last looked at.
+    pub(super) fn begin_life(&mut self) {
+        self.lives += 1;
+    }
+
+    /// Was the job of a QUEUED task run offered from here, and not before the present books began?
+    pub(super) fn sent_in_this_life(&self, id: &RunId, key: TaskKey) -> bool {
+        self.sent.get(&(id.clone(), key)) == Some(&self.lives)
+    }
+
     /// Forgets a run that is final, or will be loaded again; looks at nothing else.
     pub(super) fn forget(&mut self, run: &RunId) {
         let first = TaskKey { task: 0, item: None, round: 0 };
@@ -107,6 +123,11 @@ impl Outbox {
             for place in of_run(set) {
                 set.remove(&place);
             }
+        }
+        let sent = self.sent.range((run.clone(), first)..).map(|(place, _)| place);
+        let sent: Vec<_> = sent.take_while(|(r, _)| r == run).cloned().collect();
+        for place in sent {
+            self.sent.remove(&place);
         }
         let first = JobId { task_run: TaskRunId { run: run.clone(), key: first }, attempt: 0 };
         for set in [&mut self.remove, &mut self.go] {
@@ -161,8 +182,12 @@ impl Conductor {
             return Ok(());
         }
         let publish = std::mem::take(&mut self.outbox.publish);
-        let jobs: Vec<_> = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key)).collect();
+        let wanted =
+            publish.into_iter().filter_map(|place| Some((self.queued_job(&place.0, place.1)?, place)));
+        let (jobs, places): (Vec<_>, Vec<_>) = wanted.unzip();
         if !jobs.is_empty() {
+            let life = self.outbox.lives;
+            self.outbox.sent.extend(places.into_iter().map(|place| (place, life)));
             match self.queue.publish(&jobs).await {
                 // It is there, and what else is to be said makes room in it.
                 Err(QueueError::Full(what)) => {

@@ -19,7 +19,7 @@ use crate::model::{
     status::TaskStatus,
     time::{backoff, between, later},
 };
-use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
+use crate::queue::{Census, Placed, Position};
 
 /// Runs that are not live here and whose jobs are in the queue: the store is asked for so many in one sweep.
 const STRANGERS_MAX: usize = 100;
@@ -46,6 +46,8 @@ pub(super) struct Sweep {
     beats_since: Timestamp,
     /// The newest report when the census was taken, and the jobs that were not where they should be.
     open: Option<(Position, Vec<Suspect>)>,
+    /// The life of the queue's books when they were last looked at.
+    life: String,
 }
 
 /// A job that the census did not find in order. It is judged only after the reports of that moment are read.
@@ -59,6 +61,12 @@ pub(super) enum Suspect {
 }
 
 impl Sweep {
+    /// Looks again at once; what was seen before counts no longer.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        self.open = None;
+        self.due = now;
+    }
+
     pub(super) fn new(now: Timestamp) -> Sweep {
         Sweep {
             due: now,
@@ -67,6 +75,7 @@ impl Sweep {
             down_since: None,
             beats_since: now,
             open: None,
+            life: String::new(),
         }
     }
 }
@@ -95,6 +104,10 @@ impl Conductor {
             // What is missing then goes out as soon as everybody has told.
             self.sweep.due = self.sweep.due.min(later(now, ANNOUNCING_LOOK));
         }
+        if census.life != self.sweep.life {
+            self.sweep.life.clone_from(&census.life);
+            self.outbox.begin_life();
+        }
         let mut suspects = self.suspects(&census);
         suspects.extend(self.strays(&census).await);
         self.sweep.open = Some((census.reported, suspects));
@@ -103,7 +116,7 @@ impl Conductor {
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
         // A conductor that stood still may have stood still together with its workers and the queue.
         let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
-        let silence_counts = between(heard_since, self.clock.now()) >= PRESENCE_TTL;
+        let silence_counts = between(heard_since, self.clock.now()) >= self.limits.silence;
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {
@@ -192,8 +205,14 @@ impl Conductor {
         let row = self.runs.get(&task_run.run).and_then(|run| run.task_run(task_run.key));
         let queued = row.is_some_and(|row| row.status == TaskStatus::Queued);
         match suspect {
-            Suspect::Missing(Placed { job, .. }) if live && queued => {
-                self.outbox.publish_again(&job.task_run.run, job.task_run.key);
+            Suspect::Missing(placed) if live && queued => {
+                let (run, key) = (&placed.job.task_run.run, placed.job.task_run.key);
+                // Offered in these very books, and not in them: it never got there. Otherwise a worker may have had it that
+                // cannot tell any more, or runs it even now, so the next try is another attempt.
+                match self.outbox.sent_in_this_life(run, key) {
+                    true => self.outbox.publish_again(run, key),
+                    false => self.todo.push(Input::Forgotten(placed)),
+                }
             }
             Suspect::Missing(placed) | Suspect::Silent(placed) if live => {
                 tracing::warn!(job = %placed.job, "The worker of a job is gone");

@@ -202,6 +202,7 @@ impl Queue for MemoryQueue {
             leases: leases.map(lease).collect(),
             present: books.workers.iter().filter(|(_, w)| w.present(now)).map(|(id, _)| id.clone()).collect(),
             announcing: false,
+            life: String::new(),
         })
     }
 }

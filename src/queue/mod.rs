@@ -138,6 +138,9 @@ pub struct Census {
     /// The queue lost its books, and workers may still hold jobs that these do not show: a job that is missing here
     /// is not believed to be missing yet.
     pub announcing: bool,
+    /// Which life of its books this is: another word once the queue lost them and began anew, always the same in a queue
+    /// that loses nothing. What was offered in another life may have been claimed there, by a worker that cannot tell it.
+    pub life: String,
 }
 
 /// The epochs in which a process leads, by shard. A pool is of its namespace's shard.

@@ -221,6 +221,11 @@ pub trait Store: Send + Sync {
     /// before.
     async fn release(&self, fences: &[Fence]) -> Result<(), StoreError>;
 
+    /// Moves the shard's position forward to `to`, with no history in between: what a state that is lost gave to others is
+    /// given to nobody again. A position that is there already stays. `Deposed` when the epoch is over. Gives the fence as
+    /// it is then, so it may be said again.
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError>;
+
     /// Says that `holder` is there and may lead a part, and tells who else is and who leads what. Written at most once in
     /// `ATTEND_EVERY`, however often it is said; whoever was silent for `TAKEOVER_AFTER` comes anew, behind all others.
     async fn attend(&self, holder: &str, leaders: u32) -> Result<Roll, StoreError>;

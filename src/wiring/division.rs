@@ -141,6 +141,10 @@ impl Parts {
     }
 
     fn say(&self, roll: &Roll, shards: usize) {
+        // That shards stopped, for the store is behind, is worse, and said elsewhere.
+        if self.leads.borrow().as_ref().is_some_and(|outlook| !outlook.all_stopped().is_empty()) {
+            return;
+        }
         self.health.good(Check::Leadership, &self.said(Some(roll), shards));
     }
 

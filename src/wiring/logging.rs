@@ -13,8 +13,9 @@ pub fn begin(verb: &Verb) {
         Verb::Worker(_) => ("info", true),
         _ => ("warn", false),
     };
-    // sqlx says each statement and kube each request at lower levels than their own words deserve.
-    let filter = EnvFilter::try_from_env("RELAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // A request that fails is told where it is handled; kube's own line about it would say ERROR each time.
+    let usual = || EnvFilter::new(format!("{level},kube_client::client::builder=off"));
+    let filter = EnvFilter::try_from_env("RELAY_LOG").unwrap_or_else(|_| usual());
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
     if json {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();

@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use relay::api::health::Health;
-use relay::cli::operator::Args;
+use relay::cli::operator::{Args, StoreKind};
 use relay::clock::Clock;
-use relay::conductor::Compile;
+use relay::conductor::{Compile, Older};
 use relay::feed::{self, Feed, memory::MemoryFeed};
 use relay::link::RedisSettings;
 use relay::operator;
@@ -97,6 +97,16 @@ impl House {
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
         let base = Base { client, store, feed, queue, redis, access, claim, holder };
         terms(self, crews, &base).await
+    }
+
+    /// What to make of a database that is behind what Runs were told.
+    pub fn older(&self) -> Older {
+        match (self.args.store, self.args.accept_older_state) {
+            // It is empty at each start, and whoever asked for it knows that.
+            (Some(StoreKind::Memory), _) => Older::Untold,
+            (None, true) => Older::Accepted,
+            (None, false) => Older::Stops,
+        }
     }
 }
 

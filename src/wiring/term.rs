@@ -55,6 +55,7 @@ impl Base {
             holder: self.holder.clone(),
             shards: shards.iter().copied().collect(),
             adopt: Adopt::All,
+            older: house.older(),
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         }

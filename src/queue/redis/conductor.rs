@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::link::{BadSettings, RedisSettings, Script, Wait};
-use crate::model::job::{Job, JobId};
+use crate::model::{
+    ids::ShardId,
+    job::{Job, JobId},
+};
 use crate::queue::{
     Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     redis::{
@@ -139,7 +142,7 @@ impl RedisQueue {
 impl Queue for RedisQueue {
     fn lead(&self, epochs: &Epochs) {
         self.server.lead(epochs);
-        self.inbox().lead(|pool| self.server.reign.leads(pool));
+        self.inbox().keep_only(|pool| epochs.contains_key(&ShardId::of_pool(pool)));
         // A read that is under way began behind entries that are read again, should their pool come back.
         *self.heard_in.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -47,12 +47,12 @@ impl Inbox {
         }
     }
 
-    /// Of the pools that are led no longer nothing is known: whoever leads them next reads their streams from the start.
-    pub(super) fn lead(&mut self, led: impl Fn(&str) -> bool) {
-        self.cursors.retain(|pool, _| led(pool));
-        self.owed.retain(|pool, _| led(pool));
-        self.reports.retain(|_, kept| led(&kept.pool));
+    /// Of other pools nothing is read, settled or trimmed any longer: who leads them begins with what is in their streams.
+    pub(super) fn keep_only(&mut self, leads: impl Fn(&str) -> bool) {
+        self.reports.retain(|_, kept| leads(&kept.pool));
         self.bytes = self.reports.values().map(|kept| kept.bytes).sum();
+        self.cursors.retain(|pool, _| leads(pool));
+        self.owed.retain(|pool, _| leads(pool));
     }
 
     /// How far a pool's stream was read.

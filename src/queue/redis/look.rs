@@ -49,7 +49,8 @@ impl RedisQueue {
         }
         // Books first, reports then: of a worker that told its end and died, both are seen.
         let all_read = self.catch_up(&pages).await?;
-        let mut census = Census { reported: self.inbox().newest(), ..Census::default() };
+        let (reported, life) = (self.inbox().newest(), incarnation.as_ref().to_owned());
+        let mut census = Census { reported, life, ..Census::default() };
         let empty: Vec<Arc<str>> =
             pages.iter().filter(|page| page.empty).map(|page| page.pool.clone()).collect();
         for page in pages {

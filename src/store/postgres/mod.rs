@@ -241,6 +241,10 @@ impl Store for PostgresStore {
         self.noted(roll::depart(self, holder).await)
     }
 
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+        self.noted(lead::raise(self, fence, to).await)
+    }
+
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         self.noted(lead::position(self, shard).await)
     }

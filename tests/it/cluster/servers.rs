@@ -114,15 +114,18 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// Starts a server that ends with the bed.
 pub fn launch(command: &mut Command, log: &Path) {
+    let mut child = spawn(command, log);
+    std::thread::spawn(move || child.wait());
+}
+
+/// Starts a program whose output goes to the end of a file.
+pub fn spawn(command: &mut Command, log: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
     let errors = log.try_clone().expect("the same log");
     let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
-    reap(child.unwrap_or_else(|e| panic!("{command:?}: {e}")));
-}
-
-fn reap(mut child: Child) {
-    std::thread::spawn(move || child.wait());
+    child.unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
 
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {

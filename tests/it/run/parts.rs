@@ -51,6 +51,9 @@ impl Store for Picky {
     async fn depart(&self, holder: &str) -> Result<(), StoreError> {
         self.0.depart(holder).await
     }
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+        self.0.raise(fence, to).await
+    }
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         self.0.position(shard).await
     }

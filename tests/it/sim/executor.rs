@@ -22,7 +22,7 @@ use super::{
     world::{Shared, pass},
 };
 
-/// One execution of an attempt: the same job may be run twice, when the queue lost its memory.
+/// One execution of an attempt.
 #[derive(Clone, Debug)]
 pub struct Execution {
     pub job: JobId,

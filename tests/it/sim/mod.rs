@@ -21,7 +21,7 @@ mod pauses;
 mod people;
 mod play;
 mod queue;
-mod rng;
+pub mod rng;
 mod store;
 mod stories;
 mod trace;
@@ -150,4 +150,9 @@ fn the_oracle_notices_jobs_of_a_paused_run_that_were_not_taken_back() {
 #[test]
 fn the_oracle_notices_a_worker_that_begins_before_it_may() {
     bites(Mutation::BeginsAtOnce, "is made at most once");
+}
+
+#[test]
+fn the_oracle_notices_an_attempt_that_is_run_twice() {
+    bites(Mutation::OneLife, "was run 2 times");
 }

@@ -51,6 +51,10 @@ pub async fn judge(shared: &Shared, runs: &[RunId]) {
         {
             shared.trace.wrong(format!("{job} was run, and its row knows of no such attempt"));
         }
+        let own = ledger.iter().filter(|(job, _)| job.task_run.run == *run && !shared.handed().is_echo(job));
+        for (job, executions) in own.filter(|(_, executions)| executions.len() > 1) {
+            shared.trace.wrong(format!("{job} was run {} times", executions.len()));
+        }
         if let Err(why) = end.run() {
             shared.trace.wrong(format!("{run} is {} ({:?}): {why}", end.run.status, end.run.reason));
         }

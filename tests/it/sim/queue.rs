@@ -246,8 +246,11 @@ impl Queue for FaultyQueue {
     async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
         self.up().await?;
         let look = async {
-            let (base, census) =
+            let (base, mut census) =
                 (self.server.content().base, self.server.census(&self.said_in(), now).await?);
+            if self.faults.shared.settings.mutation != Some(Mutation::OneLife) {
+                census.life = base.to_string();
+            }
             self.faults.shared.looked(base, &self.epochs(), &census);
             Ok(census)
         };

@@ -91,6 +91,10 @@ impl Store for FaultyStore {
         self.through("depart", self.store.depart(holder)).await
     }
 
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+        self.through("raise", self.store.raise(fence, to)).await
+    }
+
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         self.through("position", self.store.position(shard)).await
     }

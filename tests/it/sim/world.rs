@@ -51,6 +51,8 @@ pub enum Mutation {
     RemovesNothing,
     /// Workers do not wait for the word to begin.
     BeginsAtOnce,
+    /// The queue does not tell that it lost its books.
+    OneLife,
 }
 
 /// What a simulation is made of; everything else follows from it.

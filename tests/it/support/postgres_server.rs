@@ -51,6 +51,12 @@ impl PostgresServer {
         panic!("Postgres does not start: {}", server.log());
     }
 
+    /// Ends it at once, without a checkpoint, and starts it again on the same port.
+    pub async fn restart(&mut self) {
+        self.stop(Signal::QUIT);
+        assert!(self.launch().await, "Postgres does not start again: {}", self.log());
+    }
+
     /// Ends it in order, and starts it again on the same port as a standby, which takes no writes until it is promoted.
     pub async fn becomes_a_standby(&mut self) {
         self.stop(Signal::INT);

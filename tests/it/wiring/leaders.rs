@@ -75,6 +75,7 @@ async fn nobody_leads_before_the_cluster_has_told_its_id() {
         let told = operator.finish(SOON);
         assert!(told.status.success(), "{}", told.errors);
         assert!(told.errors.contains("Waiting for the API server"), "{}", told.errors);
+        assert!(!told.errors.contains(" ERROR "), "an outage is no error of its own: {}", told.errors);
     }
 }
 

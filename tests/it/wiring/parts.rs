@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Limits, Params, Submission, every_shard};
+use relay::conductor::{Adopt, Compile, Conductor, Limits, Older, Params, Submission, every_shard};
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::{ids::ShardId, run::RunRow};
@@ -92,6 +92,7 @@ impl Stage {
             holder: "before".to_owned(),
             shards: every_shard().collect(),
             adopt: Adopt::All,
+            older: Older::Stops,
             limits: Limits::default(),
             outlook: None,
         });

@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::cluster::kubectl::{well, with_input};
-use crate::cluster::servers::{free_port, launch, until};
+use crate::cluster::servers::{free_port, spawn, until};
 use crate::support::{from_bed, relay};
 
-/// The servers. They end with the bed, which finds them by its mark in their environment.
+/// The servers. They end with the value; the one that tests share ends with the bed, which finds them by its mark in
+/// their environment.
 pub struct Control {
     folder: tempfile::TempDir,
+    keeper: Child,
     /// Where etcd and the API server listen.
     etcd: String,
     port: u16,
@@ -35,18 +39,20 @@ pub fn control() -> (&'static Control, MutexGuard<'static, ()>) {
 }
 
 impl Control {
-    fn start() -> Control {
+    /// One of the caller's own.
+    pub fn start() -> Control {
         let folder = tempfile::Builder::new().prefix("control").tempdir().expect("a folder");
         let (etcd, peers, port) = (free_port(), free_port(), free_port());
         let (etcd, peers) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
-        let control =
-            Control { folder, etcd: etcd.clone(), port, server: Mutex::new(None), turn: Mutex::new(()) };
-        let at = control.folder.path();
+        let at = folder.path();
         let mut command = tool("etcd");
         command.args(["--unsafe-no-fsync", "--log-level=warn", "--data-dir=etcd"]).current_dir(at);
         command.arg(format!("--listen-client-urls={etcd}")).arg(format!("--advertise-client-urls={etcd}"));
         command.arg(format!("--listen-peer-urls={peers}"));
-        launch(&mut command, &at.join("etcd.log"));
+        let keeper = spawn(&mut command, &at.join("etcd.log"));
+        let (server, turn) = (Mutex::new(None), Mutex::new(()));
+        let control = Control { folder, keeper, etcd, port, server, turn };
+        let at = control.folder.path();
 
         let key = Command::new("openssl")
             .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key"])
@@ -79,11 +85,7 @@ impl Control {
             "--disable-admission-plugins=ServiceAccount",
         ]);
         command.args(["--service-account-key-file=key", "--service-account-signing-key-file=key"]);
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(at.join("apiserver.log"));
-        let log = log.expect("a log");
-        let errors = log.try_clone().expect("the same log");
-        let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("it starts");
-        *self.server() = Some(child);
+        *self.server() = Some(spawn(&mut command, &at.join("apiserver.log")));
         until("the API server is ready", || {
             let mut ask = self.kubectl();
             ask.args(["get", "namespace", "kube-system"]).output().is_ok_and(|o| o.status.success())
@@ -96,6 +98,13 @@ impl Control {
             server.kill().expect("it runs");
             server.wait().expect("it ended");
         }
+    }
+
+    /// It answers nothing, and its connections stay; or it goes on.
+    pub fn signal_server(&self, signal: Signal) {
+        let server = self.server();
+        let server = server.as_ref().expect("it runs");
+        kill_process(Pid::from_child(server), signal).expect("it is there");
     }
 
     fn server(&self) -> MutexGuard<'_, Option<Child>> {
@@ -137,6 +146,15 @@ impl Control {
         let mut command = Command::new(from_bed("RELAY_TEST_KUBECTL"));
         command.env("KUBECONFIG", self.kubeconfig()).arg("--request-timeout=30s");
         command
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.kill_server();
+        // It may have ended by itself.
+        drop(self.keeper.kill());
+        drop(self.keeper.wait());
     }
 }
 
