@@ -8,7 +8,8 @@ use crate::cli::connections::Connections;
 #[derive(clap::Args)]
 #[command(after_help = "\
 It finds the cluster by $KUBECONFIG, or by the ServiceAccount of its pod. It brings the database's
-schema up to date first. Several may run: one leads, the others stand by and take over.
+schema up to date first. Several may run: one leads, the others stand by and take over. With
+--leaders several lead at a time, each a part of the namespaces; each also takes over for others.
 
 Probes on --listen: /livez, /readyz, and /health as JSON; they tell states alone. The API on
 --api-listen asks nobody who they are, so it stays on loopback; `relay logs` reaches it by a
@@ -60,6 +61,9 @@ pub struct Args {
     /// Go on from a database that was set back to an older state, or is another one; what was done since may be done again
     #[arg(long, env = "RELAY_ACCEPT_OLDER_STATE")]
     pub accept_older_state: bool,
+    /// How many operators lead at a time, each a part of the namespaces; the others stand by. All of them are told the same
+    #[arg(long, value_name = "N", env = "RELAY_LEADERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub leaders: u32,
     /// How lines are logged
     #[arg(long, value_name = "FORMAT", env = "RELAY_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,

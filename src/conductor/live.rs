@@ -102,8 +102,9 @@ impl Conductor {
     }
 
     /// Lets the next leader begin at once.
-    pub(super) async fn give_up_shards(&self) {
-        let fences: Vec<Fence> = self.fences.values().copied().collect();
+    pub(super) async fn give_up_shards(&self, kept: Option<&BTreeSet<ShardId>>) {
+        let kept = |fence: &Fence| kept.is_some_and(|kept| kept.contains(&fence.shard));
+        let fences: Vec<Fence> = self.fences.values().filter(|fence| !kept(fence)).copied().collect();
         if let Err(e) = self.store.release(&fences).await {
             tracing::warn!(error = %e, error.label = e.label(), "The shards could not be given up; they run out by themselves");
         }

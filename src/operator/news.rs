@@ -13,7 +13,7 @@ use crate::operator::behind;
 use crate::operator::book::{Known, RunRef};
 use crate::operator::desk::Lane;
 use crate::operator::kit::Kit;
-use crate::operator::watch::Change;
+use crate::operator::watch::{Change, is_of};
 
 /// How often is told how far a list has come.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -151,7 +151,7 @@ pub(super) async fn lost_workflows(kit: &Kit, stop: &CancellationToken) {
             }
             for (namespace, name) in page {
                 let name = ObjectName { namespace, name };
-                if kit.workflows.get(&name).is_none() {
+                if is_of(Some(&name.namespace), &kit.shards) && kit.workflows.get(&name).is_none() {
                     kit.workflow_work.push(name);
                 }
             }

@@ -5,6 +5,7 @@ mod bed;
 mod cluster;
 mod conformance;
 mod crd;
+mod division;
 mod examples;
 mod feed;
 mod generated;

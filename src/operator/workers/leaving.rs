@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::time::{between, later};
 use crate::operator::Trouble;
 use crate::operator::api::ObjectName;
+use crate::operator::watch::is_of;
 use crate::operator::workers::{Kit, acts, look::QUEUE_AGAIN, password::Users};
 use crate::queue::{Member, QueueError};
 
@@ -119,7 +120,8 @@ impl Kit {
     fn former(&self, pools: &[String]) {
         let names = pools.iter().filter_map(|pool| pool.split_once('/'));
         for name in names.map(|(namespace, name)| ObjectName::new(namespace, name)) {
-            if self.mirror.get(&name).is_none() {
+            // The users of all pools are there: those of other shards are another process' to look after.
+            if is_of(Some(&name.namespace), &self.shards) && self.mirror.get(&name).is_none() {
                 self.memories().entry(name.clone()).or_default();
                 self.work.push(name);
             }

@@ -159,6 +159,8 @@ impl Queue for RedisQueue {
     fn lead(&self, epochs: &Epochs) {
         self.server.lead(epochs);
         self.inbox().keep_only(|pool| epochs.contains_key(&ShardId::of_pool(pool)));
+        // A read that is under way began behind entries that are read again, should their pool come back.
+        *self.heard_in.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {

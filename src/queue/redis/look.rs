@@ -13,7 +13,7 @@ use crate::queue::{
     Census, Lease, Placed, QueueError,
     redis::{
         conductor::RedisQueue,
-        scripts::{ANNOUNCED, CENSUS, CLOSE},
+        scripts::{CENSUS, CLOSE},
         server::{Call, Server},
     },
 };
@@ -51,7 +51,8 @@ impl RedisQueue {
         let all_read = self.catch_up(&pages).await?;
         let (reported, life) = (self.inbox().newest(), incarnation.as_ref().to_owned());
         let mut census = Census { reported, life, ..Census::default() };
-        self.server.close(pages.iter().filter(|page| page.empty).map(|page| page.pool.clone())).await?;
+        let empty: Vec<Arc<str>> =
+            pages.iter().filter(|page| page.empty).map(|page| page.pool.clone()).collect();
         for page in pages {
             census.pending.extend(page.pending);
             census.leases.extend(page.leases);
@@ -59,6 +60,10 @@ impl RedisQueue {
         }
         census.present.sort();
         census.announcing = self.server.announcing(&census.present).await?;
+        if !census.announcing {
+            // Before, its workers may only not have told yet what they hold, and could not once it is forgotten.
+            self.server.close(empty.into_iter()).await?;
+        }
         if !all_read {
             // A report that was not read yet may explain what seems to be missing: nobody is judged this time.
             census.announcing = true;
@@ -136,25 +141,24 @@ impl Server {
         Ok(())
     }
 
-    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it.
+    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it. Each process judges for
+    /// the pools that it leads: another one knows nothing of their workers.
     async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
-        let mut known_awaited = self.known().awaited.clone();
         let key = keys::announcing(self.prefix());
         let left = Reply::list(Value::Array(vec![self.link.ask(cmd("PTTL").arg(&key)).await?]))?.number()?;
-        let mut announcing = left > 0;
-        if announcing && let Some(awaited) = &mut known_awaited {
+        let whole = self.settings.announce.as_millis() as i64;
+        let mut known = self.known();
+        if let Some(awaited) = &mut known.awaited {
             awaited.retain(|worker| !present.contains(worker));
             // Who came just before the loss was not known here; a moment is left to everybody.
-            let whole = self.settings.announce.as_millis() as i64;
-            if awaited.is_empty() && (whole - left) * 3 >= whole {
-                let incarnation = self.incarnation().await?;
-                self.link.ask(ANNOUNCED.on(&[&key]).arg(incarnation.as_ref())).await?;
-                announcing = false;
-            }
+            let all = awaited.is_empty() && (whole - left) * 3 >= whole;
+            known.all_told |= all && left > 0;
         }
-        let mut known = self.known();
+        let announcing = left > 0 && !known.all_told;
         known.announcing = announcing;
-        known.awaited = known_awaited.filter(|_| announcing);
+        if !announcing {
+            known.awaited = None;
+        }
         known.present = Some(present.iter().cloned().collect());
         Ok(announcing)
     }

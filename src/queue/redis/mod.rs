@@ -54,6 +54,8 @@
 //!   beat; what they hold becomes their lease again, and ends that they told without hearing that they are settled are told
 //!   again (`kept.rs`). Until every worker that was known has spoken, or `RedisSettings::announce` is over, the census says
 //!   `announcing` and the sweep takes nothing for missing. Lines of logs that were not stored yet are lost.
+//!   Several processes may lead, each its own pools: the first one makes the incarnation, the others join it; each judges for its
+//!   own workers whether they have told, and pools of others that have old books are shut before scripts are loaded (`shut`).
 //! - *Redis is away:* every verb ends in time with `Unavailable`, and works again later.
 //! - *Its memory is full:* above three quarters nothing is offered, above seven eighths lines wait; reports and beats have
 //!   the rest, and settling makes room even when there is none (`memory.rs`).
@@ -63,6 +65,7 @@ mod access;
 mod conductor;
 mod inbox;
 mod kept;
+mod known;
 mod life;
 mod look;
 mod memory;

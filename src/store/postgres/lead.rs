@@ -154,7 +154,7 @@ pub(super) fn id(shard: ShardId) -> i16 {
     i16::from(shard.number())
 }
 
-fn shard(row: &PgRow) -> Result<ShardId, StoreError> {
+pub(super) fn shard(row: &PgRow) -> Result<ShardId, StoreError> {
     let id: i16 = row.try_get("id").map_err(|e| corrupt("shards", e))?;
     let shard = u8::try_from(id).ok().and_then(ShardId::new);
     shard.ok_or_else(|| corrupt("shards", format!("there is no shard {id}")))

@@ -84,6 +84,7 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
         ("imagee.tag=1", "imagee"),
         ("image.tagg=1", "tagg"),
         ("replicas=-1", "replicas"),
+        ("leaders=0", "leaders"),
         ("log.format=xml", "format"),
         ("image.digest=latest", "digest"),
         ("redis.workerUrl=redis://user:secret@host", "workerUrl"),
@@ -140,6 +141,8 @@ fn what_is_given_reaches_the_pod() {
         "--set",
         "replicas=2",
         "--set",
+        "leaders=2",
+        "--set",
         "podLabels.team=data",
         "--set",
         "extraEnv[0].name=TZ,extraEnv[0].value=UTC",
@@ -169,8 +172,27 @@ fn what_is_given_reaches_the_pod() {
     assert_eq!(env("RELAY_ADOPT_CLUSTER")["value"], "true");
     assert_eq!(env("RELAY_ACCEPT_OLDER_STATE")["value"], "true");
     assert_eq!(env("TZ")["value"], "UTC");
+    assert_eq!(env("RELAY_LEADERS")["value"], "2");
     let selector = &pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
     assert_eq!(selector, &deployment["spec"]["selector"]["matchLabels"]);
+}
+
+#[test]
+fn several_operators_are_spread_and_drained_one_by_one() {
+    let alone = objects(&rendered(&[]));
+    assert!(of_kind(&alone, "PodDisruptionBudget").is_empty(), "it would keep a node from being drained");
+    assert_eq!(of_kind(&alone, "Deployment")[0]["spec"]["template"]["spec"]["affinity"], Value::Null);
+    let several = objects(&rendered(&["--set", "replicas=2"]));
+    let deployment = of_kind(&several, "Deployment").remove(0);
+    let budget = of_kind(&several, "PodDisruptionBudget").remove(0);
+    assert_eq!(budget["spec"]["maxUnavailable"], 1);
+    assert_eq!(budget["spec"]["selector"], deployment["spec"]["selector"]);
+    let affinity = &deployment["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"];
+    let rather = &affinity["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"];
+    assert_eq!(rather["labelSelector"], deployment["spec"]["selector"]);
+    let own = objects(&rendered(&["--set", "replicas=2", "--set", "affinity.nodeAffinity.x=y"]));
+    let affinity = &of_kind(&own, "Deployment")[0]["spec"]["template"]["spec"]["affinity"];
+    assert_eq!(affinity, &serde_json::json!({"nodeAffinity": {"x": "y"}}));
 }
 
 /// Each variable that the chart sets is one that the operator knows.
@@ -178,8 +200,7 @@ fn what_is_given_reaches_the_pod() {
 fn the_chart_speaks_of_the_operators_own_variables() {
     let help = crate::support::relay().args(["operator", "--help"]).output().expect("relay starts");
     let help = String::from_utf8(help.stdout).expect("text");
-    let more =
-        "adoptCluster=true,acceptOlderState=true,redis.workerUrl=redis://r,redis.ca.existingSecret.name=ca";
+    let more = "adoptCluster=true,acceptOlderState=true,leaders=2,redis.workerUrl=redis://r,redis.ca.existingSecret.name=ca";
     let text = rendered(&["--set", more]);
     let objects = objects(&text);
     let deployment = of_kind(&objects, "Deployment").remove(0);

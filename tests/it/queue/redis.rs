@@ -12,6 +12,7 @@ mod older;
 mod slots;
 mod stored;
 mod tls;
+mod two;
 
 use std::{sync::Arc, time::Duration};
 

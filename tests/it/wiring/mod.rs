@@ -4,6 +4,7 @@
 mod cluster;
 mod fenced;
 mod leaders;
+mod parts;
 mod start;
 
 use std::process::Command;

@@ -122,6 +122,7 @@ impl Rig {
                 client,
                 roster,
                 outlook,
+                shards: Arc::new(conductor::every_shard().collect()),
                 demands,
                 pools,
                 pulses: Arc::new(Pulses::new(clock.clone(), Bounds::default())),

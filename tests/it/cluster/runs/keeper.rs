@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use relay::clock::Clock;
-use relay::conductor::Outlook;
+use relay::conductor::{Outlook, every_shard};
 use relay::operator::Pools;
 use relay::operator::pulse::Pulses;
 use relay::operator::workers::{
@@ -28,6 +28,7 @@ pub fn keeper(
         roster,
         demands: outlook.demands(),
         outlook,
+        shards: Arc::new(every_shard().collect()),
         pools,
         pulses,
         clock,

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Outlook};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Outlook, every_shard};
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::ids::ShardId;
@@ -189,6 +189,7 @@ impl Rig {
             let operator = Operator::new(relay::operator::Params {
                 client,
                 store,
+                shards: Arc::new(every_shard().collect()),
                 handle: handle.clone(),
                 outlook,
                 clock,

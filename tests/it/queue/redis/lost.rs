@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// A conductor, and a worker `w` that runs job 0, has told the end of job 1, and leaves job 2 pending.
-async fn at_work(settings: &RedisSettings) -> (std::sync::Arc<RedisQueue>, Hand) {
+pub(super) async fn at_work(settings: &RedisSettings) -> (std::sync::Arc<RedisQueue>, Hand) {
     let queue = conductor(settings).await;
     let w = worker(settings, "w").await;
     queue.publish(&[job(0), job(1), job(2)]).await.expect("published");
@@ -26,13 +26,13 @@ async fn at_work(settings: &RedisSettings) -> (std::sync::Arc<RedisQueue>, Hand)
 }
 
 /// The server, with workers given so long to tell what they hold.
-fn with_time(server: &RedisServer, announce: Duration) -> RedisSettings {
+pub(super) fn with_time(server: &RedisServer, announce: Duration) -> RedisSettings {
     let mut settings = server.settings();
     settings.announce = announce;
     settings
 }
 
-async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
+pub(super) async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
     // Until the worker has spoken, nobody may believe that its jobs are gone.
     let unknown = census(queue).await;
     assert!(unknown.announcing);
