@@ -19,7 +19,7 @@ use crate::model::{
     status::TaskStatus,
     time::{backoff, between, later},
 };
-use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
+use crate::queue::{Census, Placed, Position};
 
 /// Runs that are not live here and whose jobs are in the queue: the store is asked for so many in one sweep.
 const STRANGERS_MAX: usize = 100;
@@ -61,6 +61,12 @@ pub(super) enum Suspect {
 }
 
 impl Sweep {
+    /// Looks again at once; what was seen before counts no longer.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        self.open = None;
+        self.due = now;
+    }
+
     pub(super) fn new(now: Timestamp) -> Sweep {
         Sweep {
             due: now,
@@ -110,7 +116,7 @@ impl Conductor {
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
         // A conductor that stood still may have stood still together with its workers and the queue.
         let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
-        let silence_counts = between(heard_since, self.clock.now()) >= PRESENCE_TTL;
+        let silence_counts = between(heard_since, self.clock.now()) >= self.limits.silence;
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {

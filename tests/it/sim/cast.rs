@@ -6,7 +6,7 @@ use std::{
 };
 
 use relay::{
-    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Outlook, Params},
+    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Older, Outlook, Params},
     feed::memory::MemoryFeed,
     model::{ids::ShardId, time::later},
     queue::Pools,
@@ -102,6 +102,7 @@ impl Cast {
             inbox: shared.dice.pick(&[1, 100]),
             window: shared.dice.pick(&[1, 3, 1_000]),
             live_runs: 100,
+            ..Limits::default()
         });
         Params {
             store: Arc::new(FaultyStore { faults: faults.clone(), store: shared.store.clone() }),
@@ -112,6 +113,7 @@ impl Cast {
             holder: life.name.clone(),
             shards: NAMESPACES.iter().map(|name| ShardId::of_namespace(name)).collect(),
             adopt: Adopt::All,
+            older: Older::Untold,
             limits,
             outlook: Some(outlook.clone()),
         }

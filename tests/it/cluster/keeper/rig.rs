@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay::clock::Clock;
-use relay::conductor::{self, Adopt, Conductor, Demand, Demands, Outlook};
+use relay::conductor::{self, Adopt, Conductor, Demand, Demands, Older, Outlook};
 use relay::feed::memory::MemoryFeed;
 use relay::link::{RedisSettings, worker_url};
 use relay::model::{
@@ -59,6 +59,7 @@ fn conductor_of(queue: &Arc<RedisQueue>, clock: &Clock, outlook: &Arc<Outlook>) 
         holder: "test".to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
         adopt: Adopt::All,
+        older: Older::Untold,
         limits: conductor::Limits::default(),
         outlook: Some(outlook.clone()),
     }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, LogPump, Params, Submission};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, LogPump, Older, Params, Submission};
 use relay::crd;
 use relay::feed::{
     self, Stream,
@@ -92,6 +92,7 @@ async fn conduct(
         holder: "the-conductor".to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
         adopt: Adopt::All,
+        older: Older::Untold,
         limits: Limits::default(),
         outlook: None,
     });
