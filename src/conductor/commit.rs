@@ -202,6 +202,12 @@ impl Conductor {
             let Some(now) = now.get(shard).filter(|now| now.epoch == fence.epoch + 1) else {
                 return Err(over(batch, *shard));
             };
+            // What this process has seen committed is not there: the store is another one by now, or was set back. To go
+            // on from what it has could do twice what must be done once, so this leadership ends, and the next begins by
+            // asking how far everything had come.
+            if now.seq < fence.seq {
+                return Err(over(batch, *shard));
+            }
             // A shard whose rows of history did not change tells nothing.
             if batch.seq_after(fence) != fence.seq {
                 landed = Some(now.seq == batch.seq_after(fence));

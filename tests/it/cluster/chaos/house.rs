@@ -61,6 +61,8 @@ pub struct House {
     pub url: String,
     /// Only of a house for every kind of fault; its logs stay after a failure.
     pub means: Option<Means>,
+    /// Whether operators that start from now on go on from an older state of Postgres.
+    pub accepts_older: bool,
     pub born: usize,
     /// Ends that nobody brought about: by whom, and how.
     pub ends: Vec<(String, ExitStatus)>,
@@ -97,6 +99,7 @@ impl House {
             namespace: "chaos".to_owned(),
             url: String::new(),
             means,
+            accepts_older: false,
             born: 0,
             ends: Vec::new(),
         };

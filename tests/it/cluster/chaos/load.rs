@@ -103,19 +103,24 @@ impl Load {
 
     fn top_up(&mut self, house: &House, wanted: usize) {
         let missing = wanted.saturating_sub(self.open(house)).div_ceil(TASKS);
-        let items: Vec<String> = (0..ITEMS).map(|n| n.to_string()).collect();
         let mut manifests = String::new();
         for _ in 0..missing {
             let name = format!("flight-{}-{}", self.round, self.names.len());
-            manifests.push_str(&format!(
-                "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: {name}}}\n\
-                 spec: {{workflowRef: {{name: flight}}, params: {{items: [{}]}}}}\n---\n",
-                items.join(",")
-            ));
+            manifests.push_str(&run(&name));
             self.names.push(name);
         }
         if !manifests.is_empty() {
             house.apply(&manifests);
         }
     }
+}
+
+/// A run of the load.
+pub fn run(name: &str) -> String {
+    let items: Vec<String> = (0..ITEMS).map(|n| n.to_string()).collect();
+    format!(
+        "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: {name}}}\n\
+         spec: {{workflowRef: {{name: flight}}, params: {{items: [{}]}}}}\n---\n",
+        items.join(",")
+    )
 }

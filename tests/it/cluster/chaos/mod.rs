@@ -23,6 +23,7 @@ mod plan;
 mod process;
 mod recovery;
 mod side;
+mod standby;
 mod watch;
 
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ use serde_json::{Value, json};
 
 use house::House;
 use load::Load;
-use oracle::Tally;
+use oracle::{Tally, Verdict};
 use plan::{Fault, Step};
 use recovery::{Report, Struck};
 
@@ -70,58 +71,83 @@ impl Length {
 
 #[test]
 fn whatever_dies_with_thousands_of_tasks_in_flight_nothing_is_lost_and_nothing_counts_twice() {
+    let mut course = Course::default();
     let (length, since) = (Length::given(), Instant::now());
     let mut house = House::start(length.minutes.is_some());
     let mut load = Load::new(&house);
-    let (mut all, mut report, mut faults) = (Tally::default(), Report::default(), Vec::new());
     for round in 0.. {
-        let mut struck = Vec::new();
-        for step in length.plan(round) {
-            struck.extend(happens(&mut house, &mut load, step));
-        }
-        faults.extend(struck.iter().map(|one| one.fault));
-        comes_to_rest(&mut house);
-        let mut verdict = oracle::judge(&house, &load);
-        verdict.wrong.extend(books::left_behind(&house));
-        verdict.wrong.extend(books::complaints(&house, &faults));
-        report.add(&struck, &house.watch.moments(), &verdict);
-        let seed = length.seed + round;
-        println!("seed {seed}: {}", verdict.tally);
-        all += verdict.tally;
-        tell(&length, since, round + 1, &all, &report);
-        goes_well(&house, seed, &verdict.wrong);
+        course.round(&mut house, &mut load, &length.plan(round), length.seed + round);
+        course.write(&length, since);
         if length.is_over(since) {
             break;
         }
         load.next_round(&house);
     }
+    if length.minutes.is_some() {
+        course.last_act(&mut house, &mut load);
+        course.write(&length, since);
+    }
     let mut wrong = house.close();
-    wrong.extend(books::complaints(&house, &faults));
-    goes_well(&house, length.seed, &wrong);
-    println!("{all}\n{}", report.table());
+    wrong.extend(books::complaints(&house, &course.faults));
+    goes_well(&house, "the end", &wrong);
+    println!("{}\n{}", course.all, course.report.table());
+}
+
+/// What happened so far.
+#[derive(Default)]
+struct Course {
+    all: Tally,
+    report: Report,
+    faults: Vec<Fault>,
+    rounds: usize,
+}
+
+impl Course {
+    /// A plan, and its judgement.
+    fn round(&mut self, house: &mut House, load: &mut Load, plan: &[Step], seed: u64) {
+        let mut struck = Vec::new();
+        for step in plan {
+            struck.extend(happens(house, load, *step));
+        }
+        self.faults.extend(struck.iter().map(|one| one.fault));
+        comes_to_rest(house);
+        let mut verdict = oracle::judge(house, load);
+        verdict.wrong.extend(books::left_behind(house));
+        verdict.wrong.extend(books::complaints(house, &self.faults));
+        self.report.add(&struck, &house.watch.moments(), &verdict);
+        println!("seed {seed}: {}", verdict.tally);
+        self.all += verdict.tally;
+        self.rounds += 1;
+        goes_well(house, &format!("seed {seed}"), &verdict.wrong);
+    }
+
+    /// What nobody goes on from unasked.
+    fn last_act(&mut self, house: &mut House, load: &mut Load) {
+        let (struck, mut wrong) = standby::promoted(house, load);
+        self.faults.push(struck.fault);
+        comes_to_rest(house);
+        wrong.extend(books::left_behind(house));
+        self.report.add(&[struck], &house.watch.moments(), &Verdict::default());
+        goes_well(house, "the last act", &wrong);
+    }
+
+    /// The figures so far, for a program, where RELAY_CHAOS_REPORT names a file.
+    fn write(&self, length: &Length, since: Instant) {
+        if let Some(path) = std::env::var_os("RELAY_CHAOS_REPORT") {
+            let Tally { runs, tasks, attempts, again } = self.all;
+            let figures = json!({
+                "seed": length.seed, "seeds": self.rounds, "seconds": since.elapsed().as_secs(), "runs": runs,
+                "tasks": tasks, "attempts": attempts, "tasks_again": again, "faults": self.report.json(),
+            });
+            std::fs::write(path, format!("{figures:#}\n")).expect("the report's file");
+        }
+    }
 }
 
 #[track_caller]
-fn goes_well(house: &House, seed: u64, wrong: &[String]) {
-    assert!(
-        wrong.is_empty(),
-        "seed {seed} is wrong:\n{}\n{}\n{}",
-        wrong.join("\n"),
-        house.told(),
-        house.kept()
-    );
-}
-
-/// The figures so far, for a program, where RELAY_CHAOS_REPORT names a file.
-fn tell(length: &Length, since: Instant, rounds: u64, all: &Tally, report: &Report) {
-    if let Some(path) = std::env::var_os("RELAY_CHAOS_REPORT") {
-        let Tally { runs, tasks, attempts, again } = all;
-        let figures = json!({
-            "seed": length.seed, "seeds": rounds, "seconds": since.elapsed().as_secs(), "runs": runs, "tasks": tasks,
-            "attempts": attempts, "tasks_again": again, "faults": report.json(),
-        });
-        std::fs::write(path, format!("{figures:#}\n")).expect("the report's file");
-    }
+fn goes_well(house: &House, when: &str, wrong: &[String]) {
+    let lines = wrong.join("\n");
+    assert!(wrong.is_empty(), "{when} is wrong:\n{lines}\n{}\n{}", house.told(), house.kept());
 }
 
 /// One step of a plan, with enough in flight, until transitions are committed again and every worker has work.

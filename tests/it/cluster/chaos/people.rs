@@ -18,6 +18,7 @@ impl House {
         let name = format!("operator-{}", self.born);
         let mut command = relay();
         command.env("KUBECONFIG", self.control.kubeconfig()).env("POD_NAME", &name);
+        command.env("RELAY_ACCEPT_OLDER_STATE", self.accepts_older.to_string());
         command.args(["operator", "--image", "relay:test", "--redis-url", &self.redis.url()]);
         command.args(["--database-url", &self.postgres.url("")]);
         command.arg(format!("--listen=127.0.0.1:{probes}")).arg(format!("--api-listen=127.0.0.1:{api}"));

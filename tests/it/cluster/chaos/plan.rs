@@ -47,6 +47,8 @@ pub enum Fault {
     NamespaceDeleted,
     /// Redis, both operators and a worker are killed together.
     MuchKilled,
+    /// Postgres is lost, and a standby that had not heard everything takes its place: the last act of all (standby.rs).
+    StandbyPromoted,
 }
 
 /// What a fault happens to.
@@ -98,6 +100,7 @@ impl Fault {
         match self {
             // Postgres may be away for longer than a leadership lasts.
             Fault::LeaderFrozen | Fault::PostgresRestarted | Fault::PoolFull => &[DEPOSED],
+            Fault::StandbyPromoted => &[DEPOSED, BEHIND],
             _ => &[],
         }
     }
@@ -110,7 +113,9 @@ impl Fault {
                 &[Workers]
             }
             Fault::RedisEmptied | Fault::RedisRestarted | Fault::RedisFull | Fault::RedisFrozen => &[Redis],
-            Fault::PostgresRestarted | Fault::BackendsEnded | Fault::PoolFull => &[Postgres],
+            Fault::PostgresRestarted | Fault::BackendsEnded | Fault::PoolFull | Fault::StandbyPromoted => {
+                &[Postgres]
+            }
             Fault::ClocksAhead | Fault::ClocksBehind => &[Operators, Workers],
             Fault::ApiServerFrozen | Fault::ApiServerKilled => &[ApiServer],
             // It waits until its own run is at work, and that it is cancelled: everything must answer.
@@ -149,6 +154,9 @@ impl Fault {
 
 /// What a leader says that another one followed.
 const DEPOSED: &str = "This operator ends: the conductor ended: another operator leads shard";
+
+/// What a leader says of a store that was set back.
+const BEHIND: &str = "The store is behind";
 
 /// A fault, after so many transitions since the one before was survived, for so long if it is one that lasts.
 #[derive(Clone, Copy, Debug)]

@@ -120,5 +120,5 @@ impl Report {
 fn median_and_worst(times: &[u128]) -> (u128, u128) {
     let mut times = times.to_vec();
     times.sort_unstable();
-    (times.get(times.len() / 2).copied().unwrap_or(0), times.last().copied().unwrap_or(0))
+    (times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or(0), times.last().copied().unwrap_or(0))
 }
