@@ -202,10 +202,15 @@ impl Conductor {
             let Some(now) = now.get(shard).filter(|now| now.epoch == fence.epoch + 1) else {
                 return Err(over(batch, *shard));
             };
-            // What this process has seen committed is not there: the store is another one by now, or was set back. To go
-            // on from what it has could do twice what must be done once, so this leadership ends, and the next begins by
-            // asking how far everything had come.
+            // To go on from what it has could do twice what must be done once, so this leadership ends, and the next one
+            // begins by asking how far everything had come.
             if now.seq < fence.seq {
+                tracing::error!(
+                    shard = shard.number(),
+                    seen = fence.seq,
+                    found = now.seq,
+                    "The store is behind what was seen committed in it: was it restored, or a standby promoted that lagged?"
+                );
                 return Err(over(batch, *shard));
             }
             // A shard whose rows of history did not change tells nothing.

@@ -138,6 +138,11 @@ impl House {
         if let [one] = leading[..] { Some(one) } else { None }
     }
 
+    /// Does an operator say this of itself?
+    pub fn says(&self, words: &str) -> bool {
+        self.operators.iter().any(|operator| health(operator.api).is_some_and(|told| told.contains(words)))
+    }
+
     /// Which of the operators stands by.
     pub fn stands_by(&self) -> Option<usize> {
         let waits =

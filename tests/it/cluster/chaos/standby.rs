@@ -88,8 +88,8 @@ fn stands_still(house: &mut House, heard: i64) -> Vec<String> {
             house.position()
         ));
     }
-    if house.leader().is_none() {
-        wrong.push("nobody leads what stands still".to_owned());
+    if !house.says("these shards stop") {
+        wrong.push("no operator says in /health what stopped".to_owned());
     }
     wrong
 }
