@@ -64,6 +64,12 @@ struct Life {
     no_more: CancellationToken,
 }
 
+async fn client(kubeconfig: kube::config::Kubeconfig) -> kube::Client {
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
+    api::client(config).expect("a client")
+}
+
 impl Rig {
     /// With an operator at work.
     pub fn new() -> Rig {
@@ -174,9 +180,7 @@ impl Rig {
             if !operates {
                 return parts;
             }
-            let options = kube::config::KubeConfigOptions::default();
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
-            let client = api::client(config).expect("a client");
+            let client = client(kubeconfig).await;
             if let Some(queue) = keeps {
                 let workers = keeper(
                     client.clone(),
