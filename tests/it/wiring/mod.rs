@@ -5,6 +5,7 @@ mod cluster;
 mod fenced;
 mod leaders;
 mod parts;
+mod stage;
 mod start;
 
 use std::process::Command;

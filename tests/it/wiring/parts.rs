@@ -1,196 +1,18 @@
-//! Several leaders, each with a part of the shards: real operators, real workers, a ledger that the tasks write themselves.
+//! Several leaders, each with a part of the shards.
 
-mod starts;
-
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Limits, Older, Params, Submission, every_shard};
-use relay::crd;
-use relay::feed::memory::MemoryFeed;
-use relay::model::{ids::ShardId, run::RunRow};
-use relay::queue::{self, redis::RedisQueue};
-use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
 use rustix::process::Signal;
-use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 
 use super::fenced::{everything, text};
-use super::{Cluster, Desk, LOOK, SOON};
-use crate::support::{Program, RedisServer, TestDb, relay};
+use super::stage::Stage;
+use super::{Desk, SOON};
+use crate::support::Program;
 
-/// The tasks of each run, one after the other.
-const TASKS: [&str; 3] = ["a", "b", "c"];
 /// What leads half of the shards says.
 const HALF: &str = "it leads 32 of 64 shards";
 /// And what leads all of them says.
 const ALL: &str = "it leads 64 of 64 shards";
-
-/// Servers, and a run in each half of the shards whose tasks wait until the test lets them end.
-struct Stage {
-    database: TestDb,
-    server: RedisServer,
-    rows: PgPool,
-    folder: tempfile::TempDir,
-    cluster: Cluster,
-    namespaces: [String; 2],
-}
-
-/// A namespace of each half.
-fn namespaces() -> [String; 2] {
-    let of_half = |half: u8| {
-        let mut names = (0..).map(|n| format!("data-{n}"));
-        names.find(|name| ShardId::of_namespace(name).number() / 32 == half).expect("one of many")
-    };
-    [of_half(0), of_half(1)]
-}
-
-impl Stage {
-    /// Nobody leads yet.
-    async fn new() -> Stage {
-        let (database, server) = (TestDb::new(), RedisServer::start(&[]).await);
-        migrate::up(database.url(), None).await.expect("migrated");
-        let (rows, folder) = (database.pool().await, tempfile::tempdir().expect("a folder"));
-        let cluster = Cluster::new(Some("our-cluster"));
-        let stage = Stage { database, server, rows, folder, cluster, namespaces: namespaces() };
-        stage.submit().await;
-        stage
-    }
-
-    /// Each task writes its name down and waits until it may end.
-    fn flow(&self, namespace: &str) -> String {
-        let at = self.folder.path().display();
-        let mut tasks = String::new();
-        for (n, name) in TASKS.iter().enumerate() {
-            let after = n
-                .checked_sub(1)
-                .map(|before| format!("dependsOn: [{}], ", TASKS[before]))
-                .unwrap_or_default();
-            tasks.push_str(&format!(
-                "    - {{name: {name}, {after}script: 'echo {name} >> {at}/{namespace}; until [ -e {at}/{name} ]; do sleep 0.05; done'}}\n"
-            ));
-        }
-        format!(
-            "apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {{name: chain, namespace: {namespace}}}\n\
-             spec:\n  pool: default\n  tasks:\n{tasks}"
-        )
-    }
-
-    async fn submit(&self) {
-        let settings = PoolSettings { min_connections: 0, ..PoolSettings::new(self.database.url()) };
-        let store = Arc::new(PostgresStore::connect(&settings).await.expect("connected"));
-        let queue = RedisQueue::new(&self.server.settings(), queue::redis::Limits::default());
-        let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
-        let (clock, stop) = (Clock::system(), CancellationToken::new());
-        let (conductor, handle) = Conductor::new(Params {
-            store,
-            queue: Arc::new(queue.expect("a queue")),
-            feed: Arc::new(MemoryFeed::default()),
-            clock: clock.clone(),
-            compile,
-            holder: "before".to_owned(),
-            shards: every_shard().collect(),
-            adopt: Adopt::All,
-            older: Older::Stops,
-            limits: Limits::default(),
-            outlook: None,
-        });
-        let stopping = stop.clone();
-        let work = tokio::spawn(async move { conductor.run(stopping).await });
-        for namespace in &self.namespaces {
-            let text = self.flow(namespace);
-            let manifests = crd::load("chain.yaml", text.as_bytes(), &crd::Overrides::default());
-            let manifest = manifests.unwrap_or_else(|f| panic!("{f}")).workflows.remove(0);
-            let (id, workflow) = (format!("run-{namespace}"), manifest.workflow.clone());
-            let id = id.parse().expect("an id");
-            let run =
-                RunRow::new(id, workflow.id.clone(), namespace.clone(), "chain-1".to_owned(), clock.now());
-            let submission = Submission { revision: crd::revision(&manifest), workflow, run };
-            handle.submit(submission).await.expect("accepted");
-        }
-        stop.cancel();
-        work.await.expect("no panic").expect("in order");
-    }
-
-    /// An operator of this name, of which so many lead at a time.
-    fn operator(&self, desk: &Desk, name: &str, leaders: u32) -> Program {
-        let mut command = desk.operator();
-        command.env("POD_NAME", name).args(["--leaders", &leaders.to_string()]);
-        Program::start(command.args([
-            "--database-url",
-            self.database.url(),
-            "--redis-url",
-            &self.server.url(),
-        ]))
-    }
-
-    /// A worker for each namespace.
-    fn workers(&self) -> Vec<Program> {
-        let worker = |namespace: &String| {
-            let mut command = relay();
-            command.args(["worker", "--slots", "2", "--name", "worker", "--redis-url", &self.server.url()]);
-            Program::start(command.args(["--pool", &format!("{namespace}/default")]))
-        };
-        self.namespaces.iter().map(worker).collect()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// These tasks may end.
-    fn may_end(&self, task: &str) {
-        fs::write(self.path(task), "").expect("written");
-    }
-
-    /// What was run in each namespace, in order.
-    fn ledgers(&self) -> [String; 2] {
-        let read = |n: &String| fs::read_to_string(self.path(n)).unwrap_or_default().replace('\n', "");
-        [read(&self.namespaces[0]), read(&self.namespaces[1])]
-    }
-
-    /// Waits until exactly these were run in each namespace.
-    async fn ran(&self, tasks: &str) {
-        self.until(&format!("{tasks} ran"), async || self.ledgers() == [tasks, tasks]).await;
-    }
-
-    async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let waited = tokio::time::timeout(SOON, async {
-            let mut looks = tokio::time::interval(LOOK);
-            while !holds().await {
-                looks.tick().await;
-            }
-        });
-        if waited.await.is_err() {
-            let history = "select string_agg(concat_ws(' ', changed_at, entity_id, new_state, attempt, reason), E'\n' order by changed_at)
-                from state_history";
-            panic!(
-                "not within {SOON:?}: {what}; the ledgers are {:?}\n{}",
-                self.ledgers(),
-                text(&self.rows, history).await
-            );
-        }
-    }
-
-    /// Both runs have ended, and each of their tasks was made once.
-    async fn all_ended(&self) {
-        TASKS.iter().for_each(|task| self.may_end(task));
-        let states = "select string_agg(status, ' ' order by id) from runs";
-        self.until("both runs end", async || text(&self.rows, states).await == "SUCCESS SUCCESS").await;
-        let attempts = "select string_agg(status || attempt, ' ') from task_runs";
-        assert_eq!(text(&self.rows, attempts).await, ["SUCCESS1"; 6].join(" "));
-        assert_eq!(self.ledgers(), ["abc", "abc"]);
-    }
-
-    /// Who leads the shards now and in which epochs they were taken, in words.
-    async fn led(&self) -> String {
-        let led = "select string_agg(id || ' ' || coalesce(holder, '') || ' ' || epoch, ', ' order by id) from shards";
-        text(&self.rows, led).await
-    }
-}
 
 fn ended_well(operators: Vec<Program>) {
     for operator in operators {
@@ -296,6 +118,9 @@ async fn a_redis_that_is_emptied_while_two_lead_costs_no_attempt() {
     two.until_why(HALF).await;
     let workers = stage.workers();
     stage.ran("a").await;
+    // Their leaders have read so: they know the workers, and the workers' pools.
+    let running = "select count(*)::text from task_runs where status = 'RUNNING'";
+    stage.until("both are known to run", async || text(&stage.rows, running).await == "2").await;
     stage.server.say(&["FLUSHALL"]).await;
     let leases = |namespace: &String| format!("relay:{{{namespace}/default}}:leases");
     for namespace in &stage.namespaces {
@@ -309,6 +134,7 @@ async fn a_redis_that_is_emptied_while_two_lead_costs_no_attempt() {
     stage.may_end("a");
     stage.ran("ab").await;
     // And once more, with other tasks under way.
+    stage.until("both are known to run", async || text(&stage.rows, running).await == "2").await;
     stage.server.say(&["FLUSHALL"]).await;
     stage.all_ended().await;
     assert_ne!(stage.server.say(&["HGET", "relay:incarnation", "id"]).await, incarnation);
@@ -355,4 +181,61 @@ async fn one_of_two_that_was_frozen_past_its_time_changes_nothing_when_it_wakes(
     let last = stage.operator(&one, "relay-last", 2);
     one.until_why(ALL).await;
     ended_well(vec![last]);
+}
+
+/// Of two that come at once both get a part, whatever they wanted first, and so do three.
+#[tokio::test]
+async fn three_that_start_at_once_come_to_terms() {
+    let stage = Stage::new().await;
+    let desks = [(); 3].map(|()| Desk::of(&stage.cluster));
+    let operators: Vec<Program> = desks
+        .iter()
+        .zip(["relay-a", "relay-b", "relay-c"])
+        .map(|(desk, name)| stage.operator(desk, name, 3))
+        .collect();
+    let counts = "select string_agg(n::text, ' ' order by n) from (select count(*) n from shards where holder is not null
+        and renewed_at > clock_timestamp() - interval '4 seconds' group by holder) t";
+    stage.until("each leads a part", async || text(&stage.rows, counts).await == "21 21 22").await;
+    for desk in &desks {
+        desk.until_why("it leads 2").await;
+    }
+    let workers = stage.workers();
+    stage.all_ended().await;
+    stop_now(workers);
+    ended_well(operators);
+}
+
+#[tokio::test]
+async fn several_take_over_from_one_that_leads_all() {
+    let stage = Stage::new().await;
+    let [one, two] = [(); 2].map(|()| Desk::of(&stage.cluster));
+    // Before an upgrade one leads all; after it two may, and take over when it goes.
+    let first = stage.operator(&one, "relay-one", 1);
+    one.until_why("it leads").await;
+    let second = stage.operator(&two, "relay-two", 2);
+    two.until_why("it stands by; relay-one leads").await;
+    assert_eq!(
+        text(&stage.rows, "select string_agg(holder, ',') from operators").await.matches("relay-").count(),
+        1
+    );
+    let workers = stage.workers();
+    stage.ran("a").await;
+    first.signal(Signal::TERM);
+    assert!(first.finish(SOON).status.success());
+    two.until_why(ALL).await;
+    stage.all_ended().await;
+    stop_now(workers);
+    ended_well(vec![second]);
+}
+
+#[test]
+fn fewer_than_one_leader_is_refused() {
+    let told = Program::start(Desk::new().operator().args([
+        "--store=memory",
+        "--redis-url=redis://127.0.0.1:9",
+        "--leaders=0",
+    ]));
+    let told = told.finish(Duration::from_secs(30));
+    assert_eq!(told.status.code(), Some(2), "{}", told.errors);
+    assert!(told.errors.contains("--leaders"), "{}", told.errors);
 }
