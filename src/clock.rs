@@ -5,10 +5,13 @@
 //! that a test on one thread decides when time passes, and every sleep in the program obeys it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::model::time::later;
@@ -31,6 +34,16 @@ impl Clock {
     pub fn manual(start: Timestamp) -> Clock {
         let began = Instant::now();
         Clock::following(move || later(start, began.elapsed()))
+    }
+
+    /// The same on a machine whose clock is put forward or back: by so many milliseconds beside the manual one.
+    pub fn manual_beside(start: Timestamp, skew: Arc<AtomicI64>) -> Clock {
+        let began = Instant::now();
+        Clock::following(move || {
+            let beside = SignedDuration::from_millis(skew.load(Ordering::Relaxed));
+            let now = later(start, began.elapsed());
+            now.checked_add(beside).unwrap_or(now)
+        })
     }
 
     fn following(wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Clock {
@@ -80,8 +93,6 @@ impl fmt::Debug for Clock {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
-
     use super::*;
 
     fn second(n: i64) -> Timestamp {

@@ -4,20 +4,22 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use relay::{
     clock::Clock,
     conductor::{Handle, Limits, Outlook},
     model::{
         change::{Batch, Fence},
-        ids::{RunId, ShardId, TaskRunId},
-        job::{Job, JobId},
-        status::TaskStatus,
+        ids::{RunId, ShardId, TaskKey, TaskRunId},
+        job::{Job, JobId, Report},
+        status::{RunStatus, TaskStatus},
+        task::Task,
         workflow::Workflow,
     },
     queue::{Census, Epochs},
@@ -31,6 +33,7 @@ use super::{
     life::Life,
     pauses::Handed,
     queue::Server,
+    redis::{Loss, Redis},
     rng::Dice,
     trace::Trace,
 };
@@ -53,6 +56,20 @@ pub enum Mutation {
     BeginsAtOnce,
     /// The queue does not tell that it lost its books.
     OneLife,
+    /// What is missing counts as lost while workers still tell what they hold.
+    NoAnnouncing,
+    /// Workers do not tell a new life of the queue what they hold.
+    TellsNothing,
+    /// Workers forget what they told as soon as it was taken.
+    KeepsNothing,
+    /// What is said to the queue counts in whatever life it arrives.
+    AnyLife,
+    /// Leadership is counted by a clock that is put forward and back.
+    StoreClock,
+    /// A commit counts whoever leads by then.
+    NoStoreFence,
+    /// Nobody commits while one row cannot be written.
+    PoisonSpreads,
 }
 
 /// What a simulation is made of; everything else follows from it.
@@ -73,6 +90,12 @@ pub struct Settings {
     pub limits: Option<Limits>,
     pub crash_at: Option<CrashAt>,
     pub mutation: Option<Mutation>,
+    /// Is the queue a Redis? Otherwise it is the one in memory.
+    pub redis: bool,
+    /// No worker dies, stops, or fails to reach the queue by itself: then none may be taken for lost.
+    pub gentle: bool,
+    /// Does each conductor lead some of the shards?
+    pub split: bool,
 }
 
 /// Who leads, as the store saw it.
@@ -81,6 +104,8 @@ struct Reign {
     newest: u64,
     /// By shard: the incarnation that won the epoch.
     epochs: BTreeMap<(ShardId, i64), u64>,
+    /// By shard: who won it last.
+    latest: BTreeMap<ShardId, u64>,
     handle: BTreeMap<u64, Handle>,
     lives: BTreeMap<u64, Arc<Life>>,
     outlooks: BTreeMap<u64, Arc<Outlook>>,
@@ -95,14 +120,23 @@ pub struct Shared {
     pub ledger: Ledger,
     pub store: Arc<MemoryStore>,
     pub server: Arc<Server>,
+    pub redis: Arc<Redis>,
+    /// The pools of all tasks.
+    pub pools: Vec<String>,
+    /// By how many milliseconds the database's clock is put forward; only a mutation does.
+    pub store_skew: Arc<AtomicI64>,
     pub store_outage: Outage,
     pub queue_outage: Outage,
     pub workflows: BTreeMap<String, Workflow>,
+    /// Of every run that somebody may submit.
+    pub shards: BTreeMap<RunId, ShardId>,
     faults: AtomicBool,
     calls: AtomicU64,
     reign: Mutex<Reign>,
     poisoned: Mutex<BTreeSet<RunId>>,
     newest: Mutex<BTreeMap<TaskRunId, u32>>,
+    rows: Mutex<BTreeMap<RunId, Seen>>,
+    counts: Mutex<Counts>,
     handed: Mutex<Handed>,
     /// By content of the queue and pool: the newest epoch that it has heard.
     heard: Mutex<BTreeMap<(u64, String), i64>>,
@@ -113,27 +147,74 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn shard_of(pool: &str) -> ShardId {
+/// Of a run: what was committed last.
+pub struct Seen {
+    pub status: RunStatus,
+    pub paused_at: Option<Timestamp>,
+    pub stopped: bool,
+    pub tasks: BTreeMap<TaskKey, (TaskStatus, u32)>,
+}
+
+impl Seen {
+    pub fn waits_for_approval(&self) -> bool {
+        self.tasks.values().any(|(status, _)| *status == TaskStatus::Blocked)
+    }
+}
+
+/// What went wrong, and where.
+pub struct What(&'static str, &'static str);
+
+impl From<&'static str> for What {
+    fn from(what: &'static str) -> What {
+        What(what, "")
+    }
+}
+
+impl From<(&'static str, &'static str)> for What {
+    fn from((what, place): (&'static str, &'static str)) -> What {
+        What(what, place)
+    }
+}
+
+/// How often each thing went wrong: what, and where.
+pub type Counts = BTreeMap<(&'static str, &'static str), u64>;
+
+pub fn shard_of(pool: &str) -> ShardId {
     ShardId::of_namespace(pool.split_once('/').map_or(pool, |(namespace, _)| namespace))
 }
 
 impl Shared {
-    pub fn new(settings: Settings, clock: Clock, workflows: BTreeMap<String, Workflow>) -> Arc<Shared> {
-        let of_store = clock.clone();
+    pub fn new(
+        settings: Settings,
+        clock: Clock,
+        workflows: BTreeMap<String, Workflow>,
+        shards: BTreeMap<RunId, ShardId>,
+    ) -> Arc<Shared> {
+        let store_skew: Arc<AtomicI64> = Arc::default();
+        let of_store = Clock::manual_beside(clock.now(), store_skew.clone());
+        let pool = |(flow, task): (&Workflow, &Task)| format!("{}/{}", flow.namespace, task.pool);
+        let tasks = workflows.values().flat_map(|flow| flow.tasks.iter().map(move |task| (flow, task)));
+        let pools: BTreeSet<String> = tasks.map(pool).collect();
         Arc::new(Shared {
             dice: Dice::new(settings.seed),
             trace: Trace::new(clock.clone()),
             ledger: Ledger::default(),
             store: Arc::new(MemoryStore::new(Arc::new(move || of_store.now()))),
             server: Arc::default(),
+            redis: Arc::default(),
+            pools: pools.into_iter().collect(),
+            store_skew,
             store_outage: Outage::default(),
             queue_outage: Outage::default(),
             workflows,
+            shards,
             faults: AtomicBool::new(true),
             calls: AtomicU64::new(0),
             reign: Mutex::default(),
             poisoned: Mutex::default(),
             newest: Mutex::default(),
+            rows: Mutex::default(),
+            counts: Mutex::default(),
             handed: Mutex::default(),
             heard: Mutex::default(),
             tasks: Mutex::default(),
@@ -211,6 +292,55 @@ impl Shared {
             self.trace.wrong(format!("epoch {} was won by {other} and {}", fence.epoch, life.number));
         }
         reign.newest = life.number;
+        reign.latest.insert(fence.shard, life.number);
+    }
+
+    /// By which people speak to the leader of a run's shard.
+    pub fn leader_of(&self, run: &RunId) -> Option<(Handle, Arc<Life>)> {
+        let shard = self.shards.get(run)?;
+        let reign = lock(&self.reign);
+        let number = reign.latest.get(shard)?;
+        Some((reign.handle.get(number)?.clone(), reign.lives.get(number)?.clone()))
+    }
+
+    /// Whoever won a shard last, one by one.
+    pub fn leaders(&self) -> Vec<Arc<Life>> {
+        let reign = lock(&self.reign);
+        let numbers: BTreeSet<u64> = reign.latest.values().copied().collect();
+        numbers.iter().filter_map(|number| reign.lives.get(number)).cloned().collect()
+    }
+
+    /// Notes that something went wrong.
+    pub fn count(&self, what: impl Into<What>) {
+        let What(what, place) = what.into();
+        *lock(&self.counts).entry((what, place)).or_default() += 1;
+    }
+
+    pub fn counts(&self) -> Counts {
+        lock(&self.counts).clone()
+    }
+
+    /// What was committed last of each run.
+    pub fn rows(&self) -> MutexGuard<'_, BTreeMap<RunId, Seen>> {
+        lock(&self.rows)
+    }
+
+    /// Without the fence, a report of an old attempt passes for one of the newest.
+    pub fn tampered(&self, mut report: Report) -> Report {
+        if self.settings.mutation == Some(Mutation::NoAttemptFence) {
+            report.job.attempt = self.newest_attempt(&report.job).max(report.job.attempt);
+        }
+        report
+    }
+
+    /// The queue loses its content.
+    pub fn empty(&self, loss: Loss) {
+        self.trace.say(format!("the queue is emptied: {loss:?}"));
+        if self.settings.redis {
+            self.redis.loses(loss);
+        } else {
+            self.server.empty();
+        }
     }
 
     /// The newest epoch of each shard, as the store gave it.
@@ -231,6 +361,7 @@ impl Shared {
 
     /// A commit went through: only the leader of each epoch may have made it.
     pub fn wrote(&self, life: &Life, batch: &Batch) {
+        self.follow(batch);
         let reign = lock(&self.reign);
         for fence in batch.fences.values() {
             if reign.epochs.get(&(fence.shard, fence.epoch)) != Some(&life.number) {
@@ -238,6 +369,23 @@ impl Shared {
             }
         }
         self.paused(batch);
+    }
+
+    fn follow(&self, batch: &Batch) {
+        let mut rows = self.rows();
+        for (id, changes) in &batch.runs {
+            if let Some(change) = &changes.run {
+                let (status, paused_at) = (change.row.status, change.row.paused_at);
+                let stopped = change.row.stop.is_some();
+                let new = Seen { status, paused_at, stopped, tasks: BTreeMap::new() };
+                let seen = rows.entry(id.clone()).or_insert(new);
+                (seen.status, seen.paused_at, seen.stopped) = (status, paused_at, stopped);
+            }
+            if let Some(seen) = rows.get_mut(id) {
+                let now = changes.tasks.iter().map(|(key, change)| (*key, (change.row.status, change.row.attempt)));
+                seen.tasks.extend(now);
+            }
+        }
     }
 
     /// What workers were given.
@@ -249,13 +397,12 @@ impl Shared {
     pub fn looked(&self, content: u64, epochs: &Epochs, census: &Census) {
         let leased = census.leases.iter().map(|lease| &lease.place);
         for placed in census.pending.iter().chain(leased) {
-            self.hear(content, &placed.pool, epochs);
+            self.hear(content, &placed.pool, epochs.get(&shard_of(&placed.pool)).copied().unwrap_or(0));
         }
     }
 
     /// The newest epoch that a pool has heard, and that of a conductor who speaks to it now.
-    fn hear(&self, content: u64, pool: &str, epochs: &Epochs) -> (i64, i64) {
-        let own = epochs.get(&shard_of(pool)).copied().unwrap_or(0);
+    pub fn hear(&self, content: u64, pool: &str, own: i64) -> (i64, i64) {
         let mut heard = lock(&self.heard);
         let newest = heard.entry((content, pool.to_owned())).or_default();
         *newest = (*newest).max(own);
@@ -267,22 +414,21 @@ impl Shared {
     /// be otherwise: it is healed.
     pub fn published(&self, name: &str, content: u64, epochs: &Epochs, jobs: &[Job]) {
         let newest = self.newest_epochs();
-        let mut records: BTreeMap<&RunId, Option<RunRecord>> = BTreeMap::new();
         for job in jobs {
             let (id, run) = (&job.id, &job.id.task_run.run);
-            let (heard, own) = self.hear(content, &job.pool, epochs);
+            let own = epochs.get(&shard_of(&job.pool)).copied().unwrap_or(0);
+            let (heard, own) = self.hear(content, &job.pool, own);
             if heard == own && newest.get(&shard_of(&job.pool)) > Some(&own) {
                 self.handed().echo(std::slice::from_ref(job));
                 continue;
             }
-            let record = records.entry(run).or_insert_with(|| self.record(run));
-            let tasks = record.iter().flat_map(|record| &record.tasks);
-            let row = tasks.into_iter().find(|task| task.key == id.task_run.key);
-            let now = row.map(|row| (row.status, row.attempt));
+            let rows = self.rows();
+            let seen = rows.get(run);
+            let now = seen.and_then(|seen| seen.tasks.get(&id.task_run.key)).copied();
             if now != Some((TaskStatus::Queued, id.attempt)) {
                 self.trace.wrong(format!("{name} publishes {id}, and the store says {now:?}"));
             }
-            if record.as_ref().is_some_and(|record| record.run.paused_at.is_some()) {
+            if seen.is_some_and(|seen| seen.paused_at.is_some()) {
                 self.trace.wrong(format!("{name} publishes {id}, and its run is paused"));
             }
             let mut newest = lock(&self.newest);
@@ -309,6 +455,10 @@ impl Shared {
     pub fn poison(&self, run: &RunId) {
         self.trace.say(format!("{run} is poisoned"));
         lock(&self.poisoned).insert(run.clone());
+    }
+
+    pub fn any_poisoned(&self) -> bool {
+        !lock(&self.poisoned).is_empty()
     }
 
     pub fn is_poisoned(&self, run: &RunId) -> bool {
