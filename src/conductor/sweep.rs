@@ -124,11 +124,22 @@ impl Conductor {
         for placed in self.runs.values().flat_map(live_jobs) {
             if silent.contains(&placed) {
                 suspects.push(Suspect::Silent(placed));
-            } else if !held.contains(&placed) && !census.announcing {
+            } else if !held.contains(&placed)
+                && !census.announcing
+                && (silence_counts || !self.runs_now(&placed))
+            {
                 suspects.push(Suspect::Missing(placed));
             }
         }
         suspects
+    }
+
+    /// Has a worker begun it? That the books do not show whoever has it is silence as well: it may not have been able to tell
+    /// them yet, because the queue was away, or nobody led, while workers told what they hold.
+    fn runs_now(&self, placed: &Placed) -> bool {
+        let task_run = &placed.job.task_run;
+        let row = self.runs.get(&task_run.run).and_then(|run| run.task_run(task_run.key));
+        row.is_some_and(|row| row.status == TaskStatus::Running)
     }
 
     /// What the queue holds of attempts that are over: a settle got lost, or a conductor died before it.

@@ -277,7 +277,10 @@ impl Cast {
         }
         let (name, skew) = &machines[dice.below(machines.len() as u64) as usize];
         let before = skew.swap(step, Ordering::Relaxed);
-        shared.count((if step < before { "a clock is put back" } else { "a clock is put forward" }, if name.starts_with('c') { "conductor" } else { "worker" }));
+        shared.count((
+            if step < before { "a clock is put back" } else { "a clock is put forward" },
+            if name.starts_with('c') { "conductor" } else { "worker" },
+        ));
         shared.trace.say(format!("the clock of {name} is put from {before} to {step} ms"));
         if shared.settings.mutation == Some(Mutation::StoreClock) {
             shared.store_skew.store(step, Ordering::Relaxed);

@@ -99,8 +99,12 @@ impl Simulated {
 impl Executor for Simulated {
     async fn execute(&self, job: &Job, cancel: CancellationToken, _log: LogSink) -> Outcome {
         let (number, beside) = self.shared.ledger.begin(&job.id);
-        if let Some(other) = beside.filter(|_| self.shared.settings.gentle && !self.shared.handed().is_echo(&job.id)) {
-            self.shared.trace.wrong(format!("{} begins while {other} is still run by a worker that lives", job.id));
+        if let Some(other) =
+            beside.filter(|_| self.shared.settings.gentle && !self.shared.handed().is_echo(&job.id))
+        {
+            self.shared
+                .trace
+                .wrong(format!("{} begins while {other} is still run by a worker that lives", job.id));
         }
         let (long, outcome) = self.course(job, number);
         self.shared.trace.say(format!("{} begins {}", self.worker, job.id));

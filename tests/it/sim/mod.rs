@@ -187,11 +187,12 @@ fn a_seed_says_everything() {
 #[test]
 fn a_conductor_may_die_at_every_call() {
     let seed = 4;
-    for after in [false, true] {
+    for (after, redis) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut call = 1;
         loop {
-            let outcome = play(Settings::crash(seed, CrashAt { call, after }));
-            assert!(outcome.wrong.is_empty(), "dies at call {call}, after: {after}\n{}", failure(&outcome));
+            let outcome = play(Settings { redis, ..Settings::crash(seed, CrashAt { call, after }) });
+            let when = format!("call {call}, after: {after}, Redis: {redis}");
+            assert!(outcome.wrong.is_empty(), "dies at {when}\n{}", failure(&outcome));
             if outcome.calls < call {
                 break;
             }

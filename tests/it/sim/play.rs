@@ -93,7 +93,8 @@ impl Settings {
 
     /// With a defect, where it can show.
     pub fn with(self, mutation: Mutation) -> Settings {
-        let of_redis = [Mutation::NoAnnouncing, Mutation::TellsNothing, Mutation::KeepsNothing, Mutation::AnyLife];
+        let of_redis =
+            [Mutation::NoAnnouncing, Mutation::TellsNothing, Mutation::KeepsNothing, Mutation::AnyLife];
         let gentle = of_redis.contains(&mutation);
         let redis = self.redis || of_redis.contains(&mutation);
         Settings { mutation: Some(mutation), redis, gentle: self.gentle || gentle, ..self }
@@ -110,7 +111,8 @@ pub fn play(settings: Settings) -> Outcome {
     runtime.block_on(async {
         let clock = Clock::manual(second(0));
         let load = workload::load(settings.seed, settings.runs, settings.split, clock.now());
-        let of_run = |planned: &workload::Planned| (planned.submission.run.id.clone(), planned.submission.run.shard());
+        let of_run =
+            |planned: &workload::Planned| (planned.submission.run.id.clone(), planned.submission.run.shard());
         let shards = load.runs.iter().map(of_run).collect();
         let shared = Shared::new(settings, clock, load.workflows, shards);
         let _listening = tracing::subscriber::set_default(
@@ -118,7 +120,13 @@ pub fn play(settings: Settings) -> Outcome {
         );
         perform(shared.clone(), load.runs).await;
         let (trace, counts) = (shared.trace.lines(), shared.counts());
-        Outcome { counts, seed: shared.settings.seed, wrong: shared.trace.found(), trace, calls: shared.calls() }
+        Outcome {
+            counts,
+            seed: shared.settings.seed,
+            wrong: shared.trace.found(),
+            trace,
+            calls: shared.calls(),
+        }
     })
 }
 

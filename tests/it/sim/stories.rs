@@ -6,7 +6,7 @@ use relay::{
     conductor::{DecideError, SubmitError},
     model::{
         status::{RunStatus, TaskStatus},
-        task::{Approval, OnTimeout},
+        task::{Approval, OnTimeout, OnWorkerLost},
         time::later,
     },
 };
@@ -118,6 +118,23 @@ fn a_run_that_was_set_aside_goes_on_once_it_can_be_written() {
         let (_, life) = stage.shared.leader().expect("somebody leads");
         life.killed.cancel();
         stage.until_is(0, TaskStatus::Success).await;
+    });
+}
+
+/// Their starts are never committed, so the word that they may begin never comes.
+#[test]
+fn jobs_of_runs_that_were_set_aside_do_not_hold_slots_for_ever() {
+    let mut flow = one_task(1);
+    flow.tasks[0].on_worker_lost = OnWorkerLost::Fail;
+    on_stage(flow, |stage| async move {
+        // As many as a worker has slots at most.
+        for number in 0..4 {
+            stage.submit(number).await.expect("accepted");
+            stage.shared.poison(&stage.planned(number).run.id);
+        }
+        stage.submit(4).await.expect("accepted");
+        stage.until_is(4, TaskStatus::Success).await;
+        assert!(stage.seconds() < 60, "it began only after {} s", stage.seconds());
     });
 }
 

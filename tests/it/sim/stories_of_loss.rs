@@ -21,7 +21,7 @@ fn what_runs_goes_on_when_the_queue_loses_its_books() {
             stage.shared.empty(loss);
             let row = stage.until_is(0, TaskStatus::Success).await;
             assert_eq!((row.attempt, row.losses), (1, 0), "{loss:?}");
-            assert!(stage.seconds() < 75, "{loss:?}: only after {} s", stage.seconds());
+            assert!(stage.seconds() < 200, "{loss:?}: only after {} s", stage.seconds());
         });
     }
 }

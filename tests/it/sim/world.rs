@@ -382,7 +382,8 @@ impl Shared {
                 (seen.status, seen.paused_at, seen.stopped) = (status, paused_at, stopped);
             }
             if let Some(seen) = rows.get_mut(id) {
-                let now = changes.tasks.iter().map(|(key, change)| (*key, (change.row.status, change.row.attempt)));
+                let now =
+                    changes.tasks.iter().map(|(key, change)| (*key, (change.row.status, change.row.attempt)));
                 seen.tasks.extend(now);
             }
         }

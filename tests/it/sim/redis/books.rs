@@ -1,9 +1,6 @@
 //! The books of one pool as the scripts of src/queue/redis/scripts keep them: each verb is one script, whole or not at all.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use relay::{
@@ -98,6 +95,11 @@ impl Books {
         let (results, epoch) = (std::mem::take(&mut self.results), self.epoch);
         *self = Books { incarnation: Some(standing.incarnation), epoch, results, ..Books::default() };
         Ok(None)
+    }
+
+    /// `shut`: nobody works in the books of an older incarnation until their leader opens them.
+    pub fn shut(&mut self, incarnation: u64) {
+        self.incarnation = self.incarnation.filter(|mine| *mine >= incarnation);
     }
 
     fn knows(&self, job: &JobId) -> bool {
@@ -234,7 +236,7 @@ impl Books {
         now: Timestamp,
     ) -> Option<Beaten> {
         let current = self.incarnation?;
-        self.beats.insert(worker.to_owned(), later(now, PRESENCE));
+        self.beats.insert(worker.to_owned(), later(now, PRESENCE_TTL));
         if answered {
             self.called.remove(worker);
         }
@@ -297,5 +299,3 @@ impl Books {
         self.called.remove(worker);
     }
 }
-
-const PRESENCE: Duration = PRESENCE_TTL;

@@ -73,7 +73,10 @@ impl Hand {
         let forgetful = self.mutated(Mutation::TellsNothing);
         let beat = move |content: &mut Content, now: Timestamp, _: bool| {
             let known = known.filter(|_| !forgetful);
-            content.scripts.then(|| content.books(&pool).beat((&worker, known, answered), &held, &kept, now)).flatten()
+            content
+                .scripts
+                .then(|| content.books(&pool).beat((&worker, known, answered), &held, &kept, now))
+                .flatten()
         };
         let beaten = self.wire.ask("beat", beat).await?.ok_or_else(unprepared)?;
         {
@@ -85,8 +88,13 @@ impl Hand {
             mine.incarnation = Some(beaten.incarnation);
             mine.settled(beaten.settled);
         }
-        let untold: Vec<Report> =
-            self.mine().kept.values().filter(|(_, entry)| entry.is_none()).map(|(report, _)| report.clone()).collect();
+        let untold: Vec<Report> = self
+            .mine()
+            .kept
+            .values()
+            .filter(|(_, entry)| entry.is_none())
+            .map(|(report, _)| report.clone())
+            .collect();
         for report in untold {
             self.wire.faults.shared.count("a kept result told again");
             self.tell(report).await?;
@@ -182,7 +190,8 @@ impl Jobs for Hand {
             match self.try_claim(claim).await? {
                 Some(jobs) if !jobs.is_empty() => return Ok(jobs),
                 Some(_) => {
-                    let rings = |content: &Content| content.pools.get(&*self.pool).is_some_and(|books| books.rings());
+                    let rings =
+                        |content: &Content| content.pools.get(&*self.pool).is_some_and(|books| books.rings());
                     self.wire.wait(rings).await?;
                 }
                 None if strange => return Err(unprepared()),
@@ -222,7 +231,9 @@ impl Jobs for Hand {
             if self.mine().called {
                 return Ok(());
             }
-            let rings = |content: &Content| content.pools.get(&*self.pool).is_some_and(|books| books.is_called(worker));
+            let rings = |content: &Content| {
+                content.pools.get(&*self.pool).is_some_and(|books| books.is_called(worker))
+            };
             tokio::select! {
                 biased;
                 () = changed => {}

@@ -39,6 +39,8 @@ struct Known {
     announcing: bool,
     /// Workers that were there in the incarnation before and have not beaten in this one.
     awaited: Option<BTreeSet<String>>,
+    /// All of them have told this incarnation what they hold.
+    all_told: bool,
     present: Option<BTreeSet<String>>,
 }
 
@@ -120,7 +122,11 @@ impl Leader {
                 above = newer;
                 continue;
             }
-            let load = |content: &mut Content, now: Timestamp, _: bool| {
+            let others: Vec<Arc<str>> =
+                self.pools.iter().filter(|pool| !pools.contains(*pool)).cloned().collect();
+            let load = move |content: &mut Content, now: Timestamp, _: bool| {
+                // Workers of pools that others lead wait for those.
+                others.iter().for_each(|pool| content.books(pool).shut(incarnation));
                 content.scripts = true;
                 !content.announcing(now).is_zero()
             };
@@ -128,6 +134,7 @@ impl Leader {
             let mut known = self.known();
             if known.incarnation.is_some_and(|old| old != incarnation) {
                 known.awaited = known.present.take();
+                known.all_told = false;
             }
             known.incarnation = Some(incarnation);
             known.checked = Some(number);
@@ -139,13 +146,18 @@ impl Leader {
     }
 
     /// Brings pools into the incarnation; a newer one that a pool is in already.
-    async fn open_all(&self, incarnation: u64, pools: &BTreeSet<Arc<str>>) -> Result<Option<u64>, QueueError> {
+    async fn open_all(
+        &self,
+        incarnation: u64,
+        pools: &BTreeSet<Arc<str>>,
+    ) -> Result<Option<u64>, QueueError> {
         let mut opening = Vec::new();
         for pool in pools {
             opening.push((pool.clone(), self.standing(incarnation, pool)?));
         }
         let open = move |content: &mut Content, _: Timestamp, _: bool| {
-            let opened = opening.iter().map(|(pool, standing)| (pool.clone(), content.books(pool).open(*standing)));
+            let opened =
+                opening.iter().map(|(pool, standing)| (pool.clone(), content.books(pool).open(*standing)));
             opened.collect::<Vec<_>>()
         };
         let mut newer = None;
@@ -186,7 +198,8 @@ impl Leader {
     ) -> Result<BTreeMap<Arc<str>, T>, QueueError> {
         let mut answers: BTreeMap<Arc<str>, T> = BTreeMap::new();
         for _ in 0..ROUNDS {
-            let open: BTreeSet<Arc<str>> = pools.iter().filter(|p| !answers.contains_key(*p)).cloned().collect();
+            let open: BTreeSet<Arc<str>> =
+                pools.iter().filter(|p| !answers.contains_key(*p)).cloned().collect();
             if open.is_empty() {
                 return Ok(answers);
             }
@@ -204,7 +217,11 @@ impl Leader {
                 let scripts = content.scripts;
                 let one = |(pool, standing, own): &(Arc<str>, Standing, i64)| {
                     let books = content.books(pool);
-                    let done = if scripts { books.admit(*standing).map(|()| act(books, pool, said)) } else { Err(No::Stale) };
+                    let done = if scripts {
+                        books.admit(*standing).map(|()| act(books, pool, said))
+                    } else {
+                        Err(No::Stale)
+                    };
                     if done.is_ok() {
                         shared.hear(said.life, pool, *own);
                     }
@@ -247,7 +264,9 @@ impl Leader {
             let mut found = Vec::new();
             for (pool, after) in &from {
                 let books = content.books(pool);
-                found.extend(books.reports_after(*after).into_iter().map(|(at, report)| (pool.clone(), at, report)));
+                found.extend(
+                    books.reports_after(*after).into_iter().map(|(at, report)| (pool.clone(), at, report)),
+                );
             }
             found
         };
@@ -271,24 +290,17 @@ impl Leader {
     /// Do workers still tell what they hold? Ends as soon as everybody who was there has told it.
     async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
         let left = self.wire.ask("announcing", |content, now, _| content.announcing(now)).await?;
-        let mut awaited = self.known().awaited.clone();
-        let mut announcing = !left.is_zero();
-        if announcing && let Some(awaited) = &mut awaited {
-            awaited.retain(|worker| !present.contains(worker));
-            if awaited.is_empty() && (ANNOUNCE - left.min(ANNOUNCE)) * 3 >= ANNOUNCE {
-                let incarnation = self.incarnation().await?;
-                let announced = move |content: &mut Content, _: Timestamp, _: bool| {
-                    if content.announcing.is_some_and(|(of, _)| of == incarnation) {
-                        content.announcing = None;
-                    }
-                };
-                self.wire.ask("announced", announced).await?;
-                announcing = false;
-            }
-        }
         let mut known = self.known();
+        if let Some(awaited) = &mut known.awaited {
+            awaited.retain(|worker| !present.contains(worker));
+            let all = awaited.is_empty() && (ANNOUNCE - left.min(ANNOUNCE)) * 3 >= ANNOUNCE;
+            known.all_told |= all && !left.is_zero();
+        }
+        let announcing = !left.is_zero() && !known.all_told;
         known.announcing = announcing;
-        known.awaited = awaited.filter(|_| announcing);
+        if !announcing {
+            known.awaited = None;
+        }
         known.present = Some(present.iter().cloned().collect());
         Ok(announcing)
     }
@@ -312,7 +324,11 @@ impl Queue for Leader {
     }
 
     async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {
-        self.wire.faults.shared.trace.wrong(format!("{pool} heard epoch {heard}, and the store never gave it"));
+        self.wire
+            .faults
+            .shared
+            .trace
+            .wrong(format!("{pool} heard epoch {heard}, and the store never gave it"));
         Err(gone())
     }
 
@@ -322,7 +338,10 @@ impl Queue for Leader {
             by_pool.entry(job.pool.as_str().into()).or_default().push(job.clone());
         }
         let shared = self.wire.faults.shared.clone();
-        let (name, epochs) = (self.wire.faults.life.name.clone(), self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let (name, epochs) = (
+            self.wire.faults.life.name.clone(),
+            self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        );
         for (pool, jobs) in by_pool {
             let (shared, name, epochs) = (shared.clone(), name.clone(), epochs.clone());
             let offer = move |books: &mut Books, _: &Arc<str>, said: Said| {
@@ -379,7 +398,8 @@ impl Queue for Leader {
             self.inbox().enter(incarnation);
             let from = self.cursors();
             let newer = |content: &Content| {
-                from.iter().any(|(pool, at)| content.pools.get(&**pool).is_some_and(|books| books.newest() > *at))
+                from.iter()
+                    .any(|(pool, at)| content.pools.get(&**pool).is_some_and(|books| books.newest() > *at))
             };
             self.wire.wait(newer).await?;
             self.read().await?;
@@ -434,7 +454,8 @@ impl Queue for Leader {
         for (pool, (_, page)) in pages {
             let place = |job: JobId| Placed { pool: pool.clone(), job };
             let here = |worker: &String| page.present.contains(worker);
-            let lease = |(job, worker): (JobId, String)| Lease { place: place(job), present: here(&worker), worker };
+            let lease =
+                |(job, worker): (JobId, String)| Lease { place: place(job), present: here(&worker), worker };
             census.pending.extend(page.pending.into_iter().map(place));
             census.leases.extend(page.leases.into_iter().map(lease));
             census.present.extend(page.present);

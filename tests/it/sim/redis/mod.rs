@@ -47,7 +47,8 @@ pub struct Content {
     server: u64,
     /// The incarnation, and the server that it was made for.
     incarnation: Option<(u64, u64)>,
-    announcing: Option<(u64, Timestamp)>,
+    /// Until when workers tell what they hold.
+    announcing: Option<Timestamp>,
     /// Are they loaded?
     scripts: bool,
     pools: BTreeMap<String, Books>,
@@ -71,7 +72,7 @@ impl Content {
             _ => {
                 let id = self.id();
                 self.incarnation = Some((id, self.server));
-                self.announcing = Some((id, later(now, ANNOUNCE)));
+                self.announcing = Some(later(now, ANNOUNCE));
                 id
             }
         }
@@ -79,7 +80,7 @@ impl Content {
 
     /// How long workers still tell what they hold.
     fn announcing(&self, now: Timestamp) -> Duration {
-        let until = self.announcing.map_or(now, |(_, until)| until);
+        let until = self.announcing.unwrap_or(now);
         Duration::try_from(until.duration_since(now)).unwrap_or_default()
     }
 }
@@ -215,7 +216,10 @@ impl Wire {
         let server = self.made().server.unwrap_or(NONE);
         self.up().await?;
         let shared = self.faults.shared.clone();
-        let now = { let shared = shared.clone(); move || shared.clock.now() };
+        let now = {
+            let shared = shared.clone();
+            move || shared.clock.now()
+        };
         let redis = self.redis.clone();
         let apply = move |copy: bool| {
             let answer = {
