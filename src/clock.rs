@@ -22,6 +22,7 @@ pub struct Clock {
     wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// The latest time known, and when that was: the clock is never behind it.
     floor: Arc<Mutex<Option<(Timestamp, Instant)>>>,
+    began: Instant,
 }
 
 impl Clock {
@@ -47,7 +48,7 @@ impl Clock {
     }
 
     fn following(wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Clock {
-        Clock { wall: Arc::new(wall), floor: Arc::default() }
+        Clock { wall: Arc::new(wall), floor: Arc::default(), began: Instant::now() }
     }
 
     /// Now, to the microsecond: what a store can keep, so that a row in memory equals the row that was stored.
@@ -62,6 +63,12 @@ impl Clock {
             }
         };
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
+    /// For how long this clock has run: it takes no part in any step of the machine's clock, so it tells how long something
+    /// lasted.
+    pub fn running(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// What was committed at `when` is past: the clock is not behind it, whatever the machine's clock says.

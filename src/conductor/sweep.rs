@@ -17,7 +17,7 @@ use crate::conductor::{
 use crate::model::{
     ids::RunId,
     status::TaskStatus,
-    time::{backoff, between, later},
+    time::{backoff, later},
 };
 use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
 
@@ -40,10 +40,11 @@ pub(super) struct Sweep {
     /// After an error the queue is left alone for a moment.
     pub(super) queue_rests_until: Option<Timestamp>,
     failures: u32,
-    /// Since when the queue does not answer.
-    down_since: Option<Timestamp>,
-    /// Since when the queue could take beats: only from then on does a worker's silence count.
-    beats_since: Timestamp,
+    /// Since when the queue does not answer, by how long the clock had run.
+    down_since: Option<Duration>,
+    /// Since when the queue could take beats, by the same: only from then on does a worker's silence count. Time that steps,
+    /// with the machine's clock or with what another one committed, would make silence of a moment.
+    beats_since: Duration,
     /// The newest report when the census was taken, and the jobs that were not where they should be.
     open: Option<(Position, Vec<Suspect>)>,
     /// The life of the queue's books when they were last looked at.
@@ -61,13 +62,13 @@ pub(super) enum Suspect {
 }
 
 impl Sweep {
-    pub(super) fn new(now: Timestamp) -> Sweep {
+    pub(super) fn new(now: Timestamp, running: Duration) -> Sweep {
         Sweep {
             due: now,
             queue_rests_until: None,
             failures: 0,
             down_since: None,
-            beats_since: now,
+            beats_since: running,
             open: None,
             life: String::new(),
         }
@@ -81,7 +82,7 @@ impl Conductor {
         let wait = backoff(&self.holder, self.sweep.failures, QUEUE_FIRST_WAIT, QUEUE_LONGEST_WAIT);
         let now = self.clock.now();
         let until = later(now, wait);
-        self.sweep.down_since.get_or_insert(now);
+        self.sweep.down_since.get_or_insert(self.clock.running());
         self.sweep.queue_rests_until = Some(until);
         self.sweep.due = self.sweep.due.min(until);
     }
@@ -91,8 +92,9 @@ impl Conductor {
         let now = self.clock.now();
         self.sweep.failures = 0;
         self.sweep.queue_rests_until = None;
-        if self.sweep.down_since.take().is_some_and(|since| between(since, now) >= OUTAGE) {
-            self.sweep.beats_since = now;
+        let running = self.clock.running();
+        if self.sweep.down_since.take().is_some_and(|since| running.saturating_sub(since) >= OUTAGE) {
+            self.sweep.beats_since = running;
         }
         if census.announcing {
             // What is missing then goes out as soon as everybody has told.
@@ -110,7 +112,7 @@ impl Conductor {
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
         // A conductor that stood still may have stood still together with its workers and the queue.
         let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
-        let silence_counts = between(heard_since, self.clock.now()) >= PRESENCE_TTL;
+        let silence_counts = self.clock.running().saturating_sub(heard_since) >= PRESENCE_TTL;
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {

@@ -62,6 +62,12 @@ impl Cast {
         self.workers().iter().for_each(|life| life.killed.cancel());
     }
 
+    /// Puts a machine's clock forward by so many milliseconds, or back; gives how far it was forward before.
+    pub fn put_clock(&self, machine: &str, to: i64) -> i64 {
+        let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        machines.entry(machine.to_owned()).or_default().swap(to, Ordering::Relaxed)
+    }
+
     fn number(&self) -> u64 {
         let mut born = self.born.lock().unwrap_or_else(PoisonError::into_inner);
         *born += 1;
@@ -93,7 +99,11 @@ impl Cast {
             let (conductor, handle) = Conductor::new(self.params(seat, &life, &outlook));
             self.shared.enthrone(&life, handle, outlook);
             let ended = life.live(conductor.run(life.stop.clone())).await;
-            let leads = self.shared.leaders().iter().any(|leader| leader.number == number);
+            // Whoever lost one of several shards to another ends as a whole.
+            let leads = match &ended {
+                Some(Err(ConductorError::Deposed(shard))) => self.shared.won_last(*shard) == Some(number),
+                _ => self.shared.leaders().iter().any(|leader| leader.number == number),
+            };
             let over = self.over.is_cancelled() && leads;
             match ended {
                 None => self.shared.trace.say(format!("{} died", life.name)),
@@ -268,15 +278,15 @@ impl Cast {
         let (shared, dice) = (&self.shared, &self.shared.dice);
         let size = dice.pick(&[500, 5_000, 60_000, 3 * 3_600_000]);
         let step = (dice.below(2 * size + 1) as i64 - size as i64) * i64::from(!dice.chance(250));
-        let machines: Vec<(String, Arc<AtomicI64>)> = {
+        let machines: Vec<String> = {
             let machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
-            machines.iter().map(|(name, skew)| (name.clone(), skew.clone())).collect()
+            machines.keys().cloned().collect()
         };
         if machines.is_empty() {
             return;
         }
-        let (name, skew) = &machines[dice.below(machines.len() as u64) as usize];
-        let before = skew.swap(step, Ordering::Relaxed);
+        let name = &machines[dice.below(machines.len() as u64) as usize];
+        let before = self.put_clock(name, step);
         shared.count((
             if step < before { "a clock is put back" } else { "a clock is put forward" },
             if name.starts_with('c') { "conductor" } else { "worker" },

@@ -99,9 +99,9 @@ impl Simulated {
 impl Executor for Simulated {
     async fn execute(&self, job: &Job, cancel: CancellationToken, _log: LogSink) -> Outcome {
         let (number, beside) = self.shared.ledger.begin(&job.id);
-        if let Some(other) =
-            beside.filter(|_| self.shared.settings.gentle && !self.shared.handed().is_echo(&job.id))
-        {
+        let echo = |job: &JobId| self.shared.handed().is_echo(job);
+        let beside = beside.filter(|other| self.shared.settings.gentle && !echo(other) && !echo(&job.id));
+        if let Some(other) = beside {
             self.shared
                 .trace
                 .wrong(format!("{} begins while {other} is still run by a worker that lives", job.id));

@@ -45,3 +45,37 @@ fn a_result_that_the_queue_lost_is_told_again() {
         });
     }
 }
+
+/// The one before it committed at a time that is hours ahead; what was silent for a moment was not silent for hours.
+#[test]
+fn a_clock_that_was_put_forward_makes_no_worker_silent() {
+    on_redis(one_task(60_000), |stage| async move {
+        stage.cast.put_clock("c0", 3 * 3_600_000);
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        stage.cast.put_clock("c0", 0);
+        let (_, life) = stage.shared.leader().expect("somebody leads");
+        stage.shared.queue_outage.until(later(stage.shared.clock.now(), Duration::from_secs(40)));
+        pass(Duration::from_secs(39)).await;
+        life.killed.cancel();
+        let row = stage.until_is(0, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (1, 0));
+    });
+}
+
+/// It is cut off from the queue with everybody else, while workers should tell it what they hold.
+#[test]
+fn a_new_leader_lets_workers_tell_what_they_hold_before_it_takes_them_for_lost() {
+    on_redis(one_task(60_000), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        stage.until_is(0, TaskStatus::Running).await;
+        let (_, life) = stage.shared.leader().expect("somebody leads");
+        stage.shared.empty(Loss::Restart);
+        pass(Duration::from_millis(100)).await;
+        stage.shared.queue_outage.until(later(stage.shared.clock.now(), Duration::from_secs(40)));
+        pass(Duration::from_secs(39)).await;
+        life.killed.cancel();
+        let row = stage.until_is(0, TaskStatus::Success).await;
+        assert_eq!((row.attempt, row.losses), (1, 0));
+    });
+}

@@ -310,6 +310,11 @@ impl Shared {
         numbers.iter().filter_map(|number| reign.lives.get(number)).cloned().collect()
     }
 
+    /// The number of who won a shard last.
+    pub fn won_last(&self, shard: ShardId) -> Option<u64> {
+        lock(&self.reign).latest.get(&shard).copied()
+    }
+
     /// Notes that something went wrong.
     pub fn count(&self, what: impl Into<What>) {
         let What(what, place) = what.into();
