@@ -51,6 +51,9 @@ pub struct Args {
     /// Take over a database that another cluster's operator wrote
     #[arg(long, env = "RELAY_ADOPT_CLUSTER")]
     pub adopt_cluster: bool,
+    /// Go on from a database that was set back to an older state, or is another one; what was done since may be done again
+    #[arg(long, env = "RELAY_ACCEPT_OLDER_STATE")]
+    pub accept_older_state: bool,
     /// How lines are logged
     #[arg(long, value_name = "FORMAT", env = "RELAY_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,

@@ -236,17 +236,24 @@ impl Conductor {
                 ) => {
                     drop(reply.send(answer));
                 }
-                (Input::Message(Message::View(id, reply)), _) => {
-                    let view = self.runs.get(&id).map(|run| Box::new(self.outline(run)));
-                    drop(reply.send(view));
-                }
-                (Input::Message(Message::WhyAside(id, reply)), _) => {
-                    drop(reply.send(self.aside.get(&id).cloned()));
-                }
-                (Input::Message(Message::Live(reply)), _) => drop(reply.send(self.all_live())),
+                (Input::Message(question), _) => drop(self.answer(question)),
                 _ => {}
             }
         }
+    }
+
+    /// Answers a question; gives back what is none.
+    pub(super) fn answer(&self, message: Message) -> Option<Message> {
+        // Whoever asked may have gone away meanwhile.
+        match message {
+            Message::View(id, reply) => {
+                drop(reply.send(self.runs.get(&id).map(|run| Box::new(self.outline(run)))));
+            }
+            Message::WhyAside(id, reply) => drop(reply.send(self.aside.get(&id).cloned())),
+            Message::Live(reply) => drop(reply.send(self.all_live())),
+            other => return Some(other),
+        }
+        None
     }
 
     /// The commit is not in the store: load its runs again and give the inputs back.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{
-    Conductor, ConductorError, SWEEP_EVERY,
+    Conductor, ConductorError,
     commit::{Committed, Draft},
     inbox::{DecideError, Message, SubmitError},
 };
@@ -51,13 +51,15 @@ impl Input {
     }
 
     /// The run that it is about.
-    fn run(&self) -> Option<&RunId> {
+    pub(super) fn run(&self) -> Option<&RunId> {
         match self {
             Input::Message(Message::Submit(submission, _)) => Some(&submission.run.id),
             Input::Message(Message::Steer { run, .. }) => Some(run),
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
-            Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => None,
+            Input::Message(
+                Message::View(..) | Message::WhyAside(..) | Message::Live(_) | Message::Told(..),
+            ) => None,
             Input::Report(told) => Some(&told.report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),
             Input::Removed(job) => Some(&job.task_run.run),
@@ -110,6 +112,7 @@ impl Conductor {
         loop {
             self.tell_demands();
             let Some(inputs) = self.gather(stop).await? else { return Ok(()) };
+            let inputs = self.heed(inputs).await?;
             if !self.settle_inputs(inputs, stop).await? {
                 return Ok(());
             }
@@ -257,7 +260,7 @@ impl Conductor {
     async fn keep_time(&mut self) -> Result<(), ConductorError> {
         let now = self.clock.now();
         if now >= self.sweep.due && self.sure().await {
-            self.sweep.due = later(now, SWEEP_EVERY);
+            self.sweep.due = later(now, self.limits.sweep_every);
             match self.queue.census(now).await {
                 Ok(census) => self.begin_sweep(census).await,
                 Err(e) => {

@@ -26,7 +26,8 @@ pub(super) struct Outbox {
     /// QUEUED task runs whose job went out once, from here: if the queue gives it back, nobody has seen it. Another may
     /// have been claimed before the queue lost its books and got it again.
     once: BTreeSet<(RunId, TaskKey)>,
-    /// QUEUED task runs whose job was offered from here, and in which life of the queue's books at the earliest.
+    /// QUEUED task runs whose job was offered from here, and how many lives of the queue's books were seen by then: those
+    /// that it came into are no older. As bounded as what is QUEUED.
     sent: BTreeMap<(RunId, TaskKey), u64>,
     /// How many lives of those books were seen.
     lives: u64,
@@ -123,14 +124,8 @@ impl Outbox {
                 set.remove(&place);
             }
         }
-        let first_sent = (run.clone(), first);
-        let sent: Vec<_> = self
-            .sent
-            .range(first_sent..)
-            .map(|(place, _)| place)
-            .take_while(|(r, _)| r == run)
-            .cloned()
-            .collect();
+        let sent = self.sent.range((run.clone(), first)..).map(|(place, _)| place);
+        let sent: Vec<_> = sent.take_while(|(r, _)| r == run).cloned().collect();
         for place in sent {
             self.sent.remove(&place);
         }
@@ -187,10 +182,12 @@ impl Conductor {
             return Ok(());
         }
         let publish = std::mem::take(&mut self.outbox.publish);
-        let jobs: Vec<_> = publish.iter().filter_map(|(id, key)| self.queued_job(id, *key)).collect();
+        let wanted =
+            publish.into_iter().filter_map(|place| Some((self.queued_job(&place.0, place.1)?, place)));
+        let (jobs, places): (Vec<_>, Vec<_>) = wanted.unzip();
         if !jobs.is_empty() {
             let life = self.outbox.lives;
-            self.outbox.sent.extend(publish.into_iter().map(|place| (place, life)));
+            self.outbox.sent.extend(places.into_iter().map(|place| (place, life)));
             match self.queue.publish(&jobs).await {
                 // It is there, and what else is to be said makes room in it.
                 Err(QueueError::Full(what)) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::conductor::behind::Positions;
 use crate::engine::{Event, Refused};
 use crate::model::{ids::RunId, run::RunRow, task_run::Decision, view::RunView, workflow::Workflow};
 use crate::store::Revision;
@@ -44,6 +45,9 @@ pub enum SubmitError {
     /// Its namespace belongs to another leader.
     #[error("this process does not lead the shard of namespace `{0}`")]
     NotLeader(String),
+    /// The store is behind what was told of the namespace's shard.
+    #[error("the store is behind what was told of the shard of namespace `{0}`, so the shard stops")]
+    Behind(String),
     /// Too many.
     #[error("{0} runs are live already")]
     TooMany(usize),
@@ -100,6 +104,8 @@ pub(super) enum Message {
     View(RunId, oneshot::Sender<Option<Box<RunView>>>),
     WhyAside(RunId, oneshot::Sender<Option<String>>),
     Live(oneshot::Sender<Vec<LiveRun>>),
+    /// What others were told of how far the shards have come.
+    Told(Positions, oneshot::Sender<()>),
     Submit(Box<Submission>, oneshot::Sender<Result<(), SubmitError>>),
     /// A user's cancel, pause or resume.
     Steer {
@@ -164,6 +170,16 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.sender.send(Message::WhyAside(run, reply)).await.ok()?;
         answer.await.ok().flatten()
+    }
+
+    /// The world outside was told that the shards have come so far. A shard of which the store knows less stops (`Older`).
+    /// Answered once that is done.
+    pub async fn told(&self, positions: Positions) {
+        let (reply, answer) = oneshot::channel();
+        if self.sender.send(Message::Told(positions, reply)).await.is_ok() {
+            // No answer: the conductor has stopped, and every shard with it.
+            drop(answer.await);
+        }
     }
 
     /// All live runs; none when the conductor has stopped.

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::conductor::{Adopt, Conductor, ConductorError, SWEEP_EVERY, commit::Draft, cycle::Input};
+use crate::conductor::{Adopt, Conductor, ConductorError, commit::Draft, cycle::Input};
 use crate::engine::{Effect, Run};
 use crate::feed::{Edge, Event};
 use crate::model::{
@@ -87,9 +87,15 @@ impl Conductor {
     /// These shards are led in new epochs. `all_asked`: when all that this conductor leads were asked for, if they were.
     pub(super) fn hold(&mut self, fences: BTreeMap<ShardId, Fence>, all_asked: Option<Timestamp>) {
         self.fences.extend(fences);
-        self.queue.lead(&self.fences.values().map(|fence| (fence.shard, fence.epoch)).collect());
+        self.lead_queue();
         self.tenure.hold(&self.fences, all_asked);
         self.tell_fences();
+    }
+
+    /// The queue speaks of the shards that go on.
+    pub(super) fn lead_queue(&self) {
+        let going = self.fences.values().filter(|fence| !self.stopped.contains_key(&fence.shard));
+        self.queue.lead(&going.map(|fence| (fence.shard, fence.epoch)).collect());
     }
 
     /// Lets the next leader begin at once.
@@ -118,7 +124,7 @@ impl Conductor {
                     self.jobs_are_gone(&id);
                 }
                 // What a sweep would find missing is known: the queue is empty.
-                self.sweep.due = later(self.clock.now(), SWEEP_EVERY);
+                self.sweep.due = later(self.clock.now(), self.limits.sweep_every);
             }
         }
         Ok(())
@@ -170,7 +176,7 @@ impl Conductor {
 
     async fn load(&mut self, id: &RunId) -> Result<(), StoreError> {
         let Some(record) = self.store.run(id).await? else { return Ok(()) };
-        if record.run.status.is_final() {
+        if record.run.status.is_final() || self.stopped.contains_key(&record.run.shard()) {
             return Ok(());
         }
         let workflow = match self.workflows.get(&record.run.workflow) {

@@ -11,6 +11,7 @@
 //! (batches of one when idle, of `Limits::batch` when busy; no timer). Memory is a cache: after a commit that
 //! failed, the runs concerned are loaded again and the same inputs taken again.
 
+mod behind;
 mod commit;
 mod cycle;
 mod dispatch;
@@ -36,10 +37,11 @@ use crate::model::{
     ids::{RunId, ShardId, WorkflowId},
     workflow::Workflow,
 };
-use crate::queue::{Epochs, Queue, QueueError};
+use crate::queue::{Epochs, PRESENCE_TTL, Queue, QueueError};
 use crate::store::{Revision, Store, StoreError};
 
 pub use crate::engine::outline;
+pub use behind::{Older, POSITION_MAX, Positions, TOLD_WITHIN};
 pub use inbox::{DecideError, Handle, LiveRun, Submission, SubmitError, Verdict};
 pub use logs::{LogPump, Pumped};
 pub use outlook::{Demand, Demands, Mark, Outlook};
@@ -56,15 +58,20 @@ pub struct Limits {
     pub window: usize,
     /// Live runs.
     pub live_runs: usize,
+    /// How often a sweep looks whether the queue holds what it should.
+    pub sweep_every: Duration,
+    /// For how long a worker must be silent, while it could have been heard, to count as gone.
+    pub silence: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { batch: 1_000, inbox: 1_000, window: 1_000, live_runs: 100_000 }
+        let (sweep_every, silence) = (SWEEP_EVERY, PRESENCE_TTL);
+        Limits { batch: 1_000, inbox: 1_000, window: 1_000, live_runs: 100_000, sweep_every, silence }
     }
 }
 
-/// How often a sweep looks whether the queue holds what it should.
+/// How often a sweep looks, unless its limits say otherwise.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Turns a stored revision into what the engine runs.
@@ -97,6 +104,8 @@ pub struct Params {
     pub shards: Vec<ShardId>,
     /// What to take over.
     pub adopt: Adopt,
+    /// What to make of what others were told.
+    pub older: Older,
     /// Bounds.
     pub limits: Limits,
     /// Who looks on from outside, if anybody does.
@@ -163,6 +172,7 @@ pub struct Conductor {
     holder: String,
     shards: Vec<ShardId>,
     adopt: Adopt,
+    older: Older,
     limits: Limits,
     outlook: Option<Arc<Outlook>>,
     inbox: mpsc::Receiver<inbox::Message>,
@@ -173,6 +183,8 @@ pub struct Conductor {
     runs: BTreeMap<RunId, crate::engine::Run>,
     /// Runs that could not be written or read, and why: they wait for a person, and stop nobody else.
     aside: BTreeMap<RunId, String>,
+    /// Shards of which the store is behind what was told, and what that was.
+    stopped: Positions,
     ready: dispatch::Ready,
     /// When each run wants its next tick.
     due: live::Due,
@@ -200,6 +212,7 @@ impl Conductor {
             holder: params.holder,
             shards: params.shards,
             adopt: params.adopt,
+            older: params.older,
             limits: params.limits,
             outlook: params.outlook,
             inbox,
@@ -208,6 +221,7 @@ impl Conductor {
             workflows: BTreeMap::new(),
             runs: BTreeMap::new(),
             aside: BTreeMap::new(),
+            stopped: Positions::new(),
             ready: dispatch::Ready::default(),
             due: live::Due::default(),
             todo: Vec::new(),
@@ -240,6 +254,7 @@ impl Conductor {
 
     async fn conduct(&mut self, stop: &CancellationToken) -> Result<(), ConductorError> {
         self.load_live_runs().await?;
+        self.hear_what_was_told(stop).await?;
         self.work(stop).await
     }
 }

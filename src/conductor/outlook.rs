@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use crate::conductor::{Conductor, LiveRun, tenure::Tenure};
+use crate::conductor::{Conductor, LiveRun, Positions, tenure::Tenure};
 use crate::model::{
     change::{Batch, Fence},
     ids::{RunId, ShardId},
@@ -46,7 +46,7 @@ pub enum Mark {
     Changed,
     /// It is not live any longer (it ended, or was set aside), and this is the last to be said of it.
     Last(Arc<RunView>),
-    /// It was set aside, and nothing of it is known here any longer: ask the store, and why.
+    /// It was set aside, or its shard stopped, and nothing of it is known here any longer: ask the store, and why.
     Aside,
 }
 
@@ -57,6 +57,7 @@ pub struct Outlook {
     tenure: Mutex<Option<Arc<Tenure>>>,
     news: Notify,
     demands: watch::Sender<Demands>,
+    stopped: Mutex<Positions>,
 }
 
 impl Outlook {
@@ -86,6 +87,16 @@ impl Outlook {
     /// shard was taken.
     pub fn fence(&self, shard: ShardId) -> Option<Fence> {
         self.tenure()?.fence(shard)
+    }
+
+    /// The position that was told of a shard which stopped because the store is behind it; none of a shard that goes on.
+    pub fn stopped(&self, shard: ShardId) -> Option<i64> {
+        self.all_stopped().get(&shard).copied()
+    }
+
+    /// Every shard that stopped.
+    pub fn all_stopped(&self) -> Positions {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until it is certain that the conductor leads.
@@ -128,6 +139,20 @@ impl Conductor {
         let view = |run| RunView { aside: Some(why.to_owned()), ..self.outline(run) };
         let mark = self.runs.get(id).map_or(Mark::Aside, |run| Mark::Last(Arc::new(view(run))));
         outlook.mark(id, mark);
+    }
+
+    /// A run of a shard that stopped is known here no longer.
+    pub(super) fn mark_stopped(&self, id: &RunId) {
+        if let Some(outlook) = &self.outlook {
+            outlook.mark(id, Mark::Aside);
+        }
+    }
+
+    /// Tells which shards stopped.
+    pub(super) fn tell_stopped(&self) {
+        if let Some(outlook) = &self.outlook {
+            outlook.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.stopped);
+        }
     }
 
     /// A run that was set aside is live again.

@@ -124,6 +124,9 @@ impl Conductor {
         if let Some(why) = self.aside.get(&run.id) {
             return Some(Err(SubmitError::Store(why.clone())));
         }
+        if self.stopped.contains_key(&run.shard()) {
+            return Some(Err(SubmitError::Behind(run.namespace.clone())));
+        }
         let led = self.fences.contains_key(&run.shard());
         (!led).then(|| Err(SubmitError::NotLeader(run.namespace.clone())))
     }

@@ -19,7 +19,7 @@ use crate::model::{
     status::TaskStatus,
     time::{backoff, later},
 };
-use crate::queue::{Census, PRESENCE_TTL, Placed, Position};
+use crate::queue::{Census, Placed, Position};
 
 /// Runs that are not live here and whose jobs are in the queue: the store is asked for so many in one sweep.
 const STRANGERS_MAX: usize = 100;
@@ -62,6 +62,12 @@ pub(super) enum Suspect {
 }
 
 impl Sweep {
+    /// Looks again at once; what was seen before counts no longer.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        self.open = None;
+        self.due = now;
+    }
+
     pub(super) fn new(now: Timestamp, running: Duration) -> Sweep {
         Sweep {
             due: now,
@@ -112,7 +118,7 @@ impl Conductor {
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
         // A conductor that stood still may have stood still together with its workers and the queue.
         let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
-        let silence_counts = self.clock.running().saturating_sub(heard_since) >= PRESENCE_TTL;
+        let silence_counts = self.clock.running().saturating_sub(heard_since) >= self.limits.silence;
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {

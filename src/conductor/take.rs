@@ -27,7 +27,9 @@ impl Conductor {
                 Answer::Decide(self.ask(draft, run, event.clone()))
             }
             Input::Message(Message::Decide(verdict, _)) => Answer::Decide(self.decide(draft, verdict)),
-            Input::Message(Message::View(..) | Message::WhyAside(..) | Message::Live(_)) => Answer::None,
+            Input::Message(
+                Message::View(..) | Message::WhyAside(..) | Message::Live(_) | Message::Told(..),
+            ) => Answer::None,
             Input::Report(told) => {
                 draft.read = draft.read.max(Some(told.at));
                 self.report(draft, told);

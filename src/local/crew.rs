@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::conductor::{Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits};
+use crate::conductor::{
+    Adopt, Compile, Conductor, ConductorError, Counters, DecideError, Handle, Limits, Older,
+};
 use crate::local::{LocalError, Parts, Request};
 use crate::model::ids::{RunId, ShardId};
 use crate::queue::Pools;
@@ -60,6 +62,7 @@ impl Crew {
             holder: orders.holder.clone(),
             shards: orders.shards,
             adopt: Adopt::Resume(orders.resume.into_iter().collect()),
+            older: Older::Untold,
             outlook: None,
             limits: Limits { window: WINDOW.max(request.slots.saturating_mul(4)), ..Limits::default() },
         });

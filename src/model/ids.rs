@@ -202,6 +202,11 @@ impl ShardId {
         ShardId((crc32fast::hash(namespace.as_bytes()) % u32::from(ShardId::COUNT)) as u8)
     }
 
+    /// The shard of a pool, `<namespace>/<pool>`: that of its namespace.
+    pub fn of_pool(pool: &str) -> ShardId {
+        ShardId::of_namespace(pool.split_once('/').map_or(pool, |(namespace, _)| namespace))
+    }
+
     /// Its number, 0 to 63.
     pub const fn number(self) -> u8 {
         self.0

@@ -298,6 +298,12 @@ impl Cluster {
         fence.map(drop).ok_or(ApiError::NotLeading)
     }
 
+    /// Did the namespace's shard stop, because the store is behind what was told of it?
+    pub fn is_stopped(&self, namespace: &str) -> bool {
+        let shard = ShardId::of_namespace(namespace);
+        self.outlook.as_ref().is_some_and(|outlook| outlook.stopped(shard).is_some())
+    }
+
     /// The client itself.
     pub fn client(&self) -> &Client {
         &self.client

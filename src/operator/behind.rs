@@ -1,16 +1,17 @@
-//! A store that was set back to an older state, seen at one Run: its status tells more than the store knows. What is live
-//! there is paused, for to go on could do twice what must be done once.
+//! A store that was set back to an older state, or is another one, as seen from statuses: they tell more than the store knows.
+//! The conductor stops each shard that is behind (`conductor/behind.rs`), and here it is said of its Runs. A run that had ended,
+//! and is live in a store that is not behind by its position, is paused.
+
+use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::conductor::DecideError;
-use crate::crd::run::DesiredState;
+use crate::conductor::{DecideError, POSITION_MAX, Positions};
 use crate::crd::schema::Kind;
-use crate::crd::status::{Condition, ConditionStatus, Fitted as _, RunStatus};
-use crate::model::{ids::RunId, ids::ShardId, view::RunView};
+use crate::crd::status::{Condition, ConditionStatus, Fitted as _, RunStatus, status_of};
+use crate::model::{ids::RunId, ids::ShardId};
 use crate::operator::Trouble;
-use crate::operator::accept;
-use crate::operator::api::Object;
+use crate::operator::api::{Object, ObjectName};
 use crate::operator::book::Known;
 use crate::operator::desk::Lane;
 use crate::operator::events::Told;
@@ -18,10 +19,11 @@ use crate::operator::kit::Kit;
 use crate::operator::status::{STORE_BEHIND, Waiting};
 use crate::operator::writer::merge_patch;
 
-/// Said of a live run.
-const LIVE: &str = "its status tells more than the store knows: the store was set back to an older state, or is another one; the \
-                    run is paused, so that nothing is done twice unasked: restore the store; or let the run go on from where \
-                    the store has it, by setting desiredState to Paused and then to Running; or delete this Run";
+/// Said of every Run of a shard that stopped.
+const STOPPED: &str = "Runs of this namespace, or of one that shares its shard, were told more than the store knows: the store was set \
+                       back to an older state, or is another one; nothing of it starts or ends, so that nothing is done twice \
+                       unasked: restore the store; or let all go on from where the store has it, by starting the operator once \
+                       with --accept-older-state (acceptOlderState of the chart)";
 /// Said of a run that had ended.
 const ENDED: &str = "it had ended, and in the store it has not: the store was set back to an older state, or is another one; \
                      the run is paused, so that nothing is done twice unasked: restore the store, or delete this Run, which \
@@ -61,7 +63,8 @@ pub(super) async fn ended(
     if kit.store.run_row(id).await?.is_none_or(|row| row.status.is_final()) {
         return Err(Trouble::Unsettled);
     }
-    position(kit, view.row.shard()).await?;
+    leads(kit, view.row.shard()).await?;
+    agrees(kit, &object.name, before, view.position).await?;
     match object.deleting {
         true => stop(kit.handle.cancel(id.clone(), false).await)?,
         false => stop(kit.handle.pause(id.clone()).await)?,
@@ -104,47 +107,51 @@ async fn tell_of_ended(kit: &Kit, object: &Object, before: &RunStatus) -> Result
     Ok(())
 }
 
-/// A live run whose status tells a position that the store has not come to: it is paused, and says so. False: there is
-/// nothing of that kind.
-pub(super) async fn live(
-    kit: &Kit,
-    id: &RunId,
-    object: &Object,
-    (before, view): (&RunStatus, &RunView),
-) -> Result<bool, Trouble> {
-    let ahead = before.position > Some(view.position);
-    let desired = accept::read(object).ok().map(|run| run.desired);
-    let answered = !matches!(desired, None | Some(DesiredState::Running));
-    let behind = match said(before) {
-        _ if object.deleting => false,
-        // Its user has read it and decided.
-        true if answered => false,
-        true => ahead || view.row.paused_at.is_some(),
-        false => ahead,
-    };
-    if !behind {
-        return Ok(false);
+/// How far the statuses of these Runs say that their shards have come.
+pub(super) fn positions(objects: &[Arc<Object>]) -> Positions {
+    let mut positions = Positions::new();
+    for object in objects {
+        if let Some(told) = status_of::<RunStatus>(&object.json).position {
+            let shard = ShardId::of_namespace(&object.name.namespace);
+            let known = positions.entry(shard).or_insert(told);
+            *known = told.max(*known);
+        }
     }
-    if ahead && before.position <= Some(position(kit, view.row.shard()).await?) {
-        // What was told came from another operator, which led later than this one.
-        return Err(Trouble::Unsettled);
-    }
-    stop(kit.handle.pause(id.clone()).await)?;
-    let known = kit.book.page(id).and_then(|page| page.known);
-    if !said(before) && !matches!(known, Some(Known::Behind(_))) {
-        tracing::error!(run.id = %id, run.name = %object.name, said = before.position, found = view.position,
-            "The store is behind: a run's status tells more than the store knows, and the run was paused");
-    }
-    let waiting = Waiting { reason: STORE_BEHIND, message: LIVE.to_owned(), stalled: true };
-    kit.know(id, object, Known::Behind(waiting), Lane::Final);
-    Ok(true)
+    positions
 }
 
-/// The store's position, if this process leads still.
-async fn position(kit: &Kit, shard: ShardId) -> Result<i64, Trouble> {
+/// Does this Run stand still, because its shard stopped? Then its status says so, and keeps what it said of its tasks.
+pub(super) fn stopped(kit: &Kit, id: &RunId, object: &Object) -> bool {
+    let stopped = kit.cluster.is_stopped(&object.name.namespace);
+    if stopped {
+        let waiting = Waiting { reason: STORE_BEHIND, message: STOPPED.to_owned(), stalled: true };
+        kit.know(id, object, Known::Waiting(waiting), Lane::Final);
+    }
+    stopped
+}
+
+/// A status that tells a position which the store has not come to: its shard stops, or goes on beyond it.
+pub(super) async fn agrees(
+    kit: &Kit,
+    name: &ObjectName,
+    before: &RunStatus,
+    position: i64,
+) -> Result<(), Trouble> {
+    match before.position.filter(|told| *told > position && *told <= POSITION_MAX) {
+        None => Ok(()),
+        Some(told) => {
+            kit.handle.told(Positions::from([(ShardId::of_namespace(&name.namespace), told)])).await;
+            // The next look finds what came of it.
+            Err(Trouble::Unsettled)
+        }
+    }
+}
+
+/// Does this process lead still, as the store says?
+async fn leads(kit: &Kit, shard: ShardId) -> Result<(), Trouble> {
     let now = kit.store.position(shard).await?;
-    let leads = kit.outlook.fence(shard).is_some_and(|own| own.epoch == now.epoch);
-    leads.then_some(now.seq).ok_or(Trouble::NotLeading)
+    let own = kit.outlook.fence(shard).filter(|own| own.epoch == now.epoch);
+    own.map(drop).ok_or(Trouble::NotLeading)
 }
 
 /// A run that is being stopped is not paused, and starts nothing new but its finally tasks.

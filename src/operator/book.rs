@@ -38,8 +38,6 @@ pub enum Known {
     Withdrawn(&'static str),
     /// It is live: the conductor knows.
     Live,
-    /// It is live in a store that was set back, and paused.
-    Behind(Waiting),
     /// It is not live any longer: it ended, or was set aside, and this is the last to be said of it.
     Last(Arc<RunView>),
 }
@@ -50,7 +48,7 @@ impl Known {
         match self {
             Known::Withdrawn(_) => true,
             Known::Last(view) => view.row.status.is_final(),
-            Known::Waiting(_) | Known::Live | Known::Behind(_) => false,
+            Known::Waiting(_) | Known::Live => false,
         }
     }
 }

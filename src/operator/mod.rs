@@ -164,6 +164,7 @@ impl Operator {
             )),
             work::drive(&kit.run_work, RUNS_AT_ONCE, stop, |at| runs::look(kit.clone(), at)),
             news::marks(kit, stop),
+            news::told(kit, stop),
             news::orphans(kit, stop),
             news::lost_workflows(kit, stop),
             news::pools_changed(kit, stop),

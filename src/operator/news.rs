@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::conductor::Mark;
 use crate::model::ids::RunId;
 use crate::operator::api::ObjectName;
+use crate::operator::behind;
 use crate::operator::book::{Known, RunRef};
 use crate::operator::desk::Lane;
 use crate::operator::kit::Kit;
@@ -58,10 +59,7 @@ pub(super) async fn marks(kit: &Kit, stop: &CancellationToken) {
             };
             // Without a page, its object was not looked at yet, or is gone.
             let first = kit.book.change(&id, |page| {
-                // That it was paused is known, and so is why.
-                if ended || !matches!(page.known, Some(Known::Behind(_))) {
-                    page.known = Some(known);
-                }
+                page.known = Some(known);
                 page.patched.is_none()
             });
             match (first, ended) {
@@ -70,6 +68,24 @@ pub(super) async fn marks(kit: &Kit, stop: &CancellationToken) {
                 (Some(true), false) => kit.mark(&id, Lane::First),
                 (Some(false), false) => kit.mark(&id, Lane::Further),
             }
+        }
+    }
+}
+
+/// What statuses tell of how far the runs have come, once all were told: the conductor begins when it knows that.
+pub(super) async fn told(kit: &Kit, stop: &CancellationToken) {
+    let mut synced = kit.runs.synced();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Ok(()) = synced.changed() => {}
+        }
+        let positions = behind::positions(&kit.runs.objects());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = kit.handle.told(positions) => {}
         }
     }
 }

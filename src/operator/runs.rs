@@ -50,10 +50,11 @@ pub(super) async fn look(kit: Arc<Kit>, at: RunRef) -> Result<(), Trouble> {
         kit.observe(&id, &object, Lane::Final);
         return Ok(());
     }
+    if behind::stopped(&kit, &id, &object) {
+        return Ok(());
+    }
     if let Some(view) = kit.handle.view(id.clone()).await {
-        if behind::live(&kit, &id, &object, (&before, &view)).await? {
-            return Ok(());
-        }
+        behind::agrees(&kit, &object.name, &before, view.position).await?;
         kit.lives_again(&id, told.as_ref());
         return follow::follow(&kit, &id, &object, view).await;
     }
@@ -151,6 +152,8 @@ fn submitted(
         }
         Err(SubmitError::TooMany(_)) => ("LimitReached", false),
         Err(SubmitError::Store(_)) => ("NotAccepted", true),
+        // The next look says so.
+        Err(SubmitError::Behind(_)) => return Err(Trouble::Unsettled),
         Err(SubmitError::NotLeader(_) | SubmitError::Stopped) => return Err(Trouble::NotLeading),
     };
     let Err(error) = answer else { return Ok(()) };

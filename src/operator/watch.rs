@@ -65,6 +65,11 @@ impl Mirror {
         self.inner().objects.get(name).is_some_and(|object| object.uid == uid)
     }
 
+    /// All objects.
+    pub fn objects(&self) -> Vec<Arc<Object>> {
+        self.inner().objects.values().cloned().collect()
+    }
+
     /// Have all objects been told once?
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()

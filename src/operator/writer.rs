@@ -182,7 +182,7 @@ async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
 
 async fn story(kit: &Arc<Kit>, id: &RunId, page: &Page) -> Option<Story> {
     Some(match page.known.as_ref()? {
-        Known::Waiting(waiting) | Known::Behind(waiting) => Story::Waiting(waiting.clone()),
+        Known::Waiting(waiting) => Story::Waiting(waiting.clone()),
         Known::Withdrawn(why) => Story::Withdrawn(why),
         Known::Last(view) => Story::Accepted(Box::new(view.as_ref().clone())),
         // Not live any longer: then its last mark is on its way.

@@ -18,13 +18,13 @@ impl Reign {
 
     /// The epoch of a pool's shard.
     pub(super) fn of(&self, pool: &str) -> Result<i64, QueueError> {
-        let epoch = self.epochs().get(&shard_of(pool)).copied();
+        let epoch = self.epochs().get(&ShardId::of_pool(pool)).copied();
         epoch.ok_or_else(|| QueueError::NotLed(pool.to_owned()))
     }
 
     /// Is the pool's shard led from here?
     pub(super) fn leads(&self, pool: &str) -> bool {
-        self.epochs().contains_key(&shard_of(pool))
+        self.epochs().contains_key(&ShardId::of_pool(pool))
     }
 
     /// Is any shard led from here?
@@ -40,9 +40,4 @@ impl Reign {
     fn epochs(&self) -> MutexGuard<'_, Epochs> {
         self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The shard of a pool's namespace.
-pub(super) fn shard_of(pool: &str) -> ShardId {
-    ShardId::of_namespace(pool.split_once('/').map_or(pool, |(namespace, _)| namespace))
 }

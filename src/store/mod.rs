@@ -199,6 +199,11 @@ pub trait Store: Send + Sync {
     /// before.
     async fn release(&self, fences: &[Fence]) -> Result<(), StoreError>;
 
+    /// Moves the shard's position forward to `to`, with no history in between: what a state that is lost gave to others is
+    /// given to nobody again. A position that is there already stays. `Deposed` when the epoch is over. Gives the fence as
+    /// it is then, so it may be said again.
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError>;
+
     /// The shard's epoch and position as committed: the answer to an unknown outcome.
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError>;
 

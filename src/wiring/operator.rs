@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use relay::api::health::Health;
-use relay::cli::operator::Args;
+use relay::cli::operator::{Args, StoreKind};
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Limits, LogPump, Outlook, Params};
+use relay::conductor::{Adopt, Compile, Limits, LogPump, Older, Outlook, Params};
 use relay::feed::{self, Feed, memory::MemoryFeed, redis::RedisLogs};
 use relay::link::RedisSettings;
 use relay::model::ids::ShardId;
@@ -93,6 +93,7 @@ impl House {
             holder: holder.clone(),
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
+            older: self.older(),
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         };
@@ -103,6 +104,16 @@ impl House {
         self.pump_logs(crew, &redis, (store.clone(), feed), outlook.clone())?;
         watches::start(self, crew, watches::Around { client, store, handle, outlook, queue, redis, access });
         Err(crew.next_end().await)
+    }
+
+    /// What to make of a database that is behind what Runs were told.
+    fn older(&self) -> Older {
+        match (self.args.store, self.args.accept_older_state) {
+            // It is empty at each start, and whoever asked for it knows that.
+            (Some(StoreKind::Memory), _) => Older::Untold,
+            (None, true) => Older::Accepted,
+            (None, false) => Older::Stops,
+        }
     }
 
     /// Carries lines from workers to the store. One process does, the one that leads.

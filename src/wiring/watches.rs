@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use relay::api::health::{Check, Health};
+use relay::api::health::{Check, Health, Ill};
 use relay::cli::operator::Args;
 use relay::clock::Clock;
 use relay::conductor::{Handle, Outlook};
@@ -27,6 +27,9 @@ use crate::wiring::{
     operator::{House, instance},
 };
 
+/// What to do about a store that is behind.
+const BEHIND: &str = "restore the database to the state that was lost, or start the operator once with --accept-older-state \
+                      (acceptOlderState of the chart) to go on from what it has; what was done since may then be done again";
 /// How often the watches are looked at for what the probes tell of them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -89,7 +92,7 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
         client: around.client,
         store: around.store,
         handle: around.handle,
-        outlook: around.outlook,
+        outlook: around.outlook.clone(),
         clock: house.clock.clone(),
         compile: house.compile.clone(),
         pools,
@@ -97,13 +100,31 @@ pub fn start(house: &House, crew: &mut Crew, around: Around) {
         instance: instance(),
     });
     let (health, clock, stop) = (house.health.clone(), house.clock.clone(), house.stages.watching.clone());
+    let outlook = around.outlook;
     crew.start(Part::Watches, async move {
         let ready = operator.ready();
         tokio::select! {
             () = operator.run(stop) => Ok(()),
             never = tell_how_they_are(ready, &pulses, &health, &clock) => match never {},
+            never = tell_what_stopped(&outlook, &health, &clock) => match never {},
         }
     });
+}
+
+/// Tells of shards that stopped because the store is behind what was told of them.
+async fn tell_what_stopped(outlook: &Outlook, health: &Health, clock: &Clock) -> Infallible {
+    loop {
+        let stopped: Vec<String> =
+            outlook.all_stopped().keys().map(|shard| shard.number().to_string()).collect();
+        if !stopped.is_empty() {
+            let why = format!(
+                "Runs were told more than the store knows, so these shards stop: {}",
+                stopped.join(", ")
+            );
+            health.ill(Check::Leadership, &Ill { label: "behind", why, advice: Some(BEHIND) });
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Keeps the check up to date: everything must have been seen once, and nothing may have been unheard for too long.

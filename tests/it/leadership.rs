@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Conductor, ConductorError, Limits, Outlook, Params, TRUST};
+use relay::conductor::{
+    Adopt, Conductor, ConductorError, DecideError, Limits, Older, Outlook, Params, Positions, TOLD_WITHIN,
+    TRUST,
+};
 use relay::crd::schema::Kind;
 use relay::feed::memory::MemoryFeed;
 use relay::model::head::Head;
-use relay::model::ids::ShardId;
+use relay::model::ids::{RunId, ShardId};
 use relay::operator::api::{self, ApiError, Cluster, ObjectName};
 use relay::queue::{self, memory::MemoryQueue};
 use relay::store::{Store, StoreError, TAKEOVER_AFTER, memory::MemoryStore};
@@ -27,6 +30,7 @@ fn params(store: &Arc<MemoryStore>, clock: &Clock, holder: &str, outlook: &Arc<O
         holder: holder.to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
         adopt: Adopt::All,
+        older: Older::Untold,
         limits: Limits::default(),
         outlook: Some(outlook.clone()),
     }
@@ -118,4 +122,31 @@ async fn a_head_is_written_by_the_fence_of_whoever_leads() {
     assert_eq!(outlook.fence(head.shard()), None);
     let late = store.drop_head("data", "etl", &fence).await;
     assert!(matches!(late, Err(StoreError::Deposed { .. })), "{late:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_begins_when_it_was_told_how_far_all_had_come_or_when_nobody_says_so() {
+    let clock = Clock::manual(second(0));
+    for told in [true, false] {
+        let (store, outlook) = (a_store(&clock), Arc::new(Outlook::default()));
+        let params = Params { older: Older::Stops, ..params(&store, &clock, "first", &outlook) };
+        let (conductor, handle) = Conductor::new(params);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(conductor.run(stop.clone()));
+        // Questions are answered, and nothing is done.
+        assert_eq!(handle.live().await, Some(vec![]));
+        let nobody = "0197a3f0-0000-7000-8000-000000000000".parse::<RunId>().expect("an id");
+        let mut asked = Box::pin(handle.cancel(nobody, false));
+        let before = tokio::time::Instant::now();
+        if told {
+            assert!(futures::poll!(&mut asked).is_pending());
+            handle.told(Positions::new()).await;
+        }
+        let answer = asked.await;
+        assert!(matches!(answer, Err(DecideError::NoSuchRun(_))), "{answer:?}");
+        let waited = before.elapsed();
+        assert_eq!(waited >= TOLD_WITHIN, !told, "{waited:?}");
+        stop.cancel();
+        running.await.expect("ran").expect("in order");
+    }
 }

@@ -84,6 +84,10 @@ impl Found {
 /// Brings a pool up to date.
 pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble> {
     kit.cluster.may_write(&name.namespace)?;
+    if kit.cluster.is_stopped(&name.namespace) {
+        // Its workers go on with what they have, and tell it once the shard goes on.
+        return Ok(());
+    }
     let Some(object) = kit.mirror.get(&name) else { return leaving::gone(&kit, &name).await };
     if object.deleting {
         return Ok(());

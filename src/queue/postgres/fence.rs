@@ -11,13 +11,13 @@ use sqlx::{
     query::Query,
 };
 
+use crate::model::ids::ShardId;
 use crate::queue::{
     QueueError,
     postgres::{
         PostgresQueue,
         line::{failed, within},
     },
-    reign::shard_of,
 };
 
 /// How a verb begins: `$1` and `$2` are its pools and their epochs. `fence.holds` when all have heard these; `unheard` lists those
@@ -73,7 +73,7 @@ impl PostgresQueue {
     pub(super) fn led<'a>(&self, pools: impl IntoIterator<Item = &'a str>) -> Result<Led, QueueError> {
         let mut by_name = BTreeMap::new();
         for pool in pools {
-            by_name.insert(pool, (i16::from(shard_of(pool).number()), self.reign.of(pool)?));
+            by_name.insert(pool, (i16::from(ShardId::of_pool(pool).number()), self.reign.of(pool)?));
         }
         let mut led = Led { pools: Vec::new(), shards: Vec::new(), epochs: Vec::new() };
         for (pool, (shard, epoch)) in by_name {

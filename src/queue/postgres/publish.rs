@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use sqlx::Row;
 
-use crate::model::job::{Job, JobId};
+use crate::model::{
+    ids::ShardId,
+    job::{Job, JobId},
+};
 use crate::queue::{
     QueueError, Unfit,
     postgres::{PostgresQueue, fence::fenced, line::failed},
-    reign::shard_of,
 };
 
 /// Jobs that one statement offers, ...
@@ -54,7 +56,7 @@ impl Batch {
     fn add(&mut self, job: &Job, body: String) {
         self.ids.push(job.id.to_string());
         self.pools.push(job.pool.clone());
-        self.shards.push(i16::from(shard_of(&job.pool).number()));
+        self.shards.push(i16::from(ShardId::of_pool(&job.pool).number()));
         self.ranks.push(job.rank);
         self.bytes += body.len();
         self.bodies.push(body);

@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::link::{BadSettings, RedisSettings, Script, Wait};
-use crate::model::job::{Job, JobId};
+use crate::model::{
+    ids::ShardId,
+    job::{Job, JobId},
+};
 use crate::queue::{
     Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     redis::{
@@ -139,6 +142,7 @@ impl RedisQueue {
 impl Queue for RedisQueue {
     fn lead(&self, epochs: &Epochs) {
         self.server.lead(epochs);
+        self.inbox().keep_only(|pool| epochs.contains_key(&ShardId::of_pool(pool)));
     }
 
     async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {

@@ -47,6 +47,14 @@ impl Inbox {
         }
     }
 
+    /// Of other pools nothing is read, settled or trimmed any longer: who leads them begins with what is in their streams.
+    pub(super) fn keep_only(&mut self, leads: impl Fn(&str) -> bool) {
+        self.reports.retain(|_, kept| leads(&kept.pool));
+        self.bytes = self.reports.values().map(|kept| kept.bytes).sum();
+        self.cursors.retain(|pool, _| leads(pool));
+        self.owed.retain(|pool, _| leads(pool));
+    }
+
     /// How far a pool's stream was read.
     pub(super) fn cursor(&self, pool: &str) -> EntryId {
         self.cursors.get(pool).copied().unwrap_or_default()

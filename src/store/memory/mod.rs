@@ -120,6 +120,14 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+        let mut inner = self.inner();
+        let own = inner.shards.get_mut(&fence.shard).filter(|lead| lead.epoch == fence.epoch);
+        let own = own.ok_or(StoreError::Deposed { shard: fence.shard, epoch: fence.epoch })?;
+        own.seq = own.seq.max(to);
+        Ok(Fence { seq: own.seq, ..*fence })
+    }
+
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         let lead = self.inner().shards.get(&shard).cloned().unwrap_or_default();
         Ok(Fence { shard, epoch: lead.epoch, seq: lead.seq })

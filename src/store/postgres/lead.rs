@@ -48,6 +48,8 @@ const RELEASE: &str = "
     where s.id = f.id and s.epoch = f.epoch
     returning s.id";
 
+const RAISE: &str = "update shards set seq = greatest(seq, $3) where id = $1 and epoch = $2 returning seq";
+
 const POSITION: &str = "select epoch, seq from shards where id = $1";
 
 pub(super) async fn lead(
@@ -119,6 +121,16 @@ async fn touch(
     let rows = within(bound, work).await.map_err(Failed::before)?;
     line.done();
     rows.iter().map(shard).collect()
+}
+
+pub(super) async fn raise(store: &PostgresStore, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let work = sqlx::query_scalar(RAISE).bind(id(fence.shard)).bind(fence.epoch).bind(to);
+    let seq = within(bound, work.fetch_optional(line.sql())).await.map_err(Failed::before)?;
+    line.done();
+    seq.map(|seq| Fence { seq, ..*fence })
+        .ok_or(StoreError::Deposed { shard: fence.shard, epoch: fence.epoch })
 }
 
 pub(super) async fn position(store: &PostgresStore, shard: ShardId) -> Result<Fence, StoreError> {

@@ -230,6 +230,10 @@ impl Store for PostgresStore {
         self.noted(lead::release(self, fences).await)
     }
 
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+        self.noted(lead::raise(self, fence, to).await)
+    }
+
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         self.noted(lead::position(self, shard).await)
     }

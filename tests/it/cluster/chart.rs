@@ -141,7 +141,7 @@ fn what_is_given_reaches_the_pod() {
         "--set",
         "topologySpreadConstraints[0].maxSkew=1,topologySpreadConstraints[0].topologyKey=zone,topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
         "--set",
-        "adoptCluster=true",
+        "adoptCluster=true,acceptOlderState=true",
     ]);
     let objects = objects(&text);
     let deployment = of_kind(&objects, "Deployment").remove(0);
@@ -159,6 +159,7 @@ fn what_is_given_reaches_the_pod() {
     assert_eq!(env("RELAY_WORKER_REDIS_URL")["value"], "redis://redis.data:6379");
     assert_eq!(env("RELAY_DATABASE_URL")["valueFrom"]["secretKeyRef"]["key"], "dsn");
     assert_eq!(env("RELAY_ADOPT_CLUSTER")["value"], "true");
+    assert_eq!(env("RELAY_ACCEPT_OLDER_STATE")["value"], "true");
     assert_eq!(env("TZ")["value"], "UTC");
     let selector = &pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
     assert_eq!(selector, &deployment["spec"]["selector"]["matchLabels"]);
@@ -169,7 +170,8 @@ fn what_is_given_reaches_the_pod() {
 fn the_chart_speaks_of_the_operators_own_variables() {
     let help = crate::support::relay().args(["operator", "--help"]).output().expect("relay starts");
     let help = String::from_utf8(help.stdout).expect("text");
-    let text = rendered(&["--set", "adoptCluster=true", "--set", "redis.workerUrl=redis://r"]);
+    let more = "adoptCluster=true,acceptOlderState=true,redis.workerUrl=redis://r";
+    let text = rendered(&["--set", more]);
     let objects = objects(&text);
     let deployment = of_kind(&objects, "Deployment").remove(0);
     let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("a list");

@@ -43,6 +43,9 @@ impl Store for Picky {
     async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
         self.0.release(fences).await
     }
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+        self.0.raise(fence, to).await
+    }
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         self.0.position(shard).await
     }

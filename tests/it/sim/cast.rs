@@ -11,7 +11,7 @@ use std::{
 
 use relay::{
     clock::Clock,
-    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Outlook, Params},
+    conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Older, Outlook, Params},
     feed::memory::MemoryFeed,
     model::{ids::ShardId, time::later},
     queue::{Jobs, Pools, Queue},
@@ -145,6 +145,7 @@ impl Cast {
             inbox: shared.dice.pick(&[1, 100]),
             window: shared.dice.pick(&[1, 3, 1_000]),
             live_runs: 100,
+            ..Limits::default()
         });
         Params {
             store: Arc::new(FaultyStore { faults: faults.clone(), store: shared.store.clone() }),
@@ -155,6 +156,7 @@ impl Cast {
             holder: life.name.clone(),
             shards: self.shards(),
             adopt: Adopt::All,
+            older: Older::Untold,
             limits,
             outlook: Some(outlook.clone()),
         }

@@ -96,6 +96,10 @@ impl Store for FaultyStore {
         self.through("release", self.store.release(fences)).await
     }
 
+    async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
+        self.through("raise", self.store.raise(fence, to)).await
+    }
+
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError> {
         self.through("position", self.store.position(shard)).await
     }

@@ -179,10 +179,6 @@ impl From<(&'static str, &'static str)> for What {
 /// How often each thing went wrong: what, and where.
 pub type Counts = BTreeMap<(&'static str, &'static str), u64>;
 
-pub fn shard_of(pool: &str) -> ShardId {
-    ShardId::of_namespace(pool.split_once('/').map_or(pool, |(namespace, _)| namespace))
-}
-
 impl Shared {
     pub fn new(
         settings: Settings,
@@ -403,7 +399,11 @@ impl Shared {
     pub fn looked(&self, content: u64, epochs: &Epochs, census: &Census) {
         let leased = census.leases.iter().map(|lease| &lease.place);
         for placed in census.pending.iter().chain(leased) {
-            self.hear(content, &placed.pool, epochs.get(&shard_of(&placed.pool)).copied().unwrap_or(0));
+            self.hear(
+                content,
+                &placed.pool,
+                epochs.get(&ShardId::of_pool(&placed.pool)).copied().unwrap_or(0),
+            );
         }
     }
 
@@ -422,9 +422,9 @@ impl Shared {
         let newest = self.newest_epochs();
         for job in jobs {
             let (id, run) = (&job.id, &job.id.task_run.run);
-            let own = epochs.get(&shard_of(&job.pool)).copied().unwrap_or(0);
+            let own = epochs.get(&ShardId::of_pool(&job.pool)).copied().unwrap_or(0);
             let (heard, own) = self.hear(content, &job.pool, own);
-            if heard == own && newest.get(&shard_of(&job.pool)) > Some(&own) {
+            if heard == own && newest.get(&ShardId::of_pool(&job.pool)) > Some(&own) {
                 self.handed().echo(std::slice::from_ref(job));
                 continue;
             }

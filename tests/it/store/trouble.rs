@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relay::clock::Clock;
 use relay::conductor::{
-    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Params, Submission,
+    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Older, Params, Submission,
 };
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
@@ -43,6 +43,7 @@ impl Led {
             holder: "the-conductor".to_owned(),
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
+            older: Older::Untold,
             limits: Limits::default(),
             outlook: None,
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Limits, Params, Submission};
+use relay::conductor::{Adopt, Compile, Conductor, Limits, Older, Params, Submission};
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::job::{JobId, News, Outcome, PROTOCOL, Report};
@@ -109,6 +109,7 @@ async fn under_way(database: &TestDb, server: &RedisServer) -> (Hand, JobId) {
         holder: "before".to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
         adopt: Adopt::All,
+        older: Older::Untold,
         limits: Limits::default(),
         outlook: None,
     });

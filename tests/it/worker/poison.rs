@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Params, Submission};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Params, Submission};
 use relay::crd;
 use relay::engine::LOSSES_MAX;
 use relay::feed::memory::MemoryFeed;
@@ -27,8 +27,10 @@ use crate::support::{
     redis_url,
 };
 
-/// A conductor has to hear nothing of a worker for 30 s before it counts, and looks every 10 s.
-const LIMIT: Duration = Duration::from_secs(120);
+/// How often the conductor looks, and what it takes for a worker's silence.
+const SOON: Duration = Duration::from_secs(1);
+/// Longest wait for anything.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A conductor on the site's keys.
 struct Lead {
@@ -56,7 +58,8 @@ impl Lead {
             holder: "the-conductor".to_owned(),
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
-            limits: Limits::default(),
+            older: Older::Untold,
+            limits: Limits { sweep_every: SOON, silence: SOON, ..Limits::default() },
             outlook: None,
         });
         let stop = CancellationToken::new();

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay::clock::Clock;
-use relay::conductor::{self, Adopt, Conductor, Demand, Demands, Outlook};
+use relay::conductor::{self, Adopt, Conductor, Demand, Demands, Older, Outlook};
 use relay::feed::memory::MemoryFeed;
 use relay::link::{RedisSettings, worker_url};
 use relay::model::{
@@ -18,7 +18,6 @@ use relay::operator::workers::{self, Workers, desired::Settings, password::Acces
 use relay::operator::{Pools, api};
 use relay::queue::{
     Claim, Jobs, Queue,
-    memory::MemoryQueue,
     redis::{Limits, RedisJobs, RedisQueue},
 };
 use relay::store::memory::MemoryStore;
@@ -48,18 +47,19 @@ pub struct Rig {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// It has nothing to do but to lead: the queue is the test's own.
-fn conductor_of(clock: &Clock, outlook: &Arc<Outlook>) -> conductor::Params {
+/// It has nothing to do but to lead.
+fn conductor_of(queue: &Arc<RedisQueue>, clock: &Clock, outlook: &Arc<Outlook>) -> conductor::Params {
     let now = clock.clone();
     conductor::Params {
         store: Arc::new(MemoryStore::new(Arc::new(move || now.now()))),
-        queue: Arc::new(MemoryQueue::default()),
+        queue: queue.clone(),
         feed: Arc::new(MemoryFeed::default()),
         clock: clock.clone(),
         compile: Arc::new(|_| Err("nothing is compiled here".to_owned())),
         holder: "test".to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
         adopt: Adopt::All,
+        older: Older::Untold,
         limits: conductor::Limits::default(),
         outlook: Some(outlook.clone()),
     }
@@ -92,8 +92,7 @@ impl Rig {
         };
         let kubeconfig =
             kube::config::Kubeconfig::read_from(self.control.kubeconfig()).expect("a kubeconfig");
-        let until = stop.clone();
-        queue.lead(&jobs::all_led(1));
+        let (until, queue_of_conductor) = (stop.clone(), queue.clone());
         let (roster, demands, pools) = (queue.clone(), self.demands.subscribe(), Pools::default());
         let settings = Settings { image: image.to_owned(), redis_prefix: "relay".to_owned() };
         let working = self.runtime.spawn(async move {
@@ -104,7 +103,7 @@ impl Rig {
             let client = api::client(config).expect("a client");
             let clock = Clock::system();
             let outlook = Arc::new(Outlook::default());
-            let (conductor, handle) = Conductor::new(conductor_of(&clock, &outlook));
+            let (conductor, handle) = Conductor::new(conductor_of(&queue_of_conductor, &clock, &outlook));
             let conducting = tokio::spawn(conductor.run(until.clone()));
             handle.live().await.expect("it leads");
             let params = workers::Params {

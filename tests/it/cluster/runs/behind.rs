@@ -1,15 +1,17 @@
 //! A store that was set back to an older state: what an object says is ahead of it, and nothing is done twice unasked.
 
 use super::rig::{Rig, condition};
-use super::{PATIENT, is, run_of};
+use super::{HELLO, PATIENT, is, run_of};
+use relay::conductor::Older;
 
 /// A live run, and an operator that is not there.
-fn stopped(rig: &mut Rig, name: &str) {
+fn stopped(rig: &mut Rig, name: &str) -> String {
     let file = rig.file(name);
     rig.apply(PATIENT);
     rig.apply(&run_of("patient", name, &format!(", params: {{file: '{file}'}}")));
     rig.until("run", name, |run| run["status"]["tasks"]["running"] == 1);
     rig.stop();
+    file
 }
 
 /// The status as it would have gone on before the store was set back.
@@ -25,32 +27,55 @@ fn went_on(rig: &Rig, name: &str, status: &str) {
     ]);
 }
 
-fn want(rig: &Rig, name: &str, state: &str) {
-    let patch = format!(r#"{{"spec":{{"desiredState":"{state}"}}}}"#);
-    rig.run(&["patch", "run", name, "--type=merge", "-p", &patch]);
-}
-
 #[test]
-fn a_run_whose_status_is_ahead_of_the_store_is_paused_until_its_user_decides() {
+fn a_shard_of_which_the_store_is_behind_stops_until_the_older_state_is_accepted() {
     let mut rig = Rig::new();
-    stopped(&mut rig, "ahead");
+    let file = stopped(&mut rig, "ahead");
     went_on(&rig, "ahead", r#"{"position": 1000}"#);
     rig.start();
     let run = rig.until_state("ahead", "StoreBehind");
     assert_eq!(condition(&run, "Stalled"), is("True", "StoreBehind"));
     assert_eq!((&run["status"]["position"], &run["status"]["tasks"]["total"]), (&1000.into(), &3.into()));
-    assert!(rig.row("ahead").paused_at.is_some(), "nothing new starts");
+    assert!(
+        run["status"]["message"].as_str().is_some_and(|said| said.contains("--accept-older-state")),
+        "{run:#}"
+    );
     rig.until_event("ahead", "StoreBehind");
-    // Another start changes nothing about that.
+    // What is new is not begun, what ends meanwhile is not heard, and another start changes nothing about that.
+    rig.apply(HELLO);
+    rig.apply(&run_of("hello", "new", ""));
+    std::fs::write(&file, "").expect("a file");
+    rig.until_state("new", "StoreBehind");
     rig.stop();
     rig.start();
-    let run = rig.until_state("ahead", "StoreBehind");
-    assert!(rig.row("ahead").paused_at.is_some() && rig.live() == ["ahead"], "{run:#}");
-    want(&rig, "ahead", "Paused");
-    rig.until_state("ahead", "Paused");
-    want(&rig, "ahead", "Running");
-    rig.until_state("ahead", "Running");
-    assert!(rig.row("ahead").paused_at.is_none());
+    rig.until_state("ahead", "StoreBehind");
+    assert!(rig.live().is_empty());
+    assert_eq!(rig.row("ahead").status, relay::model::status::RunStatus::Running, "it is as it was");
+    assert!(!std::path::Path::new(&format!("{file}.end")).exists());
+
+    rig.stop();
+    rig.older = Older::Accepted;
+    rig.start();
+    let run = rig.until_state("ahead", "Succeeded");
+    assert!(run["status"]["position"].as_i64() > Some(1000), "no position is told twice: {run:#}");
+    assert_eq!(condition(&run, "Stalled"), None);
+    rig.wait("run/new", "Succeeded");
+    // It is remembered by the position: another start need not be told again.
+    rig.stop();
+    rig.older = Older::Stops;
+    rig.start();
+    rig.apply(&run_of("hello", "after", ""));
+    rig.wait("run/after", "Succeeded");
+}
+
+#[test]
+fn a_position_that_cannot_be_is_believed_by_nobody() {
+    let mut rig = Rig::new();
+    let file = stopped(&mut rig, "absurd");
+    went_on(&rig, "absurd", r#"{"position": 9223372036854775807}"#);
+    rig.start();
+    std::fs::write(&file, "").expect("a file");
+    rig.wait("run/absurd", "Succeeded");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Outlook};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Outlook};
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::ids::ShardId;
@@ -50,6 +50,8 @@ pub struct Rig {
     pub(super) runtime: Runtime,
     life: Option<Life>,
     keeps_pools: bool,
+    /// What conductors make of a store that is behind.
+    pub older: Older,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -98,6 +100,7 @@ impl Rig {
             runtime: Runtime::new().expect("a runtime"),
             life: None,
             keeps_pools: false,
+            older: Older::Stops,
             _turn: turn,
         }
     }
@@ -122,6 +125,7 @@ impl Rig {
             holder: format!("test-{}", uuid::Uuid::now_v7()),
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
+            older: self.older,
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         }

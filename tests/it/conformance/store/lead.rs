@@ -249,3 +249,22 @@ pub async fn two_that_race_for_many_shards_never_share_them(bench: Bench) {
         bench.store.release(&fences).await.expect("released");
     }
 }
+
+pub async fn a_position_is_raised_by_its_leader_alone_and_never_falls(bench: Bench) {
+    let store = &bench.store;
+    let old = prepare(store.as_ref(), "data", "old").await;
+    let raised = store.raise(&old, old.seq + 1_000).await.expect("raised");
+    assert_eq!(raised, Fence { seq: old.seq + 1_000, ..old });
+    assert_eq!(store.raise(&old, old.seq + 1_000).await.expect("said again"), raised);
+    assert_eq!(store.raise(&old, 1).await.expect("it is beyond"), raised);
+    let run = a_run("r", "data");
+    let written = with_runs(store.as_ref(), raised, std::slice::from_ref(&run)).await;
+    let told = store.transitions(old.shard, old.seq, 10).await.expect("read");
+    assert_eq!(told.iter().map(|row| row.seq).collect::<Vec<_>>(), [raised.seq + 1]);
+    bench.silence(old.shard, SignedDuration::from_secs(5)).await;
+    let new = lead(store.as_ref(), old.shard, "new").await;
+    assert_eq!(new.seq, written.seq);
+    let late = store.raise(&written, new.seq + 1).await;
+    assert!(matches!(late, Err(StoreError::Deposed { epoch, .. }) if epoch == old.epoch), "{late:?}");
+    assert_eq!(store.position(new.shard).await.expect("read"), new);
+}

@@ -89,7 +89,7 @@ cases! {
     commit: a_conflict_writes_nothing_at_all, a_second_birth_is_a_conflict, a_batch_writes_several_shards,
         a_batch_without_edges_leaves_the_position, a_thousand_runs_fit_into_one_batch, live_runs_come_oldest_first,
         an_empty_batch_is_nothing;
-    lead: a_deposed_leader_writes_nothing, one_of_two_that_race_wins, silence_of_four_seconds_costs_the_shard,
+    lead: a_position_is_raised_by_its_leader_alone_and_never_falls, a_deposed_leader_writes_nothing, one_of_two_that_race_wins, silence_of_four_seconds_costs_the_shard,
         the_same_holder_begins_a_new_epoch, a_released_shard_is_free_and_its_epoch_over,
         one_of_many_commits_after_the_same_row_lands, a_batch_with_one_lost_shard_writes_none,
         shards_are_taken_all_or_none, all_shards_are_renewed_at_once_and_the_lost_one_is_named,

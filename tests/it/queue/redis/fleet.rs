@@ -1,14 +1,14 @@
 //! A whole conductor, whole workers, and a Redis that is emptied under them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, LogPump, Params, Submission};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, LogPump, Older, Params, Submission};
 use relay::crd;
 use relay::feed::{
     self, Stream,
@@ -92,6 +92,7 @@ async fn conduct(
         holder: "the-conductor".to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
         adopt: Adopt::All,
+        older: Older::Untold,
         limits: Limits::default(),
         outlook: None,
     });
@@ -191,8 +192,10 @@ async fn a_redis_emptied_again_and_again_runs_no_job_twice_and_loses_no_result()
     let record = fleet.store.run(&run).await.expect("a store").expect("a run");
     assert!(record.tasks.iter().all(|row| row.losses == 0), "{:?}", record.tasks);
     let ran = fleet.gate.ran();
-    assert_eq!(ran.len(), 21);
-    assert!(ran.iter().all(|(job, times)| *times == 1 && job.attempt == 1), "{ran:?}");
+    // What was offered and not begun when the content went may have gone out as another attempt: once each all the same.
+    let tasks: BTreeSet<_> = ran.keys().map(|job| &job.task_run).collect();
+    assert_eq!((ran.len(), tasks.len()), (21, 21), "{ran:?}");
+    assert!(ran.values().all(|times| *times == 1), "{ran:?}");
     fleet.end().await;
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use relay::clock::Clock;
 use relay::conductor::{
-    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Params, Submission,
+    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Older, Params, Submission,
 };
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
@@ -89,6 +89,7 @@ impl House {
             holder: format!("conductor-{}", uuid::Uuid::now_v7()),
             shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
             adopt: Adopt::All,
+            older: Older::Untold,
             limits: Limits::default(),
             outlook: None,
         });

@@ -37,6 +37,13 @@ impl Inbox {
         }
     }
 
+    /// Of pools that are led no longer nothing is known.
+    pub fn lead(&mut self, led: impl Fn(&str) -> bool) {
+        self.cursors.retain(|pool, _| led(pool));
+        self.owed.retain(|pool, _| led(pool));
+        self.reports.retain(|_, kept| led(&kept.pool));
+    }
+
     pub fn cursor(&self, pool: &str) -> u64 {
         self.cursors.get(pool).copied().unwrap_or(0)
     }

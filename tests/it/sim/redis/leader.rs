@@ -21,10 +21,7 @@ use super::{
     gone,
     inbox::Inbox,
 };
-use crate::sim::{
-    faults::Faults,
-    world::{Mutation, shard_of},
-};
+use crate::sim::{faults::Faults, world::Mutation};
 
 /// A step is tried so often when the books were lost in between.
 const ROUNDS: usize = 3;
@@ -90,7 +87,7 @@ impl Leader {
     }
 
     fn standing(&self, incarnation: u64, pool: &str) -> Result<Standing, QueueError> {
-        let shard = shard_of(pool);
+        let shard = ShardId::of_pool(pool);
         let mut epoch = self.epoch(shard).ok_or_else(|| QueueError::NotLed(pool.to_owned()))?;
         if self.mutated(Mutation::NoQueueFence) {
             epoch = self.wire.faults.shared.newest_epochs().get(&shard).copied().unwrap_or(epoch);
@@ -116,7 +113,7 @@ impl Leader {
         for _ in 0..ROUNDS {
             let incarnation =
                 self.wire.ask("incarnate", move |content, now, _| content.incarnate(above, now)).await?;
-            let led = |pool: &&Arc<str>| self.epoch(shard_of(pool)).is_some();
+            let led = |pool: &&Arc<str>| self.epoch(ShardId::of_pool(pool)).is_some();
             let pools: BTreeSet<Arc<str>> = self.pools.iter().filter(led).cloned().collect();
             if let Some(newer) = self.open_all(incarnation, &pools).await? {
                 above = newer;
@@ -208,7 +205,7 @@ impl Leader {
             let mut calls = Vec::new();
             for pool in open {
                 let standing = self.standing(incarnation, &pool)?;
-                let own = self.epoch(shard_of(&pool)).unwrap_or(0);
+                let own = self.epoch(ShardId::of_pool(&pool)).unwrap_or(0);
                 calls.push((pool, standing, own));
             }
             let (act, shared) = (act.clone(), self.wire.faults.shared.clone());
@@ -319,7 +316,9 @@ impl Queue for Leader {
     fn lead(&self, epochs: &Epochs) {
         self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone_from(epochs);
         let mut known = self.known();
-        known.open.retain(|pool| epochs.contains_key(&shard_of(pool)));
+        let led = |pool: &str| epochs.contains_key(&ShardId::of_pool(pool));
+        known.open.retain(|pool| led(pool));
+        self.inbox().lead(led);
         known.checked = None;
     }
 
