@@ -22,7 +22,9 @@ mod people;
 mod play;
 mod queue;
 mod redis;
+mod reign;
 pub mod rng;
+mod rows;
 mod stage;
 mod store;
 mod stories;
@@ -38,7 +40,8 @@ use std::sync::{
 
 use faults::CrashAt;
 use play::{Outcome, play};
-use world::{Counts, Mutation, Settings};
+use rows::Counts;
+use world::{Mutation, Settings};
 
 /// Seeds of every test run.
 const SEEDS: u64 = 300;

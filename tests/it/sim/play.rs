@@ -11,9 +11,10 @@ use super::{
     oracle,
     people::People,
     rng::Dice,
+    rows::Counts,
     trace::Listener,
     workload,
-    world::{Counts, Mutation, Settings, Shared, pass},
+    world::{Mutation, Settings, Shared, pass},
 };
 use crate::support::jobs::second;
 

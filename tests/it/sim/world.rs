@@ -10,19 +10,16 @@ use std::{
 };
 
 use futures::FutureExt;
-use jiff::Timestamp;
 use relay::{
     clock::Clock,
-    conductor::{Handle, Limits, Outlook},
+    conductor::Limits,
     model::{
-        change::{Batch, Fence},
-        ids::{RunId, ShardId, TaskKey, TaskRunId},
-        job::{Job, JobId, Report},
-        status::{RunStatus, TaskStatus},
+        change::Batch,
+        ids::{RunId, ShardId, TaskRunId},
+        job::{JobId, Report},
         task::Task,
         workflow::Workflow,
     },
-    queue::{Census, Epochs},
     store::{RunRecord, Store, memory::MemoryStore},
 };
 use tokio::task::JoinSet;
@@ -34,7 +31,9 @@ use super::{
     pauses::Handed,
     queue::Server,
     redis::{Loss, Redis},
+    reign::Reign,
     rng::Dice,
+    rows::{Counts, Seen, What},
     trace::Trace,
 };
 
@@ -98,19 +97,6 @@ pub struct Settings {
     pub split: bool,
 }
 
-/// Who leads, as the store saw it.
-#[derive(Default)]
-struct Reign {
-    newest: u64,
-    /// By shard: the incarnation that won the epoch.
-    epochs: BTreeMap<(ShardId, i64), u64>,
-    /// By shard: who won it last.
-    latest: BTreeMap<ShardId, u64>,
-    handle: BTreeMap<u64, Handle>,
-    lives: BTreeMap<u64, Arc<Life>>,
-    outlooks: BTreeMap<u64, Arc<Outlook>>,
-}
-
 /// Shared by everybody.
 pub struct Shared {
     pub settings: Settings,
@@ -132,52 +118,20 @@ pub struct Shared {
     pub shards: BTreeMap<RunId, ShardId>,
     faults: AtomicBool,
     calls: AtomicU64,
-    reign: Mutex<Reign>,
+    pub(super) reign: Mutex<Reign>,
     poisoned: Mutex<BTreeSet<RunId>>,
-    newest: Mutex<BTreeMap<TaskRunId, u32>>,
+    pub(super) newest: Mutex<BTreeMap<TaskRunId, u32>>,
     rows: Mutex<BTreeMap<RunId, Seen>>,
     counts: Mutex<Counts>,
     handed: Mutex<Handed>,
     /// By content of the queue and pool: the newest epoch that it has heard.
-    heard: Mutex<BTreeMap<(u64, String), i64>>,
+    pub(super) heard: Mutex<BTreeMap<(u64, String), i64>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Of a run: what was committed last.
-pub struct Seen {
-    pub status: RunStatus,
-    pub paused_at: Option<Timestamp>,
-    pub stopped: bool,
-    pub tasks: BTreeMap<TaskKey, (TaskStatus, u32)>,
-}
-
-impl Seen {
-    pub fn waits_for_approval(&self) -> bool {
-        self.tasks.values().any(|(status, _)| *status == TaskStatus::Blocked)
-    }
-}
-
-/// What went wrong, and where.
-pub struct What(&'static str, &'static str);
-
-impl From<&'static str> for What {
-    fn from(what: &'static str) -> What {
-        What(what, "")
-    }
-}
-
-impl From<(&'static str, &'static str)> for What {
-    fn from((what, place): (&'static str, &'static str)) -> What {
-        What(what, place)
-    }
-}
-
-/// How often each thing went wrong: what, and where.
-pub type Counts = BTreeMap<(&'static str, &'static str), u64>;
 
 impl Shared {
     pub fn new(
@@ -266,51 +220,6 @@ impl Shared {
         }
     }
 
-    /// A conductor is born.
-    pub fn enthrone(&self, life: &Arc<Life>, handle: Handle, outlook: Arc<Outlook>) {
-        let mut reign = lock(&self.reign);
-        reign.outlooks.insert(life.number, outlook);
-        reign.handle.insert(life.number, handle);
-        reign.lives.insert(life.number, life.clone());
-    }
-
-    /// A conductor won a shard: nobody else may believe any longer that he leads it, asleep or awake.
-    pub fn won(&self, life: &Life, fence: &Fence) {
-        self.trace.say(format!("{} leads {} in epoch {}", life.name, fence.shard.number(), fence.epoch));
-        let mut reign = lock(&self.reign);
-        for (number, outlook) in reign.outlooks.iter().filter(|(number, _)| **number != life.number) {
-            if let Some(old) = outlook.fence(fence.shard) {
-                self.trace
-                    .wrong(format!("c{number} trusts in epoch {}, and {} is won", old.epoch, fence.epoch));
-            }
-        }
-        if let Some(other) = reign.epochs.insert((fence.shard, fence.epoch), life.number) {
-            self.trace.wrong(format!("epoch {} was won by {other} and {}", fence.epoch, life.number));
-        }
-        reign.newest = life.number;
-        reign.latest.insert(fence.shard, life.number);
-    }
-
-    /// By which people speak to the leader of a run's shard.
-    pub fn leader_of(&self, run: &RunId) -> Option<(Handle, Arc<Life>)> {
-        let shard = self.shards.get(run)?;
-        let reign = lock(&self.reign);
-        let number = reign.latest.get(shard)?;
-        Some((reign.handle.get(number)?.clone(), reign.lives.get(number)?.clone()))
-    }
-
-    /// Whoever won a shard last, one by one.
-    pub fn leaders(&self) -> Vec<Arc<Life>> {
-        let reign = lock(&self.reign);
-        let numbers: BTreeSet<u64> = reign.latest.values().copied().collect();
-        numbers.iter().filter_map(|number| reign.lives.get(number)).cloned().collect()
-    }
-
-    /// The number of who won a shard last.
-    pub fn won_last(&self, shard: ShardId) -> Option<u64> {
-        lock(&self.reign).latest.get(&shard).copied()
-    }
-
     /// Notes that something went wrong.
     pub fn count(&self, what: impl Into<What>) {
         let What(what, place) = what.into();
@@ -344,103 +253,20 @@ impl Shared {
         }
     }
 
-    /// The newest epoch of each shard, as the store gave it.
-    pub fn newest_epochs(&self) -> Epochs {
-        lock(&self.reign).epochs.keys().copied().collect()
-    }
-
-    /// By which people speak to the leader.
-    pub fn leader(&self) -> Option<(Handle, Arc<Life>)> {
-        let reign = lock(&self.reign);
-        Some((reign.handle.get(&reign.newest)?.clone(), reign.lives.get(&reign.newest)?.clone()))
-    }
-
-    /// Every conductor that ever was.
-    pub fn conductors(&self) -> Vec<Arc<Life>> {
-        lock(&self.reign).lives.values().cloned().collect()
-    }
-
     /// A commit went through: only the leader of each epoch may have made it.
     pub fn wrote(&self, life: &Life, batch: &Batch) {
         self.follow(batch);
-        let reign = lock(&self.reign);
         for fence in batch.fences.values() {
-            if reign.epochs.get(&(fence.shard, fence.epoch)) != Some(&life.number) {
+            if !self.is_of(life, fence) {
                 self.trace.wrong(format!("{} wrote in epoch {} of another", life.name, fence.epoch));
             }
         }
         self.paused(batch);
     }
 
-    fn follow(&self, batch: &Batch) {
-        let mut rows = self.rows();
-        for (id, changes) in &batch.runs {
-            if let Some(change) = &changes.run {
-                let (status, paused_at) = (change.row.status, change.row.paused_at);
-                let stopped = change.row.stop.is_some();
-                let new = Seen { status, paused_at, stopped, tasks: BTreeMap::new() };
-                let seen = rows.entry(id.clone()).or_insert(new);
-                (seen.status, seen.paused_at, seen.stopped) = (status, paused_at, stopped);
-            }
-            if let Some(seen) = rows.get_mut(id) {
-                let now =
-                    changes.tasks.iter().map(|(key, change)| (*key, (change.row.status, change.row.attempt)));
-                seen.tasks.extend(now);
-            }
-        }
-    }
-
     /// What workers were given.
     pub fn handed(&self) -> MutexGuard<'_, Handed> {
         lock(&self.handed)
-    }
-
-    /// A conductor of these epochs has looked through the queue's content: the pools in it have heard of it.
-    pub fn looked(&self, content: u64, epochs: &Epochs, census: &Census) {
-        let leased = census.leases.iter().map(|lease| &lease.place);
-        for placed in census.pending.iter().chain(leased) {
-            self.hear(
-                content,
-                &placed.pool,
-                epochs.get(&ShardId::of_pool(&placed.pool)).copied().unwrap_or(0),
-            );
-        }
-    }
-
-    /// The newest epoch that a pool has heard, and that of a conductor who speaks to it now.
-    pub fn hear(&self, content: u64, pool: &str, own: i64) -> (i64, i64) {
-        let mut heard = lock(&self.heard);
-        let newest = heard.entry((content, pool.to_owned())).or_default();
-        *newest = (*newest).max(own);
-        (*newest, own)
-    }
-
-    /// A conductor of these epochs published jobs, and the queue took them: each must be committed as QUEUED with this
-    /// attempt, in a run that is not paused. Only what a deposed conductor says before its successor has spoken there may
-    /// be otherwise: it is healed.
-    pub fn published(&self, name: &str, content: u64, epochs: &Epochs, jobs: &[Job]) {
-        let newest = self.newest_epochs();
-        for job in jobs {
-            let (id, run) = (&job.id, &job.id.task_run.run);
-            let own = epochs.get(&ShardId::of_pool(&job.pool)).copied().unwrap_or(0);
-            let (heard, own) = self.hear(content, &job.pool, own);
-            if heard == own && newest.get(&ShardId::of_pool(&job.pool)) > Some(&own) {
-                self.handed().echo(std::slice::from_ref(job));
-                continue;
-            }
-            let rows = self.rows();
-            let seen = rows.get(run);
-            let now = seen.and_then(|seen| seen.tasks.get(&id.task_run.key)).copied();
-            if now != Some((TaskStatus::Queued, id.attempt)) {
-                self.trace.wrong(format!("{name} publishes {id}, and the store says {now:?}"));
-            }
-            if seen.is_some_and(|seen| seen.paused_at.is_some()) {
-                self.trace.wrong(format!("{name} publishes {id}, and its run is paused"));
-            }
-            let mut newest = lock(&self.newest);
-            let attempt = newest.entry(id.task_run.clone()).or_default();
-            *attempt = (*attempt).max(id.attempt);
-        }
     }
 
     /// The newest attempt that was published.

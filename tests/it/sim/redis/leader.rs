@@ -5,14 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use relay::{
-    model::{
-        ids::ShardId,
-        job::{Job, JobId},
-    },
-    queue::{Census, Epochs, Go, Lease, Placed, Position, Queue, QueueError, Removal, Told, Unfit},
+    model::ids::ShardId,
+    queue::{Epochs, QueueError},
 };
 
 use super::{
@@ -28,12 +24,12 @@ const ROUNDS: usize = 3;
 
 /// What is known of the server.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     incarnation: Option<u64>,
     /// The connection on which it was last asked for.
-    checked: Option<u64>,
-    open: BTreeSet<Arc<str>>,
-    announcing: bool,
+    pub(super) checked: Option<u64>,
+    pub(super) open: BTreeSet<Arc<str>>,
+    pub(super) announcing: bool,
     /// Workers that were there in the incarnation before and have not beaten in this one.
     awaited: Option<BTreeSet<String>>,
     /// All of them have told this incarnation what they hold.
@@ -43,20 +39,12 @@ struct Known {
 
 /// One conductor's side.
 pub struct Leader {
-    wire: Wire,
+    pub(super) wire: Wire,
     /// Every pool that there is.
     pools: Vec<Arc<str>>,
-    epochs: Mutex<Epochs>,
+    pub(super) epochs: Mutex<Epochs>,
     known: Mutex<Known>,
     inbox: Mutex<Inbox>,
-}
-
-/// What the books of one pool told.
-struct Page {
-    newest: u64,
-    pending: Vec<JobId>,
-    leases: BTreeMap<JobId, String>,
-    present: Vec<String>,
 }
 
 impl Leader {
@@ -70,19 +58,19 @@ impl Leader {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mutated(&self, mutation: Mutation) -> bool {
+    pub(super) fn mutated(&self, mutation: Mutation) -> bool {
         self.wire.faults.shared.settings.mutation == Some(mutation)
     }
 
-    fn epoch(&self, shard: ShardId) -> Option<i64> {
+    pub(super) fn epoch(&self, shard: ShardId) -> Option<i64> {
         self.epochs.lock().unwrap_or_else(PoisonError::into_inner).get(&shard).copied()
     }
 
@@ -96,7 +84,7 @@ impl Leader {
     }
 
     /// The incarnation, asked for anew on each new connection.
-    async fn incarnation(&self) -> Result<u64, QueueError> {
+    pub(super) async fn incarnation(&self) -> Result<u64, QueueError> {
         let number = self.wire.number();
         let checked = {
             let known = self.known();
@@ -187,7 +175,7 @@ impl Leader {
     }
 
     /// Runs a script on pools, all at once; the answers by pool. `act` is told which content it is, and whether it is a copy.
-    async fn call<T: Send>(
+    pub(super) async fn call<T: Send>(
         &self,
         verb: &'static str,
         pools: BTreeSet<Arc<str>>,
@@ -244,7 +232,7 @@ impl Leader {
         }
     }
 
-    async fn one<T: Send>(
+    pub(super) async fn one<T: Send>(
         &self,
         verb: &'static str,
         pool: &Arc<str>,
@@ -255,7 +243,7 @@ impl Leader {
     }
 
     /// Reads on in every open pool; false when there was nothing.
-    async fn read(&self) -> Result<bool, QueueError> {
+    pub(super) async fn read(&self) -> Result<bool, QueueError> {
         let from = self.cursors();
         let read = move |content: &mut Content, _: Timestamp, _: bool| {
             let mut found = Vec::new();
@@ -278,14 +266,14 @@ impl Leader {
         Ok(any)
     }
 
-    fn cursors(&self) -> Vec<(Arc<str>, u64)> {
+    pub(super) fn cursors(&self) -> Vec<(Arc<str>, u64)> {
         let open: Vec<Arc<str>> = self.known().open.iter().cloned().collect();
         let inbox = self.inbox();
         open.into_iter().map(|pool| (pool.clone(), inbox.cursor(&pool))).collect()
     }
 
     /// Do workers still tell what they hold? Ends as soon as everybody who was there has told it.
-    async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
+    pub(super) async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
         let left = self.wire.ask("announcing", |content, now, _| content.announcing(now)).await?;
         let mut known = self.known();
         if let Some(awaited) = &mut known.awaited {
@@ -306,164 +294,7 @@ impl Leader {
 /// In which content a script runs, and when.
 #[derive(Clone, Copy)]
 pub struct Said {
-    life: u64,
-    now: Timestamp,
-    copy: bool,
-}
-
-#[async_trait]
-impl Queue for Leader {
-    fn lead(&self, epochs: &Epochs) {
-        self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone_from(epochs);
-        let mut known = self.known();
-        let led = |pool: &str| epochs.contains_key(&ShardId::of_pool(pool));
-        known.open.retain(|pool| led(pool));
-        self.inbox().lead(led);
-        known.checked = None;
-    }
-
-    async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {
-        self.wire
-            .faults
-            .shared
-            .trace
-            .wrong(format!("{pool} heard epoch {heard}, and the store never gave it"));
-        Err(gone())
-    }
-
-    async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
-        let mut by_pool: BTreeMap<Arc<str>, Vec<Job>> = BTreeMap::new();
-        for job in jobs {
-            by_pool.entry(job.pool.as_str().into()).or_default().push(job.clone());
-        }
-        let shared = self.wire.faults.shared.clone();
-        let (name, epochs) = (
-            self.wire.faults.life.name.clone(),
-            self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        );
-        for (pool, jobs) in by_pool {
-            let (shared, name, epochs) = (shared.clone(), name.clone(), epochs.clone());
-            let offer = move |books: &mut Books, _: &Arc<str>, said: Said| {
-                let taken = books.publish(&jobs);
-                // A copy that the network makes later is not something the conductor said.
-                match said.copy {
-                    false => shared.published(&name, said.life, &epochs, &jobs),
-                    true => shared.handed().echo(&taken),
-                }
-            };
-            self.call("publish", [pool].into(), offer).await?;
-        }
-        Ok(Vec::new())
-    }
-
-    async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {
-        if self.mutated(Mutation::RemovesNothing) {
-            return Ok(Removal::Removed);
-        }
-        let id = job.job.clone();
-        let found = self.one("remove", &job.pool, move |books| books.remove(&id)).await?;
-        // While workers still tell what they hold one of them may have it.
-        let in_doubt = self.known().announcing && !self.mutated(Mutation::NoAnnouncing);
-        Ok(match found {
-            Removal::Absent if in_doubt => Removal::Claimed,
-            found => found,
-        })
-    }
-
-    async fn cancel(&self, job: &Placed) -> Result<(), QueueError> {
-        let id = job.job.clone();
-        self.one("cancel", &job.pool, move |books| books.cancel(&id)).await
-    }
-
-    async fn go(&self, begun: &[Go]) -> Result<(), QueueError> {
-        let pools = begun.iter().map(|go| go.place.pool.clone()).collect();
-        let begun = begun.to_vec();
-        let act = move |books: &mut Books, pool: &Arc<str>, _: Said| {
-            let own: Vec<Go> = begun.iter().filter(|go| go.place.pool == *pool).cloned().collect();
-            books.go(&own);
-        };
-        self.call("go", pools, act).await.map(drop)
-    }
-
-    async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
-        loop {
-            let found = self.inbox().after(after, max);
-            if !found.is_empty() {
-                let shared = &self.wire.faults.shared;
-                let tampered = |told: Told| Told { report: shared.tampered(told.report), ..told };
-                return Ok(found.into_iter().map(tampered).collect());
-            }
-            let incarnation = self.incarnation().await?;
-            self.inbox().enter(incarnation);
-            let from = self.cursors();
-            let newer = |content: &Content| {
-                from.iter()
-                    .any(|(pool, at)| content.pools.get(&**pool).is_some_and(|books| books.newest() > *at))
-            };
-            self.wire.wait(newer).await?;
-            self.read().await?;
-        }
-    }
-
-    async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
-        self.inbox().settle(up_to);
-        let owed = self.inbox().owed();
-        let mut by_pool: BTreeMap<Arc<str>, (Option<u64>, Vec<JobId>)> =
-            owed.iter().map(|(pool, at)| (pool.clone(), (Some(*at), Vec::new()))).collect();
-        for Placed { pool, job } in ended {
-            by_pool.entry(pool.clone()).or_default().1.push(job.clone());
-        }
-        let incarnation = self.incarnation().await?;
-        let pools = by_pool.keys().cloned().collect();
-        let act = move |books: &mut Books, pool: &Arc<str>, _: Said| {
-            if let Some((up_to, ended)) = by_pool.get(pool) {
-                books.settle(*up_to, ended);
-            }
-        };
-        self.call("settle", pools, act).await?;
-        self.inbox().trimmed(incarnation, &owed);
-        Ok(())
-    }
-
-    async fn census(&self, _now: Timestamp) -> Result<Census, QueueError> {
-        self.incarnation().await?;
-        let pools = self.known().open.clone();
-        let look = |books: &mut Books, _: &Arc<str>, said: Said| {
-            let (pending, present) = books.census(said.now);
-            (said.life, Page { newest: books.newest(), pending, leases: books.leases.clone(), present })
-        };
-        let pages = self.call("census", pools, look).await?;
-        let incarnation = self.incarnation().await?;
-        self.inbox().enter(incarnation);
-        // Books first, reports then: of a worker that told its end and died both are seen.
-        loop {
-            let behind = {
-                let inbox = self.inbox();
-                pages.iter().any(|(pool, (_, page))| page.newest > inbox.cursor(pool))
-            };
-            if !behind || !self.read().await? {
-                break;
-            }
-        }
-        let reported = self.inbox().newest();
-        let mut census = Census { reported, life: incarnation.to_string(), ..Census::default() };
-        if self.mutated(Mutation::OneLife) {
-            census.life.clear();
-        }
-        for (pool, (_, page)) in pages {
-            let place = |job: JobId| Placed { pool: pool.clone(), job };
-            let here = |worker: &String| page.present.contains(worker);
-            let lease =
-                |(job, worker): (JobId, String)| Lease { place: place(job), present: here(&worker), worker };
-            census.pending.extend(page.pending.into_iter().map(place));
-            census.leases.extend(page.leases.into_iter().map(lease));
-            census.present.extend(page.present);
-        }
-        census.present.sort();
-        census.announcing = self.announcing(&census.present).await? && !self.mutated(Mutation::NoAnnouncing);
-        if census.announcing {
-            self.wire.faults.shared.count("a look while workers tell what they hold");
-        }
-        Ok(census)
-    }
+    pub(super) life: u64,
+    pub(super) now: Timestamp,
+    pub(super) copy: bool,
 }

@@ -7,6 +7,7 @@ mod books;
 mod hand;
 mod inbox;
 mod leader;
+mod verbs;
 
 use std::{
     collections::BTreeMap,
@@ -119,6 +120,16 @@ impl Redis {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Done as a whole, unless the connection leads to another server.
+    fn apply<T>(&self, server: u64, act: impl FnOnce(&mut Content) -> T) -> Option<T> {
+        let answer = {
+            let mut content = self.content();
+            (content.server == server).then(|| act(&mut content))
+        };
+        self.changed.notify_waiters();
+        answer
+    }
+
     /// What is there now is what an older server will have.
     pub fn copy(&self) {
         *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = self.content().clone();
@@ -215,20 +226,9 @@ impl Wire {
         self.number();
         let server = self.made().server.unwrap_or(NONE);
         self.up().await?;
-        let shared = self.faults.shared.clone();
-        let now = {
-            let shared = shared.clone();
-            move || shared.clock.now()
-        };
-        let redis = self.redis.clone();
-        let apply = move |copy: bool| {
-            let answer = {
-                let mut content = redis.content();
-                (content.server == server).then(|| act(&mut content, now(), copy))
-            };
-            redis.changed.notify_waiters();
-            answer
-        };
+        let (shared, redis) = (self.faults.shared.clone(), self.redis.clone());
+        let clock = shared.clock.clone();
+        let apply = move |copy: bool| redis.apply(server, |content| act(content, clock.now(), copy));
         let later = |wait: Duration| {
             let apply = apply.clone();
             async move {
