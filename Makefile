@@ -57,8 +57,9 @@ it: ## the integration tests with servers; T=infra:: for some of them, with Kube
 	@exec tests/bed/run $(if $(T),$(if $(findstring cluster,$(T)),,--without kubernetes)) \
 		sh -c 'exec $(CARGO) test --locked --test it -- $${$(without):+--skip cluster::} $(T)'
 
-sim: ## the simulation; SEEDS=500 for many seeds, SEED=417 for one
-	$(if $(SEEDS),RELAY_SIM_SEEDS=$(SEEDS)) $(if $(SEED),RELAY_SIM_SEED=$(SEED)) $(CARGO) test --locked --test it -- --nocapture sim::
+sim: ## the simulation; SEEDS=100000 for many seeds, FROM=2000 to begin there, SEED=417 for one with its trace
+	$(if $(SEEDS),RELAY_SIM_SEEDS=$(SEEDS)) $(if $(FROM),RELAY_SIM_FIRST=$(FROM)) $(if $(SEED),RELAY_SIM_SEED=$(SEED)) \
+		$(CARGO) test --locked $(if $(SEEDS),--profile sim) --test it -- --nocapture sim::$(if $(SEEDS)$(SEED),whatever)
 
 model: ## the protocol as a model, with more that goes wrong: minutes
 	RELAY_MODEL_MUCH=1 $(CARGO) test --locked --release --test it -- --nocapture protocol::every_order

@@ -5,10 +5,13 @@
 //! that a test on one thread decides when time passes, and every sleep in the program obeys it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::model::time::later;
@@ -19,6 +22,7 @@ pub struct Clock {
     wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// The latest time known, and when that was: the clock is never behind it.
     floor: Arc<Mutex<Option<(Timestamp, Instant)>>>,
+    began: Instant,
 }
 
 impl Clock {
@@ -33,8 +37,18 @@ impl Clock {
         Clock::following(move || later(start, began.elapsed()))
     }
 
+    /// The same on a machine whose clock is put forward or back: by so many milliseconds beside the manual one.
+    pub fn manual_beside(start: Timestamp, skew: Arc<AtomicI64>) -> Clock {
+        let began = Instant::now();
+        Clock::following(move || {
+            let beside = SignedDuration::from_millis(skew.load(Ordering::Relaxed));
+            let now = later(start, began.elapsed());
+            now.checked_add(beside).unwrap_or(now)
+        })
+    }
+
     fn following(wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Clock {
-        Clock { wall: Arc::new(wall), floor: Arc::default() }
+        Clock { wall: Arc::new(wall), floor: Arc::default(), began: Instant::now() }
     }
 
     /// Now, to the microsecond: what a store can keep, so that a row in memory equals the row that was stored.
@@ -49,6 +63,12 @@ impl Clock {
             }
         };
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
+    /// For how long this clock has run: it takes no part in any step of the machine's clock, so it tells how long something
+    /// lasted.
+    pub fn running(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// What was committed at `when` is past: the clock is not behind it, whatever the machine's clock says.
@@ -80,8 +100,6 @@ impl fmt::Debug for Clock {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
-
     use super::*;
 
     fn second(n: i64) -> Timestamp {

@@ -211,7 +211,7 @@ impl Conductor {
     /// A conductor and the handle by which others speak to it.
     pub fn new(params: Params) -> (Conductor, Handle) {
         let (sender, inbox) = mpsc::channel(params.limits.inbox);
-        let now = params.clock.now();
+        let (now, running) = (params.clock.now(), params.clock.running());
         let tenure = Arc::new(tenure::Tenure::new(params.store.clone(), params.clock.clone()));
         let conductor = Conductor {
             store: params.store,
@@ -236,7 +236,7 @@ impl Conductor {
             due: live::Due::default(),
             todo: Vec::new(),
             outbox: effects::Outbox::default(),
-            sweep: sweep::Sweep::new(now),
+            sweep: sweep::Sweep::new(now, running),
             counters: Counters::default(),
             stop: CancellationToken::new(),
         };

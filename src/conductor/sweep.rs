@@ -17,7 +17,7 @@ use crate::conductor::{
 use crate::model::{
     ids::RunId,
     status::TaskStatus,
-    time::{backoff, between, later},
+    time::{backoff, later},
 };
 use crate::queue::{Census, Placed, Position};
 
@@ -42,10 +42,11 @@ pub(super) struct Sweep {
     failures: u32,
     /// A look was made since the last failure, so what is said next is all that there is to say.
     swept: bool,
-    /// Since when the queue does not answer.
-    down_since: Option<Timestamp>,
-    /// Since when the queue could take beats: only from then on does a worker's silence count.
-    beats_since: Timestamp,
+    /// Since when the queue does not answer, by how long the clock had run.
+    down_since: Option<Duration>,
+    /// Since when the queue could take beats, by the same: only from then on does a worker's silence count. Time that steps,
+    /// with the machine's clock or with what another one committed, would make silence of a moment.
+    beats_since: Duration,
     /// The newest report when the census was taken, and the jobs that were not where they should be.
     open: Option<(Position, Vec<Suspect>)>,
     /// The life of the queue's books when they were last looked at.
@@ -69,14 +70,14 @@ impl Sweep {
         self.due = now;
     }
 
-    pub(super) fn new(now: Timestamp) -> Sweep {
+    pub(super) fn new(now: Timestamp, running: Duration) -> Sweep {
         Sweep {
             due: now,
             queue_rests_until: None,
             failures: 0,
             swept: false,
             down_since: None,
-            beats_since: now,
+            beats_since: running,
             open: None,
             life: String::new(),
         }
@@ -91,7 +92,7 @@ impl Conductor {
         let now = self.clock.now();
         let until = later(now, wait);
         self.sweep.swept = false;
-        self.sweep.down_since.get_or_insert(now);
+        self.sweep.down_since.get_or_insert(self.clock.running());
         self.sweep.queue_rests_until = Some(until);
         self.sweep.due = self.sweep.due.min(until);
     }
@@ -107,8 +108,9 @@ impl Conductor {
     pub(super) async fn begin_sweep(&mut self, census: Census) {
         let now = self.clock.now();
         self.sweep.queue_rests_until = None;
-        if self.sweep.down_since.take().is_some_and(|since| between(since, now) >= OUTAGE) {
-            self.sweep.beats_since = now;
+        let running = self.clock.running();
+        if self.sweep.down_since.take().is_some_and(|since| running.saturating_sub(since) >= OUTAGE) {
+            self.sweep.beats_since = running;
         }
         if census.announcing {
             // What is missing then goes out as soon as everybody has told.
@@ -126,7 +128,7 @@ impl Conductor {
     fn suspects(&self, census: &Census) -> Vec<Suspect> {
         // A conductor that stood still may have stood still together with its workers and the queue.
         let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
-        let silence_counts = between(heard_since, self.clock.now()) >= self.limits.silence;
+        let silence_counts = self.clock.running().saturating_sub(heard_since) >= self.limits.silence;
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {
@@ -140,11 +142,22 @@ impl Conductor {
         for placed in self.runs.values().flat_map(live_jobs) {
             if silent.contains(&placed) {
                 suspects.push(Suspect::Silent(placed));
-            } else if !held.contains(&placed) && !census.announcing {
+            } else if !held.contains(&placed)
+                && !census.announcing
+                && (silence_counts || !self.runs_now(&placed))
+            {
                 suspects.push(Suspect::Missing(placed));
             }
         }
         suspects
+    }
+
+    /// Has a worker begun it? That the books do not show whoever has it is silence as well: it may not have been able to tell
+    /// them yet, because the queue was away, or nobody led, while workers told what they hold.
+    fn runs_now(&self, placed: &Placed) -> bool {
+        let task_run = &placed.job.task_run;
+        let row = self.runs.get(&task_run.run).and_then(|run| run.task_run(task_run.key));
+        row.is_some_and(|row| row.status == TaskStatus::Running)
     }
 
     /// What the queue holds of attempts that are over: a settle got lost, or a conductor died before it.

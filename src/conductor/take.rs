@@ -98,7 +98,14 @@ impl Conductor {
         let JobId { task_run, attempt } = report.job.clone();
         let (key, worker) = (task_run.key, report.worker.clone());
         let event = match &report.news {
-            News::Started => Event::Started { key, attempt, worker },
+            News::Started => {
+                // Of a run that is set aside nothing begins: whoever waits for the word to begin would hold its slot for ever,
+                // and what else it might do would count for nothing.
+                if self.aside.contains_key(&task_run.run) {
+                    draft.ended_jobs.push(Placed { pool: pool.clone(), job: report.job.clone() });
+                }
+                Event::Started { key, attempt, worker }
+            }
             News::Ended(outcome) => {
                 draft.ended_jobs.push(Placed { pool: pool.clone(), job: report.job.clone() });
                 Event::Ended { key, attempt, worker, outcome: outcome.clone() }

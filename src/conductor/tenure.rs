@@ -51,7 +51,8 @@ struct State {
     changing: bool,
     trusted_until: Option<Timestamp>,
     renew_due: Timestamp,
-    awake_since: Timestamp,
+    /// By how long the clock had run.
+    awake_since: Duration,
     failing: bool,
 }
 
@@ -64,7 +65,7 @@ impl Tenure {
             changing: false,
             trusted_until: None,
             renew_due: now,
-            awake_since: now,
+            awake_since: clock.running(),
             failing: false,
         };
         Tenure { store, clock, state: Mutex::new(state), news: Notify::new() }
@@ -129,9 +130,9 @@ impl Tenure {
         }
     }
 
-    /// Since when this process has not stood still (a stopped process, a closed lid): what stood still with it may not be
-    /// blamed for its silence.
-    pub(super) fn awake_since(&self) -> Timestamp {
+    /// Since when this process has not stood still (a stopped process, a closed lid), by how long its clock had run: what
+    /// stood still with it may not be blamed for its silence.
+    pub(super) fn awake_since(&self) -> Duration {
         self.state().awake_since
     }
 
@@ -160,7 +161,7 @@ impl Tenure {
             self.clock.sleep(TICK).await;
             let now = self.clock.now();
             if between(before, now) >= STANDSTILL {
-                self.state().awake_since = now;
+                self.state().awake_since = self.clock.running();
             }
         }
     }

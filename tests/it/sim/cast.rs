@@ -1,15 +1,20 @@
 //! Processes that come and go: conductors, workers, and the chaos that befalls them.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use relay::{
+    clock::Clock,
     conductor::{Adopt, Compile, Conductor, ConductorError, Limits, Older, Outlook, Params},
     feed::memory::MemoryFeed,
     model::{ids::ShardId, time::later},
-    queue::Pools,
+    queue::{Jobs, Pools, Queue},
     store::Revision,
     worker::{self, Links, Shutdown, Worker},
 };
@@ -20,16 +25,19 @@ use super::{
     faults::Faults,
     life::Life,
     queue::{FaultyJobs, FaultyQueue},
+    redis::{Hand, Leader, Loss},
     store::FaultyStore,
     trace::TracedFeed,
     workload::NAMESPACES,
-    world::{Shared, pass},
+    world::{Mutation, Shared, pass},
 };
 
 /// Everybody who lives now, and how they are ended.
 pub struct Cast {
     pub shared: Arc<Shared>,
     workers: Mutex<Vec<Arc<Life>>>,
+    /// The machines on which they live, and by how many milliseconds their clocks are put forward.
+    machines: Mutex<BTreeMap<String, Arc<AtomicI64>>>,
     born: Mutex<u64>,
     over: CancellationToken,
 }
@@ -39,6 +47,7 @@ impl Cast {
         Arc::new(Cast {
             shared,
             workers: Mutex::default(),
+            machines: Mutex::default(),
             born: Mutex::default(),
             over: CancellationToken::new(),
         })
@@ -51,6 +60,12 @@ impl Cast {
     /// Every worker dies; others take their places.
     pub fn kill_workers(&self) {
         self.workers().iter().for_each(|life| life.killed.cancel());
+    }
+
+    /// Puts a machine's clock forward by so many milliseconds, or back; gives how far it was forward before.
+    pub fn put_clock(&self, machine: &str, to: i64) -> i64 {
+        let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        machines.entry(machine.to_owned()).or_default().swap(to, Ordering::Relaxed)
     }
 
     fn number(&self) -> u64 {
@@ -68,16 +83,27 @@ impl Cast {
         }
     }
 
+    /// A clock of that machine, as a process has it that begins there now.
+    fn clock(&self, machine: &str) -> Clock {
+        let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        let skew = machines.entry(machine.to_owned()).or_default().clone();
+        Clock::manual_beside(self.shared.clock.now(), skew)
+    }
+
     /// A place that a conductor fills, as long as the simulation goes on.
-    pub async fn conductors(self: Arc<Cast>) {
+    pub async fn conductors(self: Arc<Cast>, seat: u64) {
         while !self.over.is_cancelled() {
             let number = self.number();
             let life = Life::new(format!("c{number}"), number);
             let outlook = Arc::new(Outlook::default());
-            let (conductor, handle) = Conductor::new(self.params(&life, &outlook));
+            let (conductor, handle) = Conductor::new(self.params(seat, &life, &outlook));
             self.shared.enthrone(&life, handle, outlook);
             let ended = life.live(conductor.run(life.stop.clone())).await;
-            let leads = self.shared.leader().is_some_and(|(_, leader)| leader.number == number);
+            // Whoever lost one of several shards to another ends as a whole.
+            let leads = match &ended {
+                Some(Err(ConductorError::Deposed(shard))) => self.shared.won_last(*shard) == Some(number),
+                _ => self.shared.leaders().iter().any(|leader| leader.number == number),
+            };
             let over = self.over.is_cancelled() && leads;
             match ended {
                 None => self.shared.trace.say(format!("{} died", life.name)),
@@ -90,7 +116,24 @@ impl Cast {
         }
     }
 
-    fn params(&self, life: &Arc<Life>, outlook: &Arc<Outlook>) -> Params {
+    /// Those that a conductor tries to lead: all, or some, so that several lead at once and take over from each other.
+    fn shards(&self) -> Vec<ShardId> {
+        let all: Vec<ShardId> = NAMESPACES.iter().map(|name| ShardId::of_namespace(name)).collect();
+        match self.shared.settings.split.then(|| self.shared.dice.below(5)) {
+            Some(0 | 1) => all[..1].to_vec(),
+            Some(2 | 3) => all[1..].to_vec(),
+            _ => all,
+        }
+    }
+
+    fn queue(&self, faults: Faults) -> Arc<dyn Queue> {
+        match self.shared.settings.redis {
+            true => Arc::new(Leader::new(faults, self.shared.redis.clone(), &self.shared.pools)),
+            false => Arc::new(FaultyQueue::new(faults, self.shared.server.clone())),
+        }
+    }
+
+    fn params(&self, seat: u64, life: &Arc<Life>, outlook: &Arc<Outlook>) -> Params {
         let shared = self.shared.clone();
         let faults = Faults { shared: shared.clone(), life: life.clone(), conductor: true };
         let workflows = shared.workflows.clone();
@@ -106,12 +149,12 @@ impl Cast {
         });
         Params {
             store: Arc::new(FaultyStore { faults: faults.clone(), store: shared.store.clone() }),
-            queue: Arc::new(FaultyQueue::new(faults, shared.server.clone())),
+            queue: self.queue(faults),
             feed: Arc::new(TracedFeed { trace: shared.trace.clone(), feed: MemoryFeed::default() }),
-            clock: shared.clock.clone(),
+            clock: self.clock(&format!("c{seat}")),
             compile,
             holder: life.name.clone(),
-            shards: NAMESPACES.iter().map(|name| ShardId::of_namespace(name)).collect(),
+            shards: self.shards(),
             adopt: Adopt::All,
             older: Older::Untold,
             limits,
@@ -119,10 +162,19 @@ impl Cast {
         }
     }
 
-    /// A place that a worker fills: the first serves every pool, so that no task waits for ever.
+    /// How many places for workers there are: in Redis each serves one pool, and no task is to wait for ever.
+    pub fn seats(&self) -> u64 {
+        let settings = &self.shared.settings;
+        if settings.redis { settings.workers.max(self.shared.pools.len() as u64) } else { settings.workers }
+    }
+
+    /// A place that a worker fills: the first ones serve every pool, so that no task waits for ever.
     pub async fn worker_seat(self: Arc<Cast>, seat: u64) {
         let dice = &self.shared.dice;
+        let known = &self.shared.pools;
+        let one_of_all = || known[(seat % known.len().max(1) as u64) as usize].clone();
         let pools = match dice.chance(600) || seat == 0 {
+            _ if self.shared.settings.redis => Pools::One(one_of_all()),
             true => Pools::Every,
             false => Pools::One(format!("{}/{}", NAMESPACES[0], dice.pick(&["default", "gpu"]))),
         };
@@ -134,11 +186,17 @@ impl Cast {
             self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(life.clone());
             let faults = Faults { shared: self.shared.clone(), life: life.clone(), conductor: false };
             let executor = Simulated { shared: self.shared.clone(), worker: life.name.clone(), slowness };
+            let jobs: Arc<dyn Jobs> = match &pools {
+                Pools::One(pool) if self.shared.settings.redis => {
+                    Arc::new(Hand::new(faults, self.shared.redis.clone(), pool))
+                }
+                _ => Arc::new(FaultyJobs { faults, server: self.shared.server.clone() }),
+            };
             let links = Links {
-                jobs: Arc::new(FaultyJobs { faults, server: self.shared.server.clone() }),
+                jobs,
                 feed: Arc::new(MemoryFeed::default()),
                 executor: Arc::new(executor),
-                clock: self.shared.clock.clone(),
+                clock: self.clock(&format!("w{seat}")),
             };
             let params = worker::Params {
                 id: life.name.clone(),
@@ -163,6 +221,9 @@ impl Cast {
             if !self.shared.faults_on() {
                 return;
             }
+            if dice.chance(400) {
+                self.shared.redis.copy();
+            }
             self.strike();
         }
     }
@@ -171,33 +232,75 @@ impl Cast {
         let (shared, dice) = (&self.shared, &self.shared.dice);
         let seconds = |most: u64| Duration::from_millis(dice.between(100, most * 1_000));
         let now = shared.clock.now();
-        let workers = self.workers();
-        let worker =
-            (!workers.is_empty()).then(|| workers[dice.below(workers.len() as u64) as usize].clone());
-        let leader = shared.leader().map(|(_, life)| life);
-        match (dice.below(9), worker, leader) {
+        let one_of = |lives: Vec<Arc<Life>>| match lives.len() {
+            0 => None,
+            count => Some(lives[dice.below(count as u64) as usize].clone()),
+        };
+        let worker = one_of(self.workers()).filter(|_| !shared.settings.gentle);
+        let leader = one_of(shared.leaders());
+        match (dice.below(13), worker, leader) {
             (0, _, Some(life)) => self.befalls(&life, "is killed", |life| life.killed.cancel()),
             (1, _, Some(life)) => self.befalls(&life, "is told to stop", |life| life.stop.cancel()),
             (2 | 3, _, Some(life)) => self.freeze(life, seconds(15)),
             (4, Some(life), _) => self.befalls(&life, "is killed", |life| life.killed.cancel()),
             (5, Some(life), _) => self.befalls(&life, "is told to drain", |life| life.stop.cancel()),
             (6, Some(life), _) => self.freeze(life, seconds(80)),
-            (7, _, _) if dice.chance(400) => {
-                shared.trace.say("the queue is emptied".to_owned());
-                shared.server.empty();
-            }
-            (7, _, _) => {
+            (7, _, leader) => self.strike_queue(leader),
+            (8, _, _) => {
+                shared.count("the queue is down");
                 shared.trace.say("the queue is down".to_owned());
                 shared.queue_outage.until(later(now, seconds(40)));
             }
+            (9 | 10, _, _) => self.step_clock(),
             _ => {
+                shared.count("the store is down");
                 shared.trace.say("the store is down".to_owned());
                 shared.store_outage.until(later(now, seconds(15)));
             }
         }
     }
 
-    fn befalls(&self, life: &Arc<Life>, what: &str, act: impl Fn(&Life)) {
+    /// Its content goes, and sometimes whoever leads with it.
+    fn strike_queue(&self, leader: Option<Arc<Life>>) {
+        let dice = &self.shared.dice;
+        let loss = dice.pick(&[Loss::Flush, Loss::Restart, Loss::Older]);
+        self.shared.count(match loss {
+            Loss::Flush => "the queue loses its content",
+            Loss::Restart => "the queue begins anew, empty",
+            Loss::Older => "the queue begins anew with what it had before",
+        });
+        self.shared.empty(loss);
+        if let Some(life) = leader.filter(|_| dice.chance(300)) {
+            self.befalls(&life, "is killed", |life| life.killed.cancel());
+        }
+    }
+
+    /// Somebody puts a machine's clock forward or back, by a moment or by hours, or right again.
+    fn step_clock(&self) {
+        let (shared, dice) = (&self.shared, &self.shared.dice);
+        let size = dice.pick(&[500, 5_000, 60_000, 3 * 3_600_000]);
+        let step = (dice.below(2 * size + 1) as i64 - size as i64) * i64::from(!dice.chance(250));
+        let machines: Vec<String> = {
+            let machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+            machines.keys().cloned().collect()
+        };
+        if machines.is_empty() {
+            return;
+        }
+        let name = &machines[dice.below(machines.len() as u64) as usize];
+        let before = self.put_clock(name, step);
+        shared.count((
+            if step < before { "a clock is put back" } else { "a clock is put forward" },
+            if name.starts_with('c') { "conductor" } else { "worker" },
+        ));
+        shared.trace.say(format!("the clock of {name} is put from {before} to {step} ms"));
+        if shared.settings.mutation == Some(Mutation::StoreClock) {
+            shared.store_skew.store(step, Ordering::Relaxed);
+        }
+    }
+
+    fn befalls(&self, life: &Arc<Life>, what: &'static str, act: impl Fn(&Life)) {
+        self.shared.count((what, who(life)));
         self.shared.trace.say(format!("{} {what}", life.name));
         act(life);
     }
@@ -206,6 +309,7 @@ impl Cast {
         if life.is_paused() {
             return;
         }
+        self.shared.count(("is paused", who(&life)));
         let trace = self.shared.trace.clone();
         trace.say(format!("{} is paused for {long:?}", life.name));
         life.pause();
@@ -215,4 +319,8 @@ impl Cast {
             life.resume();
         });
     }
+}
+
+fn who(life: &Life) -> &'static str {
+    if life.name.starts_with('c') { "conductor" } else { "worker" }
 }

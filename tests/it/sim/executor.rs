@@ -39,10 +39,13 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, job: &JobId) -> usize {
+    /// Its number, and another execution of the task run that has not ended.
+    fn begin(&self, job: &JobId) -> (usize, Option<JobId>) {
         let mut book = self.book();
+        let other = book.iter().find(|e| e.outcome.is_none() && e.job.task_run == job.task_run);
+        let other = other.map(|e| e.job.clone());
         book.push(Execution { job: job.clone(), outcome: None });
-        book.len() - 1
+        (book.len() - 1, other)
     }
 
     fn end(&self, number: usize, outcome: &Outcome) {
@@ -95,7 +98,14 @@ impl Simulated {
 #[async_trait]
 impl Executor for Simulated {
     async fn execute(&self, job: &Job, cancel: CancellationToken, _log: LogSink) -> Outcome {
-        let number = self.shared.ledger.begin(&job.id);
+        let (number, beside) = self.shared.ledger.begin(&job.id);
+        let echo = |job: &JobId| self.shared.handed().is_echo(job);
+        let beside = beside.filter(|other| self.shared.settings.gentle && !echo(other) && !echo(&job.id));
+        if let Some(other) = beside {
+            self.shared
+                .trace
+                .wrong(format!("{} begins while {other} is still run by a worker that lives", job.id));
+        }
         let (long, outcome) = self.course(job, number);
         self.shared.trace.say(format!("{} begins {}", self.worker, job.id));
         let outcome = tokio::select! {

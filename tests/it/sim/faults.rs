@@ -66,6 +66,24 @@ pub struct Faults {
     pub conductor: bool,
 }
 
+impl Fault {
+    /// What it is called where faults are counted.
+    pub fn word(self) -> &'static str {
+        match self {
+            Fault::None => "nothing",
+            Fault::Slow(_) => "slow",
+            Fault::Freezes(_) => "its caller freezes",
+            Fault::Before => "not done, said to have failed",
+            Fault::After => "done, said to have failed",
+            Fault::DiesBefore => "its caller dies before",
+            Fault::DiesAfter => "its caller dies after",
+            Fault::Lost => "lost",
+            Fault::Again(_) => "done twice",
+            Fault::Late(_) => "said to have failed, done later",
+        }
+    }
+}
+
 impl Faults {
     pub fn roll(&self, verb: &'static str) -> Fault {
         if self.conductor {
@@ -73,6 +91,7 @@ impl Faults {
         }
         let fault = self.choose();
         if fault != Fault::None {
+            self.shared.count((fault.word(), verb));
             self.shared.trace.say(format!("{} {verb}: {fault:?}", self.life.name));
         }
         fault
@@ -86,7 +105,8 @@ impl Faults {
                 false => Fault::None,
             };
         }
-        if !self.shared.faults_on() {
+        let spared = self.shared.settings.gentle && !self.conductor;
+        if spared || !self.shared.faults_on() {
             return Fault::None;
         }
         let (dice, rates) = (&self.shared.dice, &self.shared.settings.rates);

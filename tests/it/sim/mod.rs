@@ -3,13 +3,13 @@
 //! ```text
 //!  people ──> Conductor ──> FaultyStore ──> MemoryStore         cast.rs     who lives, and what befalls them
 //!                │  └─────> FaultyQueue ─┐                      people.rs   who submits, cancels, approves
-//!                │                       │                      pauses.rs   who pauses, and what a pause forbids
-//!                │                       ├──> Server            executor.rs what processes do; the ledger
-//!  Simulated <── Worker ──> FaultyJobs ──┘                      oracle.rs   what must hold at the end
+//!                │      or Leader ───────┤                      pauses.rs   who pauses, and what a pause forbids
+//!                │                       ├──> Server or Redis   executor.rs what processes do; the ledger
+//!  Simulated <── Worker ──> FaultyJobs ──┤                      oracle.rs   what must hold at the end
+//!                       or Hand ─────────┘                      redis/      a Redis that loses what it holds
 //! ```
 //!
-//! `make sim SEEDS=5000` plays many seeds (RELAY_SIM_FIRST=5000: the next ones), `make sim SEED=417` one, with its
-//! whole trace.
+//! `make sim SEEDS=5000` plays many seeds (FROM=5000: the next ones), `make sim SEED=417` one, with its whole trace.
 
 mod cast;
 mod executor;
@@ -21,9 +21,14 @@ mod pauses;
 mod people;
 mod play;
 mod queue;
+mod redis;
+mod reign;
 pub mod rng;
+mod rows;
+mod stage;
 mod store;
 mod stories;
+mod stories_of_loss;
 mod trace;
 mod workload;
 mod world;
@@ -35,12 +40,46 @@ use std::sync::{
 
 use faults::CrashAt;
 use play::{Outcome, play};
+use rows::Counts;
 use world::{Mutation, Settings};
 
 /// Seeds of every test run.
 const SEEDS: u64 = 300;
 /// Lines of a failure's trace that are shown.
 const LINES: usize = 80;
+/// Seeds that went wrong whose trace is kept.
+const FOUND_MAX: usize = 3;
+/// A long run says how far it is after so many.
+const TOLD_EVERY: u64 = 1_000;
+/// What must have happened somewhere among the usual seeds, or they prove less than they say.
+const FAULTS: &[&str] = &[
+    "a clock is put back",
+    "a clock is put forward",
+    "a kept result told again",
+    "a look while workers tell what they hold",
+    "a poisoned row",
+    "a report said twice",
+    "a worker tells a new life what it holds",
+    "deposed from the queue",
+    "done twice",
+    "done, said to have failed",
+    "is killed",
+    "is paused",
+    "is told to drain",
+    "is told to stop",
+    "its caller dies after",
+    "its caller dies before",
+    "its caller freezes",
+    "lost",
+    "not done, said to have failed",
+    "said to have failed, done later",
+    "slow",
+    "the queue begins anew with what it had before",
+    "the queue begins anew, empty",
+    "the queue is down",
+    "the queue loses its content",
+    "the store is down",
+];
 /// Seeds that once found a defect.
 const REMEMBERED: &[u64] = &[];
 
@@ -56,22 +95,63 @@ fn failure(outcome: &Outcome) -> String {
     format!("{trace}\nseed {seed} is wrong:\n  {wrong}\nmake sim SEED={seed}")
 }
 
-/// Plays all of them on two threads; the findings of those that went wrong.
-fn play_all(seeds: &[u64]) -> Vec<String> {
-    let (next, found) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+/// What came of many seeds.
+#[derive(Default)]
+struct Played {
+    /// What went wrong by itself, and how often.
+    counts: Counts,
+    /// The findings of those that went wrong; of a few of them whole.
+    found: Vec<String>,
+    wrong: u64,
+    done: u64,
+}
+
+impl Played {
+    fn add(&mut self, outcome: &Outcome, tell: bool) {
+        for (what, times) in &outcome.counts {
+            *self.counts.entry(*what).or_default() += times;
+        }
+        self.done += 1;
+        if !outcome.wrong.is_empty() {
+            self.wrong += 1;
+            if self.found.len() < FOUND_MAX {
+                self.found.push(failure(outcome));
+            }
+            let first = outcome.wrong.first().map_or("", String::as_str);
+            println!("seed {} is wrong: {first}\n  make sim SEED={}", outcome.seed, outcome.seed);
+        }
+        if tell && self.done.is_multiple_of(TOLD_EVERY) {
+            println!("{} seeds, {} of them wrong", self.done, self.wrong);
+        }
+    }
+
+    /// As a table, the most frequent first.
+    fn table(&self) -> String {
+        let mut rows: Vec<(&(&str, &str), &u64)> = self.counts.iter().collect();
+        rows.sort_by_key(|(what, times)| (what.0, std::cmp::Reverse(**times)));
+        let line = |((what, place), times): (&(&str, &str), &u64)| format!("{times:>10}  {what}  {place}");
+        rows.into_iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn times(&self, what: &str) -> u64 {
+        self.counts.iter().filter(|((word, _), _)| *word == what).map(|(_, times)| times).sum()
+    }
+}
+
+/// Plays all of them, on as many threads as RELAY_SIM_THREADS says.
+fn play_all(seeds: &[u64], tell: bool) -> Played {
+    let (next, played) = (AtomicU64::new(0), Mutex::new(Played::default()));
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..number("RELAY_SIM_THREADS").unwrap_or(2) {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
                     let outcome = play(Settings::of(*seed));
-                    if !outcome.wrong.is_empty() {
-                        found.lock().expect("no panic before").push(failure(&outcome));
-                    }
+                    played.lock().expect("no panic before").add(&outcome, tell);
                 }
             });
         }
     });
-    found.into_inner().expect("no panic before")
+    played.into_inner().expect("no panic before")
 }
 
 #[test]
@@ -82,14 +162,18 @@ fn whatever_goes_wrong_every_run_ends_as_it_must() {
         assert!(outcome.wrong.is_empty(), "{}", failure(&outcome));
         return;
     }
-    let count = number("RELAY_SIM_SEEDS").unwrap_or(SEEDS);
+    let asked = number("RELAY_SIM_SEEDS");
+    let count = asked.unwrap_or(SEEDS);
     let first = number("RELAY_SIM_FIRST").unwrap_or(0);
     let seeds: Vec<u64> = REMEMBERED.iter().copied().chain(first..first + count).collect();
-    let found = play_all(&seeds);
-    if let Some(first) = found.first() {
-        let last_two = |f: &'_ String| f.lines().rev().take(2).map(str::trim).collect::<Vec<_>>().join(" ");
-        let others: Vec<String> = found.iter().map(last_two).collect();
-        panic!("{first}\n{} of {} seeds went wrong:\n{}", found.len(), seeds.len(), others.join("\n"));
+    let played = play_all(&seeds, asked.is_some());
+    println!("{} seeds; what went wrong by itself:\n{}", played.done, played.table());
+    if let Some(first) = played.found.first() {
+        panic!("{first}\n{} of {} seeds went wrong", played.wrong, seeds.len());
+    }
+    if asked.is_none() {
+        let never: Vec<&str> = FAULTS.iter().copied().filter(|what| played.times(what) == 0).collect();
+        assert!(never.is_empty(), "among the usual seeds these never happened: {never:?}");
     }
 }
 
@@ -106,11 +190,12 @@ fn a_seed_says_everything() {
 #[test]
 fn a_conductor_may_die_at_every_call() {
     let seed = 4;
-    for after in [false, true] {
+    for (after, redis) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut call = 1;
         loop {
-            let outcome = play(Settings::crash(seed, CrashAt { call, after }));
-            assert!(outcome.wrong.is_empty(), "dies at call {call}, after: {after}\n{}", failure(&outcome));
+            let outcome = play(Settings { redis, ..Settings::crash(seed, CrashAt { call, after }) });
+            let when = format!("call {call}, after: {after}, Redis: {redis}");
+            assert!(outcome.wrong.is_empty(), "dies at {when}\n{}", failure(&outcome));
             if outcome.calls < call {
                 break;
             }
@@ -155,4 +240,39 @@ fn the_oracle_notices_a_worker_that_begins_before_it_may() {
 #[test]
 fn the_oracle_notices_an_attempt_that_is_run_twice() {
     bites(Mutation::OneLife, "was run 2 times");
+}
+
+#[test]
+fn the_oracle_notices_what_is_taken_for_lost_before_workers_could_tell_that_they_hold_it() {
+    bites(Mutation::NoAnnouncing, "lost a worker, and none was harmed");
+}
+
+#[test]
+fn the_oracle_notices_workers_that_do_not_tell_what_they_hold() {
+    bites(Mutation::TellsNothing, "lost a worker, and none was harmed");
+}
+
+#[test]
+fn the_oracle_notices_results_that_nobody_keeps() {
+    bites(Mutation::KeepsNothing, "lost a worker, and none was harmed");
+}
+
+#[test]
+fn the_oracle_notices_words_that_count_in_another_life_of_the_queue() {
+    bites(Mutation::AnyLife, "lost a worker, and none was harmed");
+}
+
+#[test]
+fn the_oracle_notices_a_leadership_that_is_counted_by_a_clock_that_steps() {
+    bites(Mutation::StoreClock, "is won");
+}
+
+#[test]
+fn the_oracle_notices_a_commit_of_whoever_leads_no_longer() {
+    bites(Mutation::NoStoreFence, "of another");
+}
+
+#[test]
+fn the_oracle_notices_a_row_that_stops_others() {
+    bites(Mutation::PoisonSpreads, "an error was logged");
 }

@@ -41,6 +41,11 @@ pub async fn judge(shared: &Shared, runs: &[RunId]) {
                     .wrong(format!("{run}: {:?} is {} ({:?}): {why}", row.key, row.status, row.reason));
             }
         }
+        if shared.settings.gentle
+            && let Some(row) = end.tasks.values().find(|row| row.losses > 0)
+        {
+            shared.trace.wrong(format!("{run}: {:?} lost a worker, and none was harmed", row.key));
+        }
         if let Err(why) = end.begun_once() {
             shared.trace.wrong(format!("{run}: {why}"));
         }

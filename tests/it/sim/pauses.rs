@@ -40,20 +40,16 @@ impl Handed {
     }
 }
 
-fn state(record: &RunRecord, job: &JobId) -> Option<(TaskStatus, u32)> {
-    let row = record.tasks.iter().find(|row| row.key == job.task_run.key);
-    row.map(|row| (row.status, row.attempt))
-}
-
 impl Shared {
     /// A worker is given jobs. Of a paused run it may be one that was QUEUED before the pause and not taken back yet.
     pub fn given(&self, jobs: &[Job]) {
         let mut handed = self.handed();
         for Job { id, .. } in jobs {
             let first = handed.given.insert(id.clone()) && !handed.is_echo(id);
-            let record = self.record(&id.task_run.run).filter(|record| record.run.paused_at.is_some());
-            let Some(record) = record.filter(|_| first) else { continue };
-            let now = state(&record, id);
+            let rows = self.rows();
+            let seen = rows.get(&id.task_run.run).filter(|seen| first && seen.paused_at.is_some());
+            let Some(seen) = seen else { continue };
+            let now = seen.tasks.get(&id.task_run.key).copied();
             let claimable =
                 [TaskStatus::Queued, TaskStatus::Running].map(|status| Some((status, id.attempt)));
             if !claimable.contains(&now) {
@@ -65,10 +61,11 @@ impl Shared {
     /// What a commit left of a run that is paused now.
     pub fn paused(&self, batch: &Batch) {
         for (id, changes) in &batch.runs {
-            let Some(run) = self.record(id).map(|record| record.run) else { continue };
-            let Some(since) = run.paused_at else { continue };
-            if run.stop.is_some() || run.status.is_final() {
-                self.trace.wrong(format!("{id} is paused, and {} ({:?})", run.status, run.stop));
+            let rows = self.rows();
+            let Some(seen) = rows.get(id) else { continue };
+            let Some(since) = seen.paused_at else { continue };
+            if seen.stopped || seen.status.is_final() {
+                self.trace.wrong(format!("{id} is paused, and {} (stopped: {})", seen.status, seen.stopped));
             }
             let steps = changes.tasks.values().flat_map(|change| &change.steps);
             if let Some(step) = steps.into_iter().find(|s| s.to == TaskStatus::Queued && s.at >= since) {
@@ -107,7 +104,7 @@ impl People {
             if self.shared.record(run).is_none_or(ended) {
                 return;
             }
-            if let Some((handle, _)) = self.shared.leader() {
+            if let Some((handle, _)) = self.shared.leader_of(run) {
                 let wanted = run.clone();
                 let asking = async move {
                     if pause { handle.pause(wanted).await } else { handle.resume(wanted).await }

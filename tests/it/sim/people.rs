@@ -99,7 +99,7 @@ impl People {
     async fn submit(self: &Arc<People>, planned: &Planned) {
         let run = &planned.submission.run.id;
         while !self.over.is_cancelled() {
-            if let Some((handle, _)) = self.shared.leader() {
+            if let Some((handle, _)) = self.shared.leader_of(run) {
                 let submission = planned.submission.clone();
                 let answer = self.ask(async move { handle.submit(submission).await }).await;
                 self.shared.trace.say(format!("submit {run}: {answer:?}"));
@@ -128,7 +128,7 @@ impl People {
             if ended {
                 return;
             }
-            if let Some((handle, _)) = self.shared.leader() {
+            if let Some((handle, _)) = self.shared.leader_of(run) {
                 let wanted = run.clone();
                 let answer = self.ask(async move { handle.cancel(wanted, finally).await }).await;
                 self.shared.trace.say(format!("cancel {run} (finally: {finally}): {answer:?}"));
@@ -151,6 +151,9 @@ impl People {
         while !self.over.is_cancelled() {
             pass(Duration::from_millis(self.shared.dice.between(500, 6_000))).await;
             for run in &self.runs {
+                if !self.shared.rows().get(run).is_some_and(|seen| seen.waits_for_approval()) {
+                    continue;
+                }
                 let blocked: Vec<TaskRow> = match self.shared.record(run) {
                     Some(record) if !self.shared.is_poisoned(run) => {
                         record.tasks.into_iter().filter(|t| t.status == TaskStatus::Blocked).collect()
@@ -166,7 +169,7 @@ impl People {
 
     async fn decide(self: &Arc<People>, run: &RunId, row: &TaskRow) {
         let dice = &self.shared.dice;
-        let Some((handle, _)) = self.shared.leader() else { return };
+        let Some((handle, _)) = self.shared.leader_of(run) else { return };
         let Some(record) = self.shared.record(run) else { return };
         let Some(flow) = self.shared.workflows.get(record.run.workflow.as_str()) else { return };
         let wrong = dice.chance(50);

@@ -11,6 +11,7 @@ use super::{
     oracle,
     people::People,
     rng::Dice,
+    rows::Counts,
     trace::Listener,
     workload,
     world::{Mutation, Settings, Shared, pass},
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// Calls that conductors made to the store and the queue.
     pub calls: u64,
+    /// What went wrong by itself, and how often.
+    pub counts: Counts,
 }
 
 impl Settings {
@@ -42,6 +45,7 @@ impl Settings {
             Rates { slow: 10, fails: 20, dies: 25, lost: 10, again: 10 },
             Rates { slow: 0, fails: 200, dies: 10, lost: 50, again: 50 },
         ]);
+        let redis = dice.chance(700);
         Settings {
             seed,
             rates,
@@ -54,6 +58,9 @@ impl Settings {
             limits: None,
             crash_at: None,
             mutation: None,
+            redis,
+            gentle: redis && dice.chance(250),
+            split: dice.chance(400),
         }
     }
 
@@ -63,6 +70,7 @@ impl Settings {
             limits: Some(Limits::default()),
             crash_at: None,
             runs: 0,
+            redis: false,
             ..Settings::crash(0, CrashAt { call: 0, after: false })
         }
     }
@@ -78,12 +86,19 @@ impl Settings {
             runs: 1,
             faults_for: Duration::from_secs(1),
             crash_at: Some(crash_at),
+            gentle: false,
+            split: false,
             ..Settings::of(seed)
         }
     }
 
+    /// With a defect, where it can show.
     pub fn with(self, mutation: Mutation) -> Settings {
-        Settings { mutation: Some(mutation), ..self }
+        let of_redis =
+            [Mutation::NoAnnouncing, Mutation::TellsNothing, Mutation::KeepsNothing, Mutation::AnyLife];
+        let gentle = of_redis.contains(&mutation);
+        let redis = self.redis || of_redis.contains(&mutation);
+        Settings { mutation: Some(mutation), redis, gentle: self.gentle || gentle, ..self }
     }
 }
 
@@ -96,14 +111,23 @@ pub fn play(settings: Settings) -> Outcome {
         .expect("a runtime without I/O");
     runtime.block_on(async {
         let clock = Clock::manual(second(0));
-        let load = workload::load(settings.seed, settings.runs, clock.now());
-        let shared = Shared::new(settings, clock, load.workflows);
+        let load = workload::load(settings.seed, settings.runs, settings.split, clock.now());
+        let of_run =
+            |planned: &workload::Planned| (planned.submission.run.id.clone(), planned.submission.run.shard());
+        let shards = load.runs.iter().map(of_run).collect();
+        let shared = Shared::new(settings, clock, load.workflows, shards);
         let _listening = tracing::subscriber::set_default(
             tracing_subscriber::registry().with(Listener(shared.trace.clone())),
         );
         perform(shared.clone(), load.runs).await;
-        let trace = shared.trace.lines();
-        Outcome { seed: shared.settings.seed, wrong: shared.trace.found(), trace, calls: shared.calls() }
+        let (trace, counts) = (shared.trace.lines(), shared.counts());
+        Outcome {
+            counts,
+            seed: shared.settings.seed,
+            wrong: shared.trace.found(),
+            trace,
+            calls: shared.calls(),
+        }
     })
 }
 
@@ -111,10 +135,12 @@ async fn perform(shared: Arc<Shared>, planned: Vec<workload::Planned>) {
     let runs: Vec<RunId> = planned.iter().map(|p| p.submission.run.id.clone()).collect();
     let people = People::new(shared.clone(), runs.clone());
     let cast = Cast::new(shared.clone());
-    for _ in 0..shared.settings.conductors {
-        shared.later(cast.clone().conductors());
+    // One more than there are parts, so that somebody can take over.
+    let conductors = if shared.settings.split { 3 } else { shared.settings.conductors };
+    for seat in 0..conductors {
+        shared.later(cast.clone().conductors(seat));
     }
-    for seat in 0..shared.settings.workers {
+    for seat in 0..cast.seats() {
         shared.later(cast.clone().worker_seat(seat));
     }
     for planned in planned {
@@ -139,6 +165,10 @@ async fn perform(shared: Arc<Shared>, planned: Vec<workload::Planned>) {
 
 /// Jobs that the queue holds of runs that should have ended.
 async fn in_queue(shared: &Shared) -> Vec<String> {
+    if shared.settings.redis {
+        let jobs = shared.redis.jobs().into_iter().filter(|job| !shared.is_poisoned(&job.task_run.run));
+        return jobs.map(|job| job.to_string()).collect();
+    }
     let Ok(census) = shared.server.census(&shared.newest_epochs(), shared.clock.now()).await else {
         return Vec::new();
     };
@@ -149,7 +179,7 @@ async fn in_queue(shared: &Shared) -> Vec<String> {
 
 fn open_runs<'a>(shared: &'a Shared, people: &'a People) -> impl Iterator<Item = &'a RunId> {
     let open = |run: &&RunId| {
-        let ended = shared.record(run).is_some_and(|record| record.run.status.is_final());
+        let ended = shared.rows().get(*run).is_some_and(|seen| seen.status.is_final());
         !ended && !shared.is_poisoned(run)
     };
     people.runs.iter().filter(open)

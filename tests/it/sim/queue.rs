@@ -229,7 +229,8 @@ impl Queue for FaultyQueue {
             Ok(found)
         };
         let found = self.faults.through("reports", reading, |_| gone()).await?;
-        Ok(found.into_iter().map(|told| Told { report: self.tampered(told.report), ..told }).collect())
+        let shared = &self.faults.shared;
+        Ok(found.into_iter().map(|told| Told { report: shared.tampered(told.report), ..told }).collect())
     }
 
     async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
@@ -243,9 +244,10 @@ impl Queue for FaultyQueue {
         .await
     }
 
-    async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
+    async fn census(&self, _now: Timestamp) -> Result<Census, QueueError> {
         self.up().await?;
         let look = async {
+            let now = self.faults.shared.clock.now();
             let (base, mut census) =
                 (self.server.content().base, self.server.census(&self.said_in(), now).await?);
             if self.faults.shared.settings.mutation != Some(Mutation::OneLife) {
@@ -255,17 +257,6 @@ impl Queue for FaultyQueue {
             Ok(census)
         };
         self.faults.through("census", look, |_| gone()).await
-    }
-}
-
-impl FaultyQueue {
-    /// Without the fence, a report of an old attempt passes for one of the newest.
-    fn tampered(&self, mut report: Report) -> Report {
-        let shared = &self.faults.shared;
-        if shared.settings.mutation == Some(Mutation::NoAttemptFence) {
-            report.job.attempt = shared.newest_attempt(&report.job).max(report.job.attempt);
-        }
-        report
     }
 }
 
@@ -316,6 +307,9 @@ impl Jobs for FaultyJobs {
     async fn report(&self, report: Report) -> Result<(), QueueError> {
         // Said a second time, as a client does whose first answer came too late.
         let twice = self.faults.shared.faults_on() && self.faults.shared.dice.chance(20);
+        if twice {
+            self.faults.shared.count("a report said twice");
+        }
         self.through("report", |queue| async move {
             if twice {
                 queue.report(report.clone()).await?;
@@ -325,7 +319,9 @@ impl Jobs for FaultyJobs {
         .await
     }
 
-    async fn beat(&self, worker: &str, holding: &[JobId], now: Timestamp) -> Result<Orders, QueueError> {
+    async fn beat(&self, worker: &str, holding: &[JobId], _now: Timestamp) -> Result<Orders, QueueError> {
+        // The queue counts by its own clock.
+        let now = self.faults.shared.clock.now();
         self.through("beat", |queue| async move { queue.beat(worker, holding, now).await }).await
     }
 

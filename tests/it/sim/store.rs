@@ -18,7 +18,7 @@ use relay::{
 
 use super::{
     faults::{Fault, Faults},
-    world::pass,
+    world::{Mutation, pass},
 };
 
 pub struct FaultyStore {
@@ -48,6 +48,17 @@ impl FaultyStore {
 
     async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         self.poisoned(batch)?;
+        if self.faults.shared.settings.mutation == Some(Mutation::NoStoreFence) {
+            let mut batch = batch.clone();
+            for fence in batch.fences.values_mut() {
+                *fence = self.store.position(fence.shard).await?;
+            }
+            return self.written(&batch).await;
+        }
+        self.written(batch).await
+    }
+
+    async fn written(&self, batch: &Batch) -> Result<(), StoreError> {
         let done = self.store.commit(batch).await;
         if done.is_ok() {
             self.faults.shared.wrote(&self.faults.life, batch);
@@ -57,7 +68,11 @@ impl FaultyStore {
 
     fn poisoned(&self, batch: &Batch) -> Result<(), StoreError> {
         let shared = &self.faults.shared;
-        let culprit = batch.runs.keys().find(|run| shared.is_poisoned(run));
+        let spreads = shared.settings.mutation == Some(Mutation::PoisonSpreads) && shared.any_poisoned();
+        let culprit = batch.runs.keys().find(|run| shared.is_poisoned(run) || spreads);
+        if culprit.is_some() {
+            shared.count(("a poisoned row", "commit"));
+        }
         culprit.map_or(Ok(()), |run| Err(StoreError::Refused(format!("{run}: a poisoned row"))))
     }
 }

@@ -1,127 +1,22 @@
 //! Defects that the simulation found, or that were found while it was written, told one by one.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use relay::{
-    conductor::{DecideError, Submission, SubmitError},
+    conductor::{DecideError, SubmitError},
     model::{
-        ids::TaskKey,
         status::{RunStatus, TaskStatus},
-        task::{Approval, OnTimeout},
-        task_run::TaskRow,
+        task::{Approval, OnTimeout, OnWorkerLost},
         time::later,
-        workflow::Workflow,
     },
 };
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    cast::Cast,
-    trace::Listener,
-    workload::{one_task, submission, two_tasks},
-    world::{Settings, Shared, pass},
+    redis::Loss,
+    stage::on_stage,
+    workload::{one_task, two_tasks},
+    world::pass,
 };
-use crate::support::jobs::second;
-
-/// One conductor, one worker, and whoever asks them to do something.
-struct Stage {
-    shared: Arc<Shared>,
-    cast: Arc<Cast>,
-    flow: Arc<Workflow>,
-}
-
-/// Plays a story on a stage where nothing goes wrong by itself.
-fn on_stage<F: Future<Output = ()>>(flow: Workflow, story: impl FnOnce(Arc<Stage>) -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime without I/O").block_on(async {
-        let flows = [(flow.id.to_string(), flow.clone())].into();
-        let shared = Shared::new(Settings::still(), relay::clock::Clock::manual(second(0)), flows);
-        let listener = Listener(shared.trace.clone());
-        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(listener));
-        let cast = Cast::new(shared.clone());
-        shared.later(cast.clone().conductors());
-        shared.later(cast.clone().worker_seat(0));
-        let stage = Arc::new(Stage { shared, cast, flow: Arc::new(flow) });
-        story(stage.clone()).await;
-        stage.cast.end();
-        stage.shared.join().await;
-        assert!(stage.shared.trace.found().is_empty(), "{}", stage.shared.trace.lines().join("\n"));
-    });
-}
-
-impl Stage {
-    fn planned(&self, number: u64) -> Submission {
-        submission(self.flow.clone(), number, 0, self.shared.clock.now())
-    }
-
-    async fn submit(&self, number: u64) -> Result<(), SubmitError> {
-        while self.shared.leader().is_none() {
-            pass(Duration::from_millis(10)).await;
-        }
-        let (leader, _) = self.shared.leader().expect("somebody leads");
-        leader.submit(self.planned(number)).await
-    }
-
-    async fn pause(&self, number: u64) {
-        let (leader, _) = self.shared.leader().expect("somebody leads");
-        leader.pause(self.planned(number).run.id).await.expect("paused");
-    }
-
-    async fn resume(&self, number: u64) {
-        let (leader, _) = self.shared.leader().expect("somebody leads");
-        leader.resume(self.planned(number).run.id).await.expect("resumed");
-    }
-
-    /// More runs than the worker has slots: the one that was submitted last waits in the queue.
-    async fn one_that_waits(&self) -> u64 {
-        let last = 5;
-        for number in 0..=last {
-            self.submit(number).await.expect("accepted");
-        }
-        self.until_is(0, TaskStatus::Running).await;
-        self.until_is(last, TaskStatus::Queued).await;
-        last
-    }
-
-    fn second(&self, number: u64) -> TaskRow {
-        let record = self.shared.record(&self.planned(number).run.id).expect("it is in the store");
-        record.tasks.into_iter().find(|row| row.key == TaskKey::of_task(1)).expect("a second task")
-    }
-
-    async fn until_ended(&self, number: u64) {
-        for _ in 0..6_000 {
-            if self.ended_as(number).await.is_final() {
-                return;
-            }
-            pass(Duration::from_millis(100)).await;
-        }
-        panic!("it never ended:\n{}", self.shared.trace.lines().join("\n"));
-    }
-
-    fn row(&self, number: u64) -> Option<TaskRow> {
-        let record = self.shared.record(&self.planned(number).run.id)?;
-        record.tasks.into_iter().find(|row| row.key == TaskKey::of_task(0))
-    }
-
-    async fn until_is(&self, number: u64, status: TaskStatus) -> TaskRow {
-        for _ in 0..6_000 {
-            match self.row(number) {
-                Some(row) if row.status == status => return row,
-                _ => pass(Duration::from_millis(100)).await,
-            }
-        }
-        panic!("it never became {status}:\n{}", self.shared.trace.lines().join("\n"));
-    }
-
-    async fn ended_as(&self, number: u64) -> RunStatus {
-        let run = self.planned(number).run.id;
-        self.shared.record(&run).expect("it is in the store").run.status
-    }
-
-    fn seconds(&self) -> i64 {
-        self.shared.clock.now().as_second() - second(0).as_second()
-    }
-}
 
 #[test]
 fn a_dead_worker_is_noticed_by_a_conductor_that_finds_every_report_settled() {
@@ -226,6 +121,23 @@ fn a_run_that_was_set_aside_goes_on_once_it_can_be_written() {
     });
 }
 
+/// Their starts are never committed, so the word that they may begin never comes.
+#[test]
+fn jobs_of_runs_that_were_set_aside_do_not_hold_slots_for_ever() {
+    let mut flow = one_task(1);
+    flow.tasks[0].on_worker_lost = OnWorkerLost::Fail;
+    on_stage(flow, |stage| async move {
+        // As many as a worker has slots at most.
+        for number in 0..4 {
+            stage.submit(number).await.expect("accepted");
+            stage.shared.poison(&stage.planned(number).run.id);
+        }
+        stage.submit(4).await.expect("accepted");
+        stage.until_is(4, TaskStatus::Success).await;
+        assert!(stage.seconds() < 60, "it began only after {} s", stage.seconds());
+    });
+}
+
 #[test]
 fn whoever_submits_a_run_that_cannot_be_written_is_told_why() {
     on_stage(one_task(1), |stage| async move {
@@ -308,7 +220,7 @@ fn a_job_that_the_queue_lost_in_a_pause_goes_out_under_a_new_number() {
         let waiting = stage.one_that_waits().await;
         stage.shared.queue_outage.until(later(stage.shared.clock.now(), Duration::from_secs(2)));
         stage.pause(waiting).await;
-        stage.shared.server.empty();
+        stage.shared.empty(Loss::Flush);
         let row = stage.until_is(waiting, TaskStatus::Ready).await;
         assert_eq!(row.attempt, 1);
         stage.resume(waiting).await;

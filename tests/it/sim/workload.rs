@@ -61,11 +61,11 @@ fn seconds(dice: &Dice, from: u64, to: u64) -> Duration {
     Duration::from_millis(dice.between(from * 1_000, to * 1_000))
 }
 
-/// The load of a seed.
-pub fn load(seed: u64, runs: u64, now: Timestamp) -> Load {
+/// The load of a seed. `split`: in both shards at least when there are several workflows.
+pub fn load(seed: u64, runs: u64, split: bool, now: Timestamp) -> Load {
     let dice = Dice::new(seed ^ 0x10ad);
-    let namespaces = if dice.chance(300) { 2 } else { 1 };
-    let kinds = dice.between(1, 3);
+    let namespaces = if dice.chance(300) || split { 2 } else { 1 };
+    let kinds = dice.between(1, 3).max(namespaces);
     let mut flows: Vec<Arc<Workflow>> = Vec::new();
     for kind in 0..kinds {
         let namespace = NAMESPACES[(kind % namespaces) as usize];

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,15 +12,14 @@ use std::{
 use futures::FutureExt;
 use relay::{
     clock::Clock,
-    conductor::{Handle, Limits, Outlook},
+    conductor::Limits,
     model::{
-        change::{Batch, Fence},
+        change::Batch,
         ids::{RunId, ShardId, TaskRunId},
-        job::{Job, JobId},
-        status::TaskStatus,
+        job::{JobId, Report},
+        task::Task,
         workflow::Workflow,
     },
-    queue::{Census, Epochs},
     store::{RunRecord, Store, memory::MemoryStore},
 };
 use tokio::task::JoinSet;
@@ -31,7 +30,10 @@ use super::{
     life::Life,
     pauses::Handed,
     queue::Server,
+    redis::{Loss, Redis},
+    reign::Reign,
     rng::Dice,
+    rows::{Counts, Seen, What},
     trace::Trace,
 };
 
@@ -53,6 +55,20 @@ pub enum Mutation {
     BeginsAtOnce,
     /// The queue does not tell that it lost its books.
     OneLife,
+    /// What is missing counts as lost while workers still tell what they hold.
+    NoAnnouncing,
+    /// Workers do not tell a new life of the queue what they hold.
+    TellsNothing,
+    /// Workers forget what they told as soon as it was taken.
+    KeepsNothing,
+    /// What is said to the queue counts in whatever life it arrives.
+    AnyLife,
+    /// Leadership is counted by a clock that is put forward and back.
+    StoreClock,
+    /// A commit counts whoever leads by then.
+    NoStoreFence,
+    /// Nobody commits while one row cannot be written.
+    PoisonSpreads,
 }
 
 /// What a simulation is made of; everything else follows from it.
@@ -73,17 +89,12 @@ pub struct Settings {
     pub limits: Option<Limits>,
     pub crash_at: Option<CrashAt>,
     pub mutation: Option<Mutation>,
-}
-
-/// Who leads, as the store saw it.
-#[derive(Default)]
-struct Reign {
-    newest: u64,
-    /// By shard: the incarnation that won the epoch.
-    epochs: BTreeMap<(ShardId, i64), u64>,
-    handle: BTreeMap<u64, Handle>,
-    lives: BTreeMap<u64, Arc<Life>>,
-    outlooks: BTreeMap<u64, Arc<Outlook>>,
+    /// Is the queue a Redis? Otherwise it is the one in memory.
+    pub redis: bool,
+    /// No worker dies, stops, or fails to reach the queue by itself: then none may be taken for lost.
+    pub gentle: bool,
+    /// Does each conductor lead some of the shards?
+    pub split: bool,
 }
 
 /// Shared by everybody.
@@ -95,45 +106,65 @@ pub struct Shared {
     pub ledger: Ledger,
     pub store: Arc<MemoryStore>,
     pub server: Arc<Server>,
+    pub redis: Arc<Redis>,
+    /// The pools of all tasks.
+    pub pools: Vec<String>,
+    /// By how many milliseconds the database's clock is put forward; only a mutation does.
+    pub store_skew: Arc<AtomicI64>,
     pub store_outage: Outage,
     pub queue_outage: Outage,
     pub workflows: BTreeMap<String, Workflow>,
+    /// Of every run that somebody may submit.
+    pub shards: BTreeMap<RunId, ShardId>,
     faults: AtomicBool,
     calls: AtomicU64,
-    reign: Mutex<Reign>,
+    pub(super) reign: Mutex<Reign>,
     poisoned: Mutex<BTreeSet<RunId>>,
-    newest: Mutex<BTreeMap<TaskRunId, u32>>,
+    pub(super) newest: Mutex<BTreeMap<TaskRunId, u32>>,
+    rows: Mutex<BTreeMap<RunId, Seen>>,
+    counts: Mutex<Counts>,
     handed: Mutex<Handed>,
     /// By content of the queue and pool: the newest epoch that it has heard.
-    heard: Mutex<BTreeMap<(u64, String), i64>>,
+    pub(super) heard: Mutex<BTreeMap<(u64, String), i64>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn shard_of(pool: &str) -> ShardId {
-    ShardId::of_namespace(pool.split_once('/').map_or(pool, |(namespace, _)| namespace))
-}
-
 impl Shared {
-    pub fn new(settings: Settings, clock: Clock, workflows: BTreeMap<String, Workflow>) -> Arc<Shared> {
-        let of_store = clock.clone();
+    pub fn new(
+        settings: Settings,
+        clock: Clock,
+        workflows: BTreeMap<String, Workflow>,
+        shards: BTreeMap<RunId, ShardId>,
+    ) -> Arc<Shared> {
+        let store_skew: Arc<AtomicI64> = Arc::default();
+        let of_store = Clock::manual_beside(clock.now(), store_skew.clone());
+        let pool = |(flow, task): (&Workflow, &Task)| format!("{}/{}", flow.namespace, task.pool);
+        let tasks = workflows.values().flat_map(|flow| flow.tasks.iter().map(move |task| (flow, task)));
+        let pools: BTreeSet<String> = tasks.map(pool).collect();
         Arc::new(Shared {
             dice: Dice::new(settings.seed),
             trace: Trace::new(clock.clone()),
             ledger: Ledger::default(),
             store: Arc::new(MemoryStore::new(Arc::new(move || of_store.now()))),
             server: Arc::default(),
+            redis: Arc::default(),
+            pools: pools.into_iter().collect(),
+            store_skew,
             store_outage: Outage::default(),
             queue_outage: Outage::default(),
             workflows,
+            shards,
             faults: AtomicBool::new(true),
             calls: AtomicU64::new(0),
             reign: Mutex::default(),
             poisoned: Mutex::default(),
             newest: Mutex::default(),
+            rows: Mutex::default(),
+            counts: Mutex::default(),
             handed: Mutex::default(),
             heard: Mutex::default(),
             tasks: Mutex::default(),
@@ -189,51 +220,44 @@ impl Shared {
         }
     }
 
-    /// A conductor is born.
-    pub fn enthrone(&self, life: &Arc<Life>, handle: Handle, outlook: Arc<Outlook>) {
-        let mut reign = lock(&self.reign);
-        reign.outlooks.insert(life.number, outlook);
-        reign.handle.insert(life.number, handle);
-        reign.lives.insert(life.number, life.clone());
+    /// Notes that something went wrong.
+    pub fn count(&self, what: impl Into<What>) {
+        let What(what, place) = what.into();
+        *lock(&self.counts).entry((what, place)).or_default() += 1;
     }
 
-    /// A conductor won a shard: nobody else may believe any longer that he leads it, asleep or awake.
-    pub fn won(&self, life: &Life, fence: &Fence) {
-        self.trace.say(format!("{} leads {} in epoch {}", life.name, fence.shard.number(), fence.epoch));
-        let mut reign = lock(&self.reign);
-        for (number, outlook) in reign.outlooks.iter().filter(|(number, _)| **number != life.number) {
-            if let Some(old) = outlook.fence(fence.shard) {
-                self.trace
-                    .wrong(format!("c{number} trusts in epoch {}, and {} is won", old.epoch, fence.epoch));
-            }
+    pub fn counts(&self) -> Counts {
+        lock(&self.counts).clone()
+    }
+
+    /// What was committed last of each run.
+    pub fn rows(&self) -> MutexGuard<'_, BTreeMap<RunId, Seen>> {
+        lock(&self.rows)
+    }
+
+    /// Without the fence, a report of an old attempt passes for one of the newest.
+    pub fn tampered(&self, mut report: Report) -> Report {
+        if self.settings.mutation == Some(Mutation::NoAttemptFence) {
+            report.job.attempt = self.newest_attempt(&report.job).max(report.job.attempt);
         }
-        if let Some(other) = reign.epochs.insert((fence.shard, fence.epoch), life.number) {
-            self.trace.wrong(format!("epoch {} was won by {other} and {}", fence.epoch, life.number));
+        report
+    }
+
+    /// The queue loses its content.
+    pub fn empty(&self, loss: Loss) {
+        self.trace.say(format!("the queue is emptied: {loss:?}"));
+        if self.settings.redis {
+            self.redis.loses(loss);
+        } else {
+            self.server.empty();
         }
-        reign.newest = life.number;
-    }
-
-    /// The newest epoch of each shard, as the store gave it.
-    pub fn newest_epochs(&self) -> Epochs {
-        lock(&self.reign).epochs.keys().copied().collect()
-    }
-
-    /// By which people speak to the leader.
-    pub fn leader(&self) -> Option<(Handle, Arc<Life>)> {
-        let reign = lock(&self.reign);
-        Some((reign.handle.get(&reign.newest)?.clone(), reign.lives.get(&reign.newest)?.clone()))
-    }
-
-    /// Every conductor that ever was.
-    pub fn conductors(&self) -> Vec<Arc<Life>> {
-        lock(&self.reign).lives.values().cloned().collect()
     }
 
     /// A commit went through: only the leader of each epoch may have made it.
     pub fn wrote(&self, life: &Life, batch: &Batch) {
-        let reign = lock(&self.reign);
+        self.follow(batch);
         for fence in batch.fences.values() {
-            if reign.epochs.get(&(fence.shard, fence.epoch)) != Some(&life.number) {
+            if !self.is_of(life, fence) {
                 self.trace.wrong(format!("{} wrote in epoch {} of another", life.name, fence.epoch));
             }
         }
@@ -243,52 +267,6 @@ impl Shared {
     /// What workers were given.
     pub fn handed(&self) -> MutexGuard<'_, Handed> {
         lock(&self.handed)
-    }
-
-    /// A conductor of these epochs has looked through the queue's content: the pools in it have heard of it.
-    pub fn looked(&self, content: u64, epochs: &Epochs, census: &Census) {
-        let leased = census.leases.iter().map(|lease| &lease.place);
-        for placed in census.pending.iter().chain(leased) {
-            self.hear(content, &placed.pool, epochs);
-        }
-    }
-
-    /// The newest epoch that a pool has heard, and that of a conductor who speaks to it now.
-    fn hear(&self, content: u64, pool: &str, epochs: &Epochs) -> (i64, i64) {
-        let own = epochs.get(&shard_of(pool)).copied().unwrap_or(0);
-        let mut heard = lock(&self.heard);
-        let newest = heard.entry((content, pool.to_owned())).or_default();
-        *newest = (*newest).max(own);
-        (*newest, own)
-    }
-
-    /// A conductor of these epochs published jobs, and the queue took them: each must be committed as QUEUED with this
-    /// attempt, in a run that is not paused. Only what a deposed conductor says before its successor has spoken there may
-    /// be otherwise: it is healed.
-    pub fn published(&self, name: &str, content: u64, epochs: &Epochs, jobs: &[Job]) {
-        let newest = self.newest_epochs();
-        let mut records: BTreeMap<&RunId, Option<RunRecord>> = BTreeMap::new();
-        for job in jobs {
-            let (id, run) = (&job.id, &job.id.task_run.run);
-            let (heard, own) = self.hear(content, &job.pool, epochs);
-            if heard == own && newest.get(&shard_of(&job.pool)) > Some(&own) {
-                self.handed().echo(std::slice::from_ref(job));
-                continue;
-            }
-            let record = records.entry(run).or_insert_with(|| self.record(run));
-            let tasks = record.iter().flat_map(|record| &record.tasks);
-            let row = tasks.into_iter().find(|task| task.key == id.task_run.key);
-            let now = row.map(|row| (row.status, row.attempt));
-            if now != Some((TaskStatus::Queued, id.attempt)) {
-                self.trace.wrong(format!("{name} publishes {id}, and the store says {now:?}"));
-            }
-            if record.as_ref().is_some_and(|record| record.run.paused_at.is_some()) {
-                self.trace.wrong(format!("{name} publishes {id}, and its run is paused"));
-            }
-            let mut newest = lock(&self.newest);
-            let attempt = newest.entry(id.task_run.clone()).or_default();
-            *attempt = (*attempt).max(id.attempt);
-        }
     }
 
     /// The newest attempt that was published.
@@ -309,6 +287,10 @@ impl Shared {
     pub fn poison(&self, run: &RunId) {
         self.trace.say(format!("{run} is poisoned"));
         lock(&self.poisoned).insert(run.clone());
+    }
+
+    pub fn any_poisoned(&self) -> bool {
+        !lock(&self.poisoned).is_empty()
     }
 
     pub fn is_poisoned(&self, run: &RunId) -> bool {
