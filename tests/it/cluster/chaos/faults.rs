@@ -22,11 +22,13 @@ type Heal = Box<dyn FnOnce(&mut House)>;
 
 /// Does it and what happens in its midst, undoes both, and tells of each.
 pub fn strike(house: &mut House, step: Step) -> Vec<Struck> {
-    let (mut first, heal) = begin(house, step.fault);
+    let struck = Struck::now(house, step.fault);
+    let (mut first, heal) = begin(house, struck);
     let mut all = Vec::new();
     if let Some((fault, lasts)) = step.with {
         house.lasts(step.lasts / 2);
-        let (mut second, heal) = begin(house, fault);
+        let struck = first.meanwhile(fault);
+        let (mut second, heal) = begin(house, struck);
         if let Some(heal) = heal {
             house.lasts(lasts);
             heal(house);
@@ -45,13 +47,13 @@ pub fn strike(house: &mut House, step: Step) -> Vec<Struck> {
 }
 
 /// Does it. What is over at once has nothing that undoes it.
-fn begin(house: &mut House, fault: Fault) -> (Struck, Option<Heal>) {
-    let struck = Struck::now(house, fault);
-    if fault.lasts() {
-        let heal = begin_one_that_lasts(house, fault);
+fn begin(house: &mut House, mut struck: Struck) -> (Struck, Option<Heal>) {
+    if struck.fault.lasts() {
+        let heal = begin_one_that_lasts(house, struck.fault);
         return (struck, Some(heal));
     }
-    at_once(house, fault);
+    at_once(house, struck.fault);
+    struck.healed = Instant::now();
     (struck, None)
 }
 

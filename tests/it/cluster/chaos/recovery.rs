@@ -15,7 +15,7 @@ use super::plan::Fault;
 pub struct Struck {
     pub fault: Fault,
     pub begun: Instant,
-    /// When it was undone; when it began, if nothing is to be undone.
+    /// When it was undone, or over: servers that were restarted are there again.
     pub healed: Instant,
     /// When transitions were committed again and every worker had begun a task; nobody waited for it yet when none.
     pub survived: Option<Instant>,
@@ -32,6 +32,12 @@ impl Struck {
         let runs: BTreeSet<&String> = open.iter().map(|(run, ..)| run).collect();
         let (runs, begun) = (runs.len(), Instant::now());
         Struck { fault, begun, healed: begun, survived: None, runs, open }
+    }
+
+    /// Another one begins in the midst of this one, when nobody may be there to ask what is under way.
+    pub fn meanwhile(&self, fault: Fault) -> Struck {
+        let begun = Instant::now();
+        Struck { fault, begun, healed: begun, survived: None, runs: self.runs, open: self.open.clone() }
     }
 }
 
@@ -97,7 +103,9 @@ impl Report {
             )
             .expect("a text");
         }
-        text + "runs and tasks: under way when it struck, summed; times: the median and the worst\n"
+        text + "runs and tasks: under way when it struck, summed. Times are the median and the worst: silent, the longest time without a \
+                transition since it began; resumed, from its end to the next transition; all busy, from its end until every worker \
+                had begun a task\n"
     }
 
     /// As a program reads it.
