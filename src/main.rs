@@ -47,7 +47,7 @@ fn main() -> ExitCode {
             cli::Verb::Crds(args) => cli::crds::show(&args),
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
             cli::Verb::Worker(args) => told(wiring::worker::run(&args).await),
-            cli::Verb::Install(_) | cli::Verb::Probe(_) => ExitCode::SUCCESS,
+            cli::Verb::Install(_) | cli::Verb::Probe(_) | cli::Verb::RedisUser(_) => ExitCode::SUCCESS,
         }
     })
 }
@@ -57,6 +57,10 @@ fn at_once(verb: &cli::Verb) -> Option<ExitCode> {
     match verb {
         cli::Verb::Probe(args) if args.file.exists() => Some(ExitCode::SUCCESS),
         cli::Verb::Probe(_) => Some(ExitCode::FAILURE),
+        cli::Verb::RedisUser(args) => {
+            println!("{}", queue::redis::user_command(&args.redis_prefix, &args.pool, "PASSWORD"));
+            Some(ExitCode::SUCCESS)
+        }
         cli::Verb::Install(args) => Some(told(wiring::worker::install(&args.dir))),
         cli::Verb::Worker(args) if !args.redis_url_on_stdin => {
             Some(told(Err(wiring::worker::hide_credentials(args))))

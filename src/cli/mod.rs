@@ -5,6 +5,7 @@ pub mod crds;
 pub mod logs;
 pub mod migrate;
 pub mod operator;
+pub mod redis_user;
 pub mod run;
 pub mod worker;
 
@@ -27,6 +28,7 @@ pub enum Verb {
     /// Bring a database to the schema that this relay needs, or back
     #[command(subcommand)]
     Migrate(migrate::Verb),
+    RedisUser(redis_user::Args),
     Worker(Box<worker::Args>),
     Install(worker::Install),
     Probe(worker::Probe),

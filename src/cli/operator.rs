@@ -8,7 +8,8 @@ use crate::cli::connections::Connections;
 #[derive(clap::Args)]
 #[command(after_help = "\
 It finds the cluster by $KUBECONFIG, or by the ServiceAccount of its pod. It brings the database's
-schema up to date first. Several may run: one leads, the others stand by and take over.
+schema up to date first. Several may run: one leads, the others stand by and take over. With
+--leaders several lead at a time, each a part of the namespaces; each also takes over for others.
 
 Probes on --listen: /livez, /readyz, and /health as JSON; they tell states alone. The API on
 --api-listen asks nobody who they are, so it stays on loopback; `relay logs` reaches it by a
@@ -33,12 +34,18 @@ pub struct Args {
     /// `memory`: no database, and everything is lost with this process; to try things out
     #[arg(long, value_name = "STORE", env = "RELAY_STORE", conflicts_with = "database_url")]
     pub store: Option<StoreKind>,
-    /// Redis, as redis://user:password@host:6379, or rediss:// for TLS; its user must be able to make ACL users
+    /// Redis, as redis://user:password@host:6379, or rediss:// for TLS
     #[arg(long, value_name = "URL", env = "RELAY_REDIS_URL", hide_env_values = true)]
     pub redis_url: String,
     /// Redis as workers reach it, without user and password [default: as the operator does]
     #[arg(long, value_name = "URL", env = "RELAY_WORKER_REDIS_URL")]
     pub worker_redis_url: Option<String>,
+    /// Who makes the users by which workers log in to Redis
+    #[arg(long, value_name = "WHO", env = "RELAY_REDIS_ACL", default_value = "Managed", ignore_case = true)]
+    pub redis_acl: RedisAcl,
+    /// The authorities of Redis' certificate, for operator and workers: a file, or its text (PEM) [default: those of the image]
+    #[arg(long, value_name = "FILE", env = "RELAY_REDIS_CA", hide_env_values = true)]
+    pub redis_ca: Option<String>,
     /// The image of Relay, from which workers get the relay binary
     #[arg(long, value_name = "IMAGE", env = "RELAY_IMAGE")]
     pub image: String,
@@ -54,6 +61,9 @@ pub struct Args {
     /// Go on from a database that was set back to an older state, or is another one; what was done since may be done again
     #[arg(long, env = "RELAY_ACCEPT_OLDER_STATE")]
     pub accept_older_state: bool,
+    /// How many operators lead at a time, each a part of the namespaces; the others stand by. All of them are told the same
+    #[arg(long, value_name = "N", env = "RELAY_LEADERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub leaders: u32,
     /// How lines are logged
     #[arg(long, value_name = "FORMAT", env = "RELAY_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
@@ -67,6 +77,20 @@ pub struct Args {
 pub enum StoreKind {
     /// In this process.
     Memory,
+}
+
+/// Who makes the users by which workers log in to Redis.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisAcl {
+    /// The operator, one a pool; its own user must be able to (ACL SETUSER, USERS and DELUSER)
+    #[value(name = "Managed")]
+    Managed,
+    /// Somebody else, with a Secret relay-POOL-redis-external a pool; `relay redis-user` prints the command
+    #[value(name = "External")]
+    External,
+    /// Nobody: workers log in as the operator does, and no pool is safe from another; to try things out
+    #[value(name = "Off")]
+    Off,
 }
 
 /// How lines are logged.

@@ -29,6 +29,9 @@ pub struct Args {
     /// Read the URL from standard input
     #[arg(long, hide = true, conflicts_with = "redis_url")]
     pub redis_url_on_stdin: bool,
+    /// The authorities of Redis' certificate: a file, or its text (PEM) [default: those of the machine]
+    #[arg(long, value_name = "FILE", env = "RELAY_REDIS_CA", hide_env_values = true)]
+    pub redis_ca: Option<String>,
     /// Keys in Redis begin with this word: as the operator's
     #[arg(long, value_name = "WORD", env = "RELAY_REDIS_PREFIX", default_value = "relay")]
     pub redis_prefix: String,
@@ -100,7 +103,7 @@ pub struct Probe {
     pub file: PathBuf,
 }
 
-fn pool(text: &str) -> Result<String, String> {
+pub(super) fn pool(text: &str) -> Result<String, String> {
     let told = || "it must read NAMESPACE/POOL, such as data/default".to_owned();
     let (namespace, pool) = text.split_once('/').ok_or_else(told)?;
     if label(namespace) && label(pool) { Ok(text.to_owned()) } else { Err(told()) }

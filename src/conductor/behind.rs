@@ -21,13 +21,14 @@ use crate::store::StoreError;
 pub enum Older {
     /// Nobody tells any: there is no world outside that could know more.
     Untold,
-    /// They are waited for before anything is done, at most `TOLD_WITHIN`; a shard that is behind stops.
+    /// All of them are waited for before anything is done, while the next comes within `TOLD_WITHIN`; a shard that is
+    /// behind stops.
     Stops,
     /// They are waited for; a shard that is behind goes on from what the store has.
     Accepted,
 }
 
-/// Longest wait for what was told. Whoever could tell it may be away, and no run waits for that for long.
+/// Longest wait for the next word about what was told. Whoever could tell it may be away, and no run waits for that for long.
 pub const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// A position beyond this is none of ours, whoever says so: a shard gets there in no lifetime.
 pub const POSITION_MAX: i64 = 1 << 53;
@@ -46,7 +47,7 @@ impl Conductor {
         if self.older == Older::Untold {
             return Ok(());
         }
-        let until = later(self.clock.now(), TOLD_WITHIN);
+        let mut until = later(self.clock.now(), TOLD_WITHIN);
         loop {
             // What waits here is as bounded as the inbox itself.
             let room = self.todo.len() < self.limits.inbox;
@@ -60,11 +61,15 @@ impl Conductor {
                 }
             };
             match message {
-                Message::Told(positions, reply) => {
+                Message::Told { positions, all, reply } => {
                     self.compare(positions).await?;
                     // Whoever told it may have gone away meanwhile.
                     reply.send(()).unwrap_or(());
-                    return Ok(());
+                    if all {
+                        return Ok(());
+                    }
+                    // There is more to come.
+                    until = later(self.clock.now(), TOLD_WITHIN);
                 }
                 message => {
                     if let Some(later) = self.answer(message) {
@@ -77,13 +82,13 @@ impl Conductor {
 
     /// Takes what was told out of the inputs, and what belongs to shards that stop for it.
     pub(super) async fn heed(&mut self, inputs: Vec<Input>) -> Result<Vec<Input>, ConductorError> {
-        let is_told = |input: &Input| matches!(input, Input::Message(Message::Told(..)));
+        let is_told = |input: &Input| matches!(input, Input::Message(Message::Told { .. }));
         if !inputs.iter().any(is_told) {
             return Ok(inputs);
         }
         let (told, mut others): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(is_told);
         for input in told {
-            if let Input::Message(Message::Told(positions, reply)) = input {
+            if let Input::Message(Message::Told { positions, reply, .. }) = input {
                 self.compare(positions).await?;
                 reply.send(()).unwrap_or(());
             }

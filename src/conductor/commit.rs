@@ -202,6 +202,17 @@ impl Conductor {
             let Some(now) = now.get(shard).filter(|now| now.epoch == fence.epoch + 1) else {
                 return Err(over(batch, *shard));
             };
+            // To go on from what it has could do twice what must be done once, so this leadership ends, and the next one
+            // begins by asking how far everything had come.
+            if now.seq < fence.seq {
+                tracing::error!(
+                    shard = shard.number(),
+                    seen = fence.seq,
+                    found = now.seq,
+                    "The store is behind what was seen committed in it: was it restored, or a standby promoted that lagged?"
+                );
+                return Err(over(batch, *shard));
+            }
             // A shard whose rows of history did not change tells nothing.
             if batch.seq_after(fence) != fence.seq {
                 landed = Some(now.seq == batch.seq_after(fence));

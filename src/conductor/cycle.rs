@@ -58,7 +58,7 @@ impl Input {
             Input::Message(Message::Decide(verdict, _)) => Some(&verdict.run),
             // A question changes nothing, so it is never the culprit.
             Input::Message(
-                Message::View(..) | Message::WhyAside(..) | Message::Live(_) | Message::Told(..),
+                Message::View(..) | Message::WhyAside(..) | Message::Live(_) | Message::Told { .. },
             ) => None,
             Input::Report(told) => Some(&told.report.job.task_run.run),
             Input::Tick(run) | Input::Expand(run, _) | Input::Mended(run, _) => Some(run),

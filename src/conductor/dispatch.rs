@@ -6,6 +6,11 @@ use crate::conductor::{Conductor, commit::Draft};
 use crate::engine::Event;
 use crate::model::ids::{RunId, TaskKey};
 
+/// Jobs that are QUEUED for each slot of a pool's workers, where that is more than the usual window, ...
+const WINDOW_A_SLOT: usize = 4;
+/// ... and never more than this, however many slots there are.
+const WINDOW_MOST: usize = 50_000;
+
 type Place = (i64, RunId, TaskKey);
 
 /// The READY tasks of every pool, and how many are QUEUED or RUNNING in each.
@@ -66,7 +71,7 @@ impl Conductor {
     pub(super) fn dispatch(&mut self, draft: &mut Draft, only: Option<&BTreeSet<RunId>>) {
         let pools: Vec<String> = self.ready.pools.keys().cloned().collect();
         for pool in pools {
-            let room = self.limits.window.saturating_sub(self.outbox.in_queue(&pool));
+            let room = self.window(&pool).saturating_sub(self.outbox.in_queue(&pool));
             let room = room.min((2 * self.limits.batch).saturating_sub(draft.size()));
             for (run, key) in self.ready.take(&pool, room, only) {
                 if let Err(refused) = self.apply(draft, &run, Event::Dispatched(key)) {
@@ -76,8 +81,14 @@ impl Conductor {
         }
     }
 
+    /// Jobs of a pool that are QUEUED at a time: enough that no worker of it waits for the next commit.
+    fn window(&self, pool: &str) -> usize {
+        let slots = self.outlook.as_ref().map_or(0, |outlook| outlook.slots(pool));
+        self.limits.window.max(slots.saturating_mul(WINDOW_A_SLOT).min(WINDOW_MOST))
+    }
+
     /// Is something READY that could be dispatched now?
     pub(super) fn can_dispatch(&self) -> bool {
-        self.ready.pools.keys().any(|pool| self.outbox.in_queue(pool) < self.limits.window)
+        self.ready.pools.keys().any(|pool| self.outbox.in_queue(pool) < self.window(pool))
     }
 }

@@ -169,9 +169,12 @@ impl Conductor {
 
     /// Says to the queue what is to be said. What fails is found again by the sweep.
     pub(super) async fn carry_out(&mut self) -> Result<(), ConductorError> {
-        if let Err(e) = self.speak().await {
-            tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
-            self.queue_refused(e).await?;
+        match self.speak().await {
+            Ok(()) => self.queue_took_all(),
+            Err(e) => {
+                tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
+                self.queue_refused(e).await?;
+            }
         }
         Ok(())
     }

@@ -104,8 +104,12 @@ pub(super) enum Message {
     View(RunId, oneshot::Sender<Option<Box<RunView>>>),
     WhyAside(RunId, oneshot::Sender<Option<String>>),
     Live(oneshot::Sender<Vec<LiveRun>>),
-    /// What others were told of how far the shards have come.
-    Told(Positions, oneshot::Sender<()>),
+    /// What others were told of how far the shards have come; `all` of them, or so far.
+    Told {
+        positions: Positions,
+        all: bool,
+        reply: oneshot::Sender<()>,
+    },
     Submit(Box<Submission>, oneshot::Sender<Result<(), SubmitError>>),
     /// A user's cancel, pause or resume.
     Steer {
@@ -172,11 +176,20 @@ impl Handle {
         answer.await.ok().flatten()
     }
 
-    /// The world outside was told that the shards have come so far. A shard of which the store knows less stops (`Older`).
-    /// Answered once that is done.
+    /// The world outside was told that these shards have come so far. A shard of which the store knows less stops (`Older`).
+    /// Answered once that is done. A conductor that waits for `told_all` goes on waiting.
     pub async fn told(&self, positions: Positions) {
+        self.tell(positions, false).await;
+    }
+
+    /// The same, and there is no more to be told than this: whoever waited for it begins.
+    pub async fn told_all(&self, positions: Positions) {
+        self.tell(positions, true).await;
+    }
+
+    async fn tell(&self, positions: Positions, all: bool) {
         let (reply, answer) = oneshot::channel();
-        if self.sender.send(Message::Told(positions, reply)).await.is_ok() {
+        if self.sender.send(Message::Told { positions, all, reply }).await.is_ok() {
             // No answer: the conductor has stopped, and every shard with it.
             drop(answer.await);
         }

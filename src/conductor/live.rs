@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::conductor::{Adopt, Conductor, ConductorError, commit::Draft, cycle::Input};
@@ -20,8 +21,10 @@ use crate::model::{
     workflow::Workflow,
 };
 use crate::queue::Placed;
-use crate::store::{Leadership, StoreError};
+use crate::store::{Leadership, RunRecord, StoreError};
 
+/// Runs that are read at a time; each has a connection to itself.
+const AT_ONCE: usize = 16;
 /// Definitions kept at hand, those of live runs aside.
 const WORKFLOWS_KEPT: usize = 1_000;
 /// Runs set aside that are known by name.
@@ -99,8 +102,9 @@ impl Conductor {
     }
 
     /// Lets the next leader begin at once.
-    pub(super) async fn give_up_shards(&self) {
-        let fences: Vec<Fence> = self.fences.values().copied().collect();
+    pub(super) async fn give_up_shards(&self, kept: Option<&BTreeSet<ShardId>>) {
+        let kept = |fence: &Fence| kept.is_some_and(|kept| kept.contains(&fence.shard));
+        let fences: Vec<Fence> = self.fences.values().filter(|fence| !kept(fence)).copied().collect();
         if let Err(e) = self.store.release(&fences).await {
             tracing::warn!(error = %e, error.label = e.label(), "The shards could not be given up; they run out by themselves");
         }
@@ -110,8 +114,13 @@ impl Conductor {
         match self.adopt.clone() {
             Adopt::All => {
                 for shard in self.shards.clone() {
-                    for id in self.store.live_runs(shard).await? {
-                        self.reload(&id).await?;
+                    let live = self.store.live_runs(shard).await?;
+                    for some in live.chunks(AT_ONCE) {
+                        let store = self.store.clone();
+                        let records = join_all(some.iter().map(|id| store.run(id))).await;
+                        for (id, record) in some.iter().zip(records) {
+                            self.adopt_run(id, record).await?;
+                        }
                     }
                 }
             }
@@ -128,6 +137,22 @@ impl Conductor {
             }
         }
         Ok(())
+    }
+
+    /// Takes a run over whose rows were read; asks again where that failed.
+    async fn adopt_run(
+        &mut self,
+        id: &RunId,
+        record: Result<Option<RunRecord>, StoreError>,
+    ) -> Result<(), ConductorError> {
+        let placed = match record {
+            Ok(record) => self.place(id, record).await,
+            Err(error) => Err(error),
+        };
+        match placed {
+            Ok(()) => Ok(()),
+            Err(_) => self.reload(id).await,
+        }
     }
 
     /// The queue began anew: what was in it counts as lost with its worker.
@@ -175,7 +200,13 @@ impl Conductor {
     }
 
     async fn load(&mut self, id: &RunId) -> Result<(), StoreError> {
-        let Some(record) = self.store.run(id).await? else { return Ok(()) };
+        let record = self.store.run(id).await?;
+        self.place(id, record).await
+    }
+
+    /// Makes a run of its rows.
+    async fn place(&mut self, id: &RunId, record: Option<RunRecord>) -> Result<(), StoreError> {
+        let Some(record) = record else { return Ok(()) };
         if record.run.status.is_final() || self.stopped.contains_key(&record.run.shard()) {
             return Ok(());
         }

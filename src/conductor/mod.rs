@@ -20,12 +20,17 @@ mod inbox;
 mod live;
 mod logs;
 mod outlook;
+mod share;
 mod submit;
 mod sweep;
 mod take;
 mod tenure;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +50,7 @@ pub use behind::{Older, POSITION_MAX, Positions, TOLD_WITHIN};
 pub use inbox::{DecideError, Handle, LiveRun, Submission, SubmitError, Verdict};
 pub use logs::{LogPump, Pumped};
 pub use outlook::{Demand, Demands, Mark, Outlook};
+pub use share::{every_shard, share};
 pub use tenure::{RENEW_EVERY, TRUST};
 
 /// Bounds of a conductor.
@@ -54,7 +60,8 @@ pub struct Limits {
     pub batch: usize,
     /// Messages that wait in the inbox; a sender waits when it is full.
     pub inbox: usize,
-    /// Jobs that are QUEUED at a time in each pool; further READY tasks wait here by rank.
+    /// Jobs that are QUEUED at a time in each pool, unless its workers have many slots (`Outlook::keep_slots`); further READY
+    /// tasks wait here by rank.
     pub window: usize,
     /// Live runs.
     pub live_runs: usize,
@@ -162,6 +169,9 @@ pub struct Counters {
     pub aside: u64,
 }
 
+/// Shards that a conductor keeps at its end; said before it is told to stop.
+pub type Kept = Arc<OnceLock<BTreeSet<ShardId>>>;
+
 /// The owner of live runs.
 pub struct Conductor {
     store: Arc<dyn Store>,
@@ -234,7 +244,17 @@ impl Conductor {
     }
 
     /// Takes its shards, loads their live runs, and works until `stop`; then gives the shards up.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<Counters, ConductorError> {
+    pub async fn run(self, stop: CancellationToken) -> Result<Counters, ConductorError> {
+        self.run_and_keep(stop, Kept::default()).await
+    }
+
+    /// The same, but of the shards it does not give up those that are to be kept by then: nobody else can take them for a
+    /// moment, in which the next conductor of the same holder takes them in new epochs.
+    pub async fn run_and_keep(
+        mut self,
+        stop: CancellationToken,
+        kept: Kept,
+    ) -> Result<Counters, ConductorError> {
         self.stop = stop.clone();
         self.take_shards().await?;
         let tenure = self.tenure.clone();
@@ -247,7 +267,7 @@ impl Conductor {
         self.tell_fences();
         self.queue.lead(&Epochs::new());
         if worked.is_ok() {
-            self.give_up_shards().await;
+            self.give_up_shards(kept.get()).await;
         }
         worked.map(|()| self.counters)
     }
@@ -255,6 +275,10 @@ impl Conductor {
     async fn conduct(&mut self, stop: &CancellationToken) -> Result<(), ConductorError> {
         self.load_live_runs().await?;
         self.hear_what_was_told(stop).await?;
+        if stop.is_cancelled() {
+            // Nothing is said of what was not compared.
+            return Ok(());
+        }
         self.work(stop).await
     }
 }

@@ -57,6 +57,7 @@ pub struct Outlook {
     tenure: Mutex<Option<Arc<Tenure>>>,
     news: Notify,
     demands: watch::Sender<Demands>,
+    slots: Mutex<BTreeMap<String, usize>>,
     stopped: Mutex<Positions>,
 }
 
@@ -80,6 +81,22 @@ impl Outlook {
     /// What the pools have to do, as it changes.
     pub fn demands(&self) -> watch::Receiver<Demands> {
         self.demands.subscribe()
+    }
+
+    /// The workers of a pool have so many slots in all: so much more of it is QUEUED at a time. 0 forgets the pool.
+    pub fn keep_slots(&self, pool: &str, slots: usize) {
+        // Each verb leaves a whole map behind.
+        let mut all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        match slots {
+            0 => drop(all.remove(pool)),
+            _ => drop(all.insert(pool.to_owned(), slots)),
+        }
+    }
+
+    /// As it was last told; 0 when it was not.
+    pub(super) fn slots(&self, pool: &str) -> usize {
+        let all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(pool).copied().unwrap_or(0)
     }
 
     /// By which to prove, in a write of one's own, that the conductor leads this shard; none while that is not certain, and

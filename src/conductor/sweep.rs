@@ -40,6 +40,8 @@ pub(super) struct Sweep {
     /// After an error the queue is left alone for a moment.
     pub(super) queue_rests_until: Option<Timestamp>,
     failures: u32,
+    /// A look was made since the last failure, so what is said next is all that there is to say.
+    swept: bool,
     /// Since when the queue does not answer, by how long the clock had run.
     down_since: Option<Duration>,
     /// Since when the queue could take beats, by the same: only from then on does a worker's silence count. Time that steps,
@@ -73,6 +75,7 @@ impl Sweep {
             due: now,
             queue_rests_until: None,
             failures: 0,
+            swept: false,
             down_since: None,
             beats_since: running,
             open: None,
@@ -88,15 +91,22 @@ impl Conductor {
         let wait = backoff(&self.holder, self.sweep.failures, QUEUE_FIRST_WAIT, QUEUE_LONGEST_WAIT);
         let now = self.clock.now();
         let until = later(now, wait);
+        self.sweep.swept = false;
         self.sweep.down_since.get_or_insert(self.clock.running());
         self.sweep.queue_rests_until = Some(until);
         self.sweep.due = self.sweep.due.min(until);
     }
 
+    /// Everything was said to the queue. Only after a look is that more than nothing.
+    pub(super) fn queue_took_all(&mut self) {
+        if self.sweep.swept {
+            self.sweep.failures = 0;
+        }
+    }
+
     /// Notes which jobs are not where they should be.
     pub(super) async fn begin_sweep(&mut self, census: Census) {
         let now = self.clock.now();
-        self.sweep.failures = 0;
         self.sweep.queue_rests_until = None;
         let running = self.clock.running();
         if self.sweep.down_since.take().is_some_and(|since| running.saturating_sub(since) >= OUTAGE) {
@@ -201,6 +211,7 @@ impl Conductor {
             return;
         }
         let Some((_, suspects)) = self.sweep.open.take() else { return };
+        self.sweep.swept = true;
         for suspect in suspects {
             self.judge(suspect);
         }

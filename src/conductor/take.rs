@@ -28,7 +28,7 @@ impl Conductor {
             }
             Input::Message(Message::Decide(verdict, _)) => Answer::Decide(self.decide(draft, verdict)),
             Input::Message(
-                Message::View(..) | Message::WhyAside(..) | Message::Live(_) | Message::Told(..),
+                Message::View(..) | Message::WhyAside(..) | Message::Live(_) | Message::Told { .. },
             ) => Answer::None,
             Input::Report(told) => {
                 draft.read = draft.read.max(Some(told.at));

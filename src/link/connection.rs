@@ -31,7 +31,7 @@ struct Current {
 impl Link {
     /// A link that connects when it is first used. Answers may take `block` longer than usual, for commands that wait.
     pub fn new(settings: &RedisSettings, block: Duration) -> Result<Link, BadSettings> {
-        let client = Client::open(settings.info()?).map_err(|e| BadSettings::Url(e.category().to_owned()))?;
+        let client = settings.client()?;
         let answer = settings.answer.saturating_add(block);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.connect))
@@ -91,7 +91,7 @@ impl Link {
             return Ok((current.number, connection.clone()));
         }
         let connecting = self.client.get_multiplexed_async_connection_with_config(&self.config);
-        let connection = connecting.await.map_err(|error| self.unreachable(error.to_string()))?;
+        let connection = connecting.await.map_err(|error| self.unreachable(explained(&error.to_string())))?;
         current.number += 1;
         current.connection = Some(connection.clone());
         Ok((current.number, connection))
@@ -143,6 +143,17 @@ impl Link {
     fn unreachable(&self, why: String) -> LinkError {
         LinkError::Unreachable { address: self.address.clone(), why }
     }
+}
+
+/// What the server of a TLS connection shows is told with what is to be done about it.
+fn explained(why: &str) -> String {
+    if why.contains("certificate") {
+        return format!(
+            "{why}; its certificate must be of an authority that is trusted here (as --redis-ca says, or redis.ca in the chart), \
+             and for the host of the URL"
+        );
+    }
+    why.to_owned()
 }
 
 impl std::fmt::Debug for Link {

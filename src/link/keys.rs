@@ -33,12 +33,17 @@ pub fn pools_changed(prefix: &str) -> String {
 
 /// Which life of Redis' content this is, and on which server: hash with `id` and `server`.
 pub fn incarnation(prefix: &str) -> String {
-    format!("{prefix}:incarnation")
+    format!("{prefix}:{{incarnation}}")
 }
 
-/// Exists while workers are still telling a new incarnation what they hold.
+/// Exists while workers are still telling a new incarnation what they hold. In the slot of `incarnation`, for one script has both.
 pub fn announcing(prefix: &str) -> String {
-    format!("{prefix}:incarnation:announcing")
+    format!("{prefix}:{{incarnation}}:announcing")
+}
+
+/// What both were called once, in two slots.
+pub fn former_incarnation(prefix: &str) -> [String; 2] {
+    [format!("{prefix}:incarnation"), format!("{prefix}:incarnation:announcing")]
 }
 
 /// The reports of a pool's workers, behind the pool's beginning.

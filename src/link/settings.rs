@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
+
+/// Authorities beyond so many bytes are refused: they go to each pod of workers as a variable.
+const CA_BYTES: usize = 64 << 10;
 
 /// Why settings are refused. Never shows the URL, for a password stands in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +15,9 @@ pub enum BadSettings {
         "the Redis URL cannot be used: {0}; it must read redis://[user:password@]host[:port][/database], or rediss:// for TLS"
     )]
     Url(String),
+    /// What it is to be trusted by cannot be used.
+    #[error("the certificates to trust Redis by cannot be used: {0}")]
+    Ca(String),
     /// The prefix cannot begin a key.
     #[error("the Redis key prefix `{0}` cannot be used: it must have 1 to 64 letters, digits, `-` or `_`")]
     Prefix(String),
@@ -22,6 +28,8 @@ pub enum BadSettings {
 pub struct RedisSettings {
     url: String,
     prefix: String,
+    /// PEM; none: what this machine trusts.
+    ca: Option<Vec<u8>>,
     /// A connection is given up after so long.
     pub connect: Duration,
     /// An answer is given up after so long.
@@ -41,6 +49,7 @@ impl RedisSettings {
         Ok(RedisSettings {
             url: url.to_owned(),
             prefix: "relay".to_owned(),
+            ca: None,
             connect: Duration::from_secs(5),
             answer: Duration::from_secs(5),
             presence: Duration::from_secs(30),
@@ -59,6 +68,30 @@ impl RedisSettings {
         Ok(self)
     }
 
+    /// Is what is said there encrypted?
+    pub fn has_tls(&self) -> bool {
+        connection_info(&self.url).is_ok_and(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
+    }
+
+    /// The certificate of Redis must be of one of these authorities, PEM, and no other one counts. For `rediss://` alone.
+    pub fn with_ca(mut self, pem: &str) -> Result<RedisSettings, BadSettings> {
+        let refused = |why: &str| Err(BadSettings::Ca(why.to_owned()));
+        if !self.has_tls() {
+            return refused("the Redis URL has no TLS, which begins with rediss://");
+        }
+        if pem.len() > CA_BYTES {
+            return refused(&format!(
+                "they have more than {CA_BYTES} bytes; give those of the authority of Redis alone"
+            ));
+        }
+        if !pem.contains("-----BEGIN CERTIFICATE-----") {
+            return refused("there is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----");
+        }
+        self.ca = Some(pem.as_bytes().to_vec());
+        self.client().map_err(|error| BadSettings::Ca(error.to_string()))?;
+        Ok(self)
+    }
+
     /// What keys and users begin with.
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -74,7 +107,28 @@ impl RedisSettings {
         connection_info(&self.url).ok()?.redis_settings().password().map(str::to_owned)
     }
 
-    pub(super) fn info(&self) -> Result<ConnectionInfo, BadSettings> {
+    /// As whom it logs in, if the URL says it: user and password.
+    pub fn login(&self) -> Option<(String, String)> {
+        let info = connection_info(&self.url).ok()?;
+        let redis = info.redis_settings();
+        let user = redis.username().unwrap_or("default").to_owned();
+        redis.password().map(|password| (user, password.to_owned()))
+    }
+
+    /// What connections are made by; nothing is reached yet.
+    pub(super) fn client(&self) -> Result<Client, BadSettings> {
+        let info = self.info()?;
+        let client = match &self.ca {
+            None => Client::open(info),
+            Some(pem) => {
+                let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+                Client::build_with_tls(info, certificates)
+            }
+        };
+        client.map_err(|error| BadSettings::Url(error.to_string()))
+    }
+
+    fn info(&self) -> Result<ConnectionInfo, BadSettings> {
         let info = connection_info(&self.url)?;
         // One shape of answers, whatever the URL asks for.
         let plain = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);

@@ -185,7 +185,10 @@ impl Object {
         let ended = status.as_ref().filter(|status| has_finished(status));
         if let Some(status) = ended {
             object.annotations.clear();
-            json["status"] = json!({"observedGeneration": status["observedGeneration"], "conditions": status["conditions"]});
+            // What a look at it needs, and its position, which a store must not be behind.
+            let kept = ["observedGeneration", "conditions", "position"];
+            let kept = kept.into_iter().filter_map(|key| Some((key.to_owned(), status.get(key)?.clone())));
+            json["status"] = Json::Object(kept.collect());
         } else {
             match spec.map(|spec| serde_json::from_str::<Json>(spec.get())) {
                 Some(Ok(spec)) => json["spec"] = spec,

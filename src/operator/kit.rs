@@ -1,7 +1,7 @@
 //! What every look needs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -9,7 +9,10 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::conductor::{Compile, Handle, Outlook};
-use crate::model::{ids::WorkflowId, workflow::Workflow};
+use crate::model::{
+    ids::{ShardId, WorkflowId},
+    workflow::Workflow,
+};
 use crate::operator::api::{ApiError, Cluster, ObjectName};
 use crate::operator::book::{Book, Definitions, RunRef, Version};
 use crate::operator::desk::Desk;
@@ -35,6 +38,8 @@ pub(super) struct Kit {
     pub(super) clock: Clock,
     pub(super) compile: Compile,
     pub(super) pools: Pools,
+    /// Whose namespaces are looked at.
+    pub(super) shards: Arc<BTreeSet<ShardId>>,
     pub(super) runs: Mirror,
     pub(super) workflows: Mirror,
     pub(super) run_work: Work<RunRef>,
@@ -62,8 +67,9 @@ impl Kit {
             clock: params.clock,
             compile: params.compile,
             pools: params.pools,
-            runs: Mirror::default(),
-            workflows: Mirror::default(),
+            runs: Mirror::new(params.shards.clone()),
+            workflows: Mirror::new(params.shards.clone()),
+            shards: params.shards,
             definitions: Definitions::default(),
             fresh: Fresh::default(),
             book: Book::default(),

@@ -32,7 +32,7 @@ pub mod workers;
 mod workflows;
 mod writer;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::conductor::{Compile, Handle, Outlook, SubmitError};
 use crate::crd::schema::Kind;
+use crate::model::ids::ShardId;
 use crate::operator::api::ApiError;
 use crate::operator::events::Herald;
 use crate::operator::kit::Kit;
@@ -47,7 +48,7 @@ use crate::operator::pulse::Pulses;
 use crate::store::{Store, StoreError};
 
 pub use pools::{PoolState, Pools};
-pub use workflows::{Unfit, status as workflow_status};
+pub use workflows::{Unfit, beyond_drain, status as workflow_status};
 pub use writer::merge_patch;
 
 /// Workflows that are looked at at a time.
@@ -61,6 +62,8 @@ pub struct Params {
     pub client: kube::Client,
     /// The truth.
     pub store: Arc<dyn Store>,
+    /// The shards that its conductor leads: objects of other namespaces are somebody else's.
+    pub shards: Arc<BTreeSet<ShardId>>,
     /// Speaks to the conductor.
     pub handle: Handle,
     /// What the conductor tells.

@@ -1,5 +1,8 @@
 //! What the operator hears and where it looks then: changes of objects, of runs, of pools; and what it may have missed.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -10,8 +13,10 @@ use crate::operator::behind;
 use crate::operator::book::{Known, RunRef};
 use crate::operator::desk::Lane;
 use crate::operator::kit::Kit;
-use crate::operator::watch::Change;
+use crate::operator::watch::{Change, is_of};
 
+/// How often is told how far a list has come.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Names of Workflows that are asked for at a time.
 const NAMES_PAGE: u32 = 1_000;
 
@@ -72,20 +77,32 @@ pub(super) async fn marks(kit: &Kit, stop: &CancellationToken) {
     }
 }
 
-/// What statuses tell of how far the runs have come, once all were told: the conductor begins when it knows that.
+/// What statuses tell of how far the runs have come: so far, while they are listed, and all of it after each list. The
+/// conductor begins once it knows that.
 pub(super) async fn told(kit: &Kit, stop: &CancellationToken) {
     let mut synced = kit.runs.synced();
+    let mut heard = 0;
     loop {
+        let listed = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Ok(()) = synced.changed() => true,
+            () = kit.clock.sleep(TELL_EVERY), if !kit.runs.is_synced() => false,
+        };
+        let objects = kit.runs.objects();
+        let further = objects.len() > std::mem::replace(&mut heard, objects.len());
+        let positions = behind::positions(&objects);
+        let telling = async {
+            match listed {
+                true => kit.handle.told_all(positions).await,
+                false if further => kit.handle.told(positions).await,
+                false => {}
+            }
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            Ok(()) = synced.changed() => {}
-        }
-        let positions = behind::positions(&kit.runs.objects());
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = kit.handle.told(positions) => {}
+            () = telling => {}
         }
     }
 }
@@ -134,7 +151,7 @@ pub(super) async fn lost_workflows(kit: &Kit, stop: &CancellationToken) {
             }
             for (namespace, name) in page {
                 let name = ObjectName { namespace, name };
-                if kit.workflows.get(&name).is_none() {
+                if is_of(Some(&name.namespace), &kit.shards) && kit.workflows.get(&name).is_none() {
                     kit.workflow_work.push(name);
                 }
             }
@@ -145,6 +162,7 @@ pub(super) async fn lost_workflows(kit: &Kit, stop: &CancellationToken) {
 /// Which pools do not work is said again when pools come, go or stand otherwise.
 pub(super) async fn pools_changed(kit: &Kit, stop: &CancellationToken) {
     let mut pools = kit.pools.changes();
+    let mut drains = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
@@ -154,6 +172,14 @@ pub(super) async fn pools_changed(kit: &Kit, stop: &CancellationToken) {
                 Err(_) => return,
             },
         }
+        // What a Workflow says of its timeouts hangs on how long the workers of its pools may drain.
+        let now = kit.pools.all_drains();
+        let differs = |pool: &&ObjectName| drains.get(*pool) != now.get(*pool);
+        let namespaces: BTreeSet<&String> =
+            now.keys().chain(drains.keys()).filter(differs).map(|pool| &pool.namespace).collect();
+        let concerned = kit.workflows.names().into_iter().filter(|name| namespaces.contains(&name.namespace));
+        concerned.for_each(|name| kit.workflow_work.push(name));
+        drains = now;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value as Json;
@@ -56,6 +57,8 @@ pub struct Pools {
 #[derive(Debug, Default)]
 struct Known {
     states: BTreeMap<ObjectName, PoolState>,
+    /// How long workers have to end what they run, where their pods must go.
+    drains: BTreeMap<ObjectName, Duration>,
     complete: bool,
 }
 
@@ -77,9 +80,29 @@ impl Pools {
         self.tell(changed);
     }
 
+    /// Its workers have so long to end what they run, where their pods must go.
+    pub fn drains(&self, pool: &ObjectName, within: Duration) {
+        let before = self.known().drains.insert(pool.clone(), within);
+        self.tell(before != Some(within));
+    }
+
+    /// How long its workers have to end what they run; none while it is not known.
+    pub fn drain(&self, pool: &ObjectName) -> Option<Duration> {
+        self.known().drains.get(pool).copied()
+    }
+
+    /// The same of all pools.
+    pub fn all_drains(&self) -> BTreeMap<ObjectName, Duration> {
+        self.known().drains.clone()
+    }
+
     /// This one is there no longer.
     pub fn gone(&self, pool: &ObjectName) {
-        let changed = self.known().states.remove(pool).is_some();
+        let changed = {
+            let mut known = self.known();
+            known.drains.remove(pool);
+            known.states.remove(pool).is_some()
+        };
         self.tell(changed);
     }
 

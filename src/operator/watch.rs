@@ -9,7 +9,7 @@ use std::{
 
 use futures::StreamExt as _;
 use kube::{
-    Api,
+    Api, Resource as _,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::crd::schema::Kind;
+use crate::model::ids::ShardId;
 use crate::operator::api::{Cluster, Object, ObjectName, Raw, resource};
 use crate::operator::pulse::Pulses;
 
@@ -40,9 +41,10 @@ pub enum Change {
     Synced,
 }
 
-/// The objects of a kind as last told.
-#[derive(Debug, Default)]
+/// The objects of a kind as last told, of those namespaces whose shards are led from here. Others are not held.
+#[derive(Debug)]
 pub struct Mirror {
+    shards: Arc<BTreeSet<ShardId>>,
     inner: Mutex<Inner>,
     synced: watch::Sender<bool>,
 }
@@ -55,6 +57,11 @@ struct Inner {
 }
 
 impl Mirror {
+    /// Of the namespaces of these shards.
+    pub fn new(shards: Arc<BTreeSet<ShardId>>) -> Mirror {
+        Mirror { shards, inner: Mutex::default(), synced: watch::Sender::default() }
+    }
+
     /// An object.
     pub fn get(&self, name: &ObjectName) -> Option<Arc<Object>> {
         self.inner().objects.get(name).cloned()
@@ -87,6 +94,11 @@ impl Mirror {
 
     /// Takes an event over; tells what it means.
     fn take(&self, event: Event<Raw>) -> Vec<Change> {
+        if let Event::InitApply(object) | Event::Apply(object) | Event::Delete(object) = &event
+            && !is_of(object.meta().namespace.as_deref(), &self.shards)
+        {
+            return Vec::new();
+        }
         let mut inner = self.inner();
         match event {
             Event::Init => {
@@ -135,6 +147,11 @@ impl Inner {
         let gone = other.map(|other| Change::Gone(name.clone(), other.uid.clone()));
         gone.into_iter().chain([Change::Seen(name, uid)]).collect()
     }
+}
+
+/// Is it a namespace of these shards?
+pub(super) fn is_of(namespace: Option<&str>, shards: &BTreeSet<ShardId>) -> bool {
+    shards.contains(&ShardId::of_namespace(namespace.unwrap_or_default()))
 }
 
 /// Keeps the mirror of a kind, and tells of every change, until `stop`. Errors are waited out, longer and longer.

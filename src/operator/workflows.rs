@@ -1,13 +1,13 @@
 //! A Workflow: its object is read, its revision stored, its name pointed at it, and its status says what came of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value as Json, json};
 
 use crate::crd;
 use crate::crd::schema::Kind;
 use crate::crd::status::{Fitted as _, WorkflowStatus, status_of};
-use crate::model::{head::Head, ids::ShardId};
+use crate::model::{head::Head, ids::ShardId, workflow::Workflow};
 use crate::operator::Trouble;
 use crate::operator::accept::{Found, Pinnable, said};
 use crate::operator::api::{Object, ObjectName};
@@ -55,11 +55,39 @@ pub(super) async fn look(kit: Arc<Kit>, name: ObjectName) -> Result<(), Trouble>
             (Found::Valid(Arc::new(pinnable)), Ok(revision))
         }
     };
+    let found_valid = match &found {
+        Found::Valid(pinnable) => Some(pinnable.manifest.workflow.clone()),
+        _ => None,
+    };
     for run in kit.definitions.set(&name, Some(Definition { version: Version::of(&object), found })) {
         kit.run_work.push(run);
     }
-    say(&kit, &object, &said).await?;
+    let warning = match &found_valid {
+        Some(workflow) => {
+            beyond_drain(workflow, |pool| kit.pools.drain(&ObjectName::new(&name.namespace, pool)))
+        }
+        None => None,
+    };
+    say(&kit, &object, &said, warning.as_deref()).await?;
     kept
+}
+
+/// Whose timeout is longer than workers of its pool have to end what they run, where they must go: what to do about it.
+pub fn beyond_drain(workflow: &Workflow, drain: impl Fn(&str) -> Option<Duration>) -> Option<String> {
+    let long = workflow.tasks.iter().find_map(|task| {
+        let (timeout, drain) = (task.timeout?, drain(&task.pool)?);
+        (timeout > drain).then_some((task, timeout, drain))
+    });
+    let (task, timeout, drain) = long?;
+    Some(format!(
+        "the task {} may run for {} s, and workers of its pool {} have {} s to end what they run when their node or their image \
+         is changed: what takes longer is cut off and run again; raise template.spec.terminationGracePeriodSeconds of the \
+         WorkerPool, or lower the timeout",
+        task.name,
+        timeout.as_secs(),
+        task.pool,
+        drain.as_secs()
+    ))
 }
 
 fn not_stored(error: &StoreError) -> String {
@@ -110,9 +138,14 @@ async fn gone(kit: &Kit, name: &ObjectName) -> Result<(), Trouble> {
     Ok(())
 }
 
-async fn say(kit: &Kit, object: &Object, found: &Result<String, Unfit>) -> Result<(), Trouble> {
+async fn say(
+    kit: &Kit,
+    object: &Object,
+    found: &Result<String, Unfit>,
+    warning: Option<&str>,
+) -> Result<(), Trouble> {
     let before: WorkflowStatus = status_of(&object.json);
-    let new = status(object.generation, found, &before, kit.clock.now());
+    let new = status(object.generation, (found, warning), &before, kit.clock.now());
     if new == before {
         return Ok(());
     }
@@ -130,12 +163,15 @@ async fn say(kit: &Kit, object: &Object, found: &Result<String, Unfit>) -> Resul
 /// What is said of a Workflow: the revision that its Runs get, or why there is none.
 pub fn status(
     generation: i64,
-    found: &Result<String, Unfit>,
+    (found, warning): (&Result<String, Unfit>, Option<&str>),
     before: &WorkflowStatus,
     now: jiff::Timestamp,
 ) -> WorkflowStatus {
     let (reason, message) = match found {
-        Ok(revision) => ("Valid".to_owned(), format!("Runs get revision {revision}")),
+        Ok(revision) => {
+            let warning = warning.map(|warning| format!("; {warning}")).unwrap_or_default();
+            ("Valid".to_owned(), format!("Runs get revision {revision}{warning}"))
+        }
         Err(unfit) => (unfit.reason.to_owned(), unfit.message.clone()),
     };
     let standing = Standing { reason, message, reconciling: false, stalled: found.is_err() };

@@ -39,6 +39,9 @@ pub enum QueueError {
     /// It was not done: who does not lead the pool's shard says nothing to it.
     #[error("this process does not lead pool {0}")]
     NotLed(String),
+    /// The queue's server lets this process make no users: somebody must change that, or the setting.
+    #[error("{0}")]
+    UsersRefused(String),
 }
 
 impl QueueError {
@@ -49,6 +52,7 @@ impl QueueError {
             QueueError::Full(_) => "full",
             QueueError::Deposed { .. } => "deposed",
             QueueError::NotLed(_) => "not_led",
+            QueueError::UsersRefused(_) => "users_refused",
         }
     }
 }
@@ -272,13 +276,14 @@ pub struct Member {
 #[async_trait]
 pub trait Roster: Send + Sync {
     /// Lets workers of the pool in, by this password, to this pool's jobs alone; said again it changes nothing, or
-    /// the password. Until then nobody hears of jobs of this pool.
+    /// the password. Until then nobody hears of jobs of this pool. Where somebody else makes the users, it opens the pool
+    /// and nothing else.
     async fn admit(&self, pool: &str, password: &str) -> Result<(), QueueError>;
 
     /// The name by which workers of the pool log in.
     fn user(&self, pool: &str) -> String;
 
-    /// The pools whose workers are let in, whichever process let them in.
+    /// The pools whose workers are let in, whichever process let them in; none where somebody else makes the users.
     async fn admitted(&self) -> Result<Vec<String>, QueueError>;
 
     /// Lets nobody in any longer, and throws out who is in. Jobs that wait stay.

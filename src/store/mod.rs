@@ -30,6 +30,10 @@ use crate::model::{
 
 /// A leader that has not renewed its shard for so long may be replaced.
 pub const TAKEOVER_AFTER: Duration = Duration::from_secs(4);
+/// How often it is written down that a process is there.
+pub const ATTEND_EVERY: Duration = Duration::from_secs(1);
+/// Whoever was not there for so long is forgotten.
+pub const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// The most lines of logs that one answer holds.
 pub const LOG_PAGE_LINES: u32 = 10_000;
 /// An answer ends with the line that brings its texts to so many bytes.
@@ -122,6 +126,24 @@ pub enum Leadership {
     },
 }
 
+/// A process that may lead a part of the shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// By which it leads.
+    pub holder: String,
+    /// At most so many processes lead at a time, as it was told.
+    pub leaders: u32,
+}
+
+/// The answer to `attend`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roll {
+    /// Who was there less than `TAKEOVER_AFTER` ago, whoever came first first.
+    pub members: Vec<Member>,
+    /// Who renewed each shard less than `TAKEOVER_AFTER` ago; the others are free.
+    pub led: BTreeMap<ShardId, String>,
+}
+
 /// A run with everything that the engine needs to go on with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRecord {
@@ -203,6 +225,14 @@ pub trait Store: Send + Sync {
     /// given to nobody again. A position that is there already stays. `Deposed` when the epoch is over. Gives the fence as
     /// it is then, so it may be said again.
     async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError>;
+
+    /// Says that `holder` is there and may lead a part, and tells who else is and who leads what. Written at most once in
+    /// `ATTEND_EVERY`, however often it is said; whoever was silent for `TAKEOVER_AFTER` comes anew, behind all others.
+    async fn attend(&self, holder: &str, leaders: u32) -> Result<Roll, StoreError>;
+
+    /// `holder` goes: it is on no roll any longer, and what it still leads is given up as by `release`. No error when it was
+    /// not there.
+    async fn depart(&self, holder: &str) -> Result<(), StoreError>;
 
     /// The shard's epoch and position as committed: the answer to an unknown outcome.
     async fn position(&self, shard: ShardId) -> Result<Fence, StoreError>;

@@ -15,6 +15,8 @@ pub enum Part {
     Api,
     /// Ticks, and looks after the servers.
     Health,
+    /// Says that this process is there, and hears who else is.
+    Roll,
     /// Owns live runs.
     Conductor,
     /// Carries log lines from workers to the store.
@@ -31,6 +33,7 @@ impl fmt::Display for Part {
             Part::Probes => "the probes",
             Part::Api => "the API",
             Part::Health => "the health checks",
+            Part::Roll => "the roll",
             Part::Conductor => "the conductor",
             Part::LogPump => "the log pump",
             Part::Pools => "the keeper of pools",
@@ -54,6 +57,8 @@ pub struct Stages {
 const WATCHES_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for the conductor to end; a commit may be under way.
 const CONDUCTOR_WITHIN: Duration = Duration::from_secs(12);
+/// Longest wait for the roll; a word may be under way.
+const ROLL_WITHIN: Duration = Duration::from_secs(1);
 /// Longest wait for the rest.
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
@@ -81,13 +86,9 @@ impl Crew {
         }
     }
 
-    /// Does something while the parts work: the end of one of them is the end of that too.
-    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-        tokio::select! {
-            biased;
-            error = self.next_end() => Err(error),
-            done = work => done,
-        }
+    /// Waits for the end of the roll, which was told to stop.
+    pub async fn end_of_the_roll(&mut self) {
+        self.wait_for(&[Part::Roll], ROLL_WITHIN).await;
     }
 
     fn note(&mut self, ended: Result<(Part, Outcome), JoinError>) -> anyhow::Error {
@@ -113,7 +114,7 @@ impl Crew {
         stages.conducting.cancel();
         self.wait_for(&[Part::Conductor], CONDUCTOR_WITHIN).await;
         stages.serving.cancel();
-        self.wait_for(&[Part::LogPump, Part::Api, Part::Probes, Part::Health], REST_WITHIN).await;
+        self.wait_for(&[Part::LogPump, Part::Api, Part::Probes, Part::Health, Part::Roll], REST_WITHIN).await;
         self.parts.shutdown().await;
     }
 
@@ -136,5 +137,59 @@ impl Crew {
                 self.working.iter().filter(|p| parts.contains(p)).map(Part::to_string).collect();
             tracing::warn!("{} did not end within {} s and is left", late.join(", "), bound.as_secs());
         }
+    }
+}
+
+/// A term: what leads some shards, begun and ended together.
+#[derive(Default)]
+pub struct Term {
+    /// Its parts.
+    pub crew: Crew,
+    /// What of it ends when.
+    pub stages: Stages,
+}
+
+/// The parts of the process, and those of its term while it leads.
+#[derive(Default)]
+pub struct Crews {
+    /// What lives as long as the process.
+    pub house: Crew,
+    term: Option<Term>,
+}
+
+impl Crews {
+    /// Does something while the parts work: the end of one of them is the end of that too.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        let Crews { house, term } = self;
+        let of_the_term = async {
+            match term {
+                Some(term) => term.crew.next_end().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            error = of_the_term => Err(error),
+            error = house.next_end() => Err(error),
+            done = work => done,
+        }
+    }
+
+    /// A term has begun.
+    pub fn begin(&mut self, term: Term) {
+        self.term = Some(term);
+    }
+
+    /// Ends the term in order, if there is one.
+    pub async fn end_term(&mut self) {
+        if let Some(Term { crew, stages }) = self.term.take() {
+            crew.end(&stages).await;
+        }
+    }
+
+    /// Ends everything in order: the term first.
+    pub async fn end(mut self, stages: &Stages) {
+        self.end_term().await;
+        self.house.end(stages).await;
     }
 }

@@ -20,7 +20,7 @@ use relay::store::Store;
 use crate::wiring::{
     crew::{Crew, Part},
     operator::House,
-    stores::ill,
+    stores::{evicts, ill},
 };
 
 /// Takes an address, or says by which flag another one can be given.
@@ -107,7 +107,11 @@ pub fn look_after_queue(house: &House, crew: &mut Crew, queue: Arc<RedisQueue>) 
     let ping: Ping = Arc::new(move || {
         let queue = queue.clone();
         Box::pin(async move {
-            queue.ping().await.map_err(|e| Ill { label: e.label(), why: e.to_string(), advice: None })
+            match queue.ping().await {
+                Ok(None) => Ok(()),
+                Ok(Some(evicting)) => Err(evicts(&evicting)),
+                Err(error) => Err(Ill { label: error.label(), why: error.to_string(), advice: None }),
+            }
         })
     });
     look_after(house, crew, Check::Redis, ping);

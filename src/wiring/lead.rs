@@ -1,18 +1,18 @@
 //! From standing by to leading: the shards are asked for again and again until they are ours.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use relay::api::health::{Check, Health};
-use relay::clock::Clock;
-use relay::conductor::{Conductor, ConductorError, Counters, Handle, Params};
+use relay::api::health::Check;
+use relay::conductor::{Conductor, ConductorError, Counters, Handle, Kept, Outlook};
+use relay::model::ids::ShardId;
 use relay::queue::QueueError;
 use relay::store::StoreError;
 
-use crate::wiring::{claim::Claim, patience::Patience};
+use crate::wiring::{division::Division, operator::House, patience::Patience, term::Base};
 
 /// How often a shard that somebody else leads is asked for, which is one read: a fail-over takes this much longer.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -21,13 +21,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub struct Leading {
     /// Speaks to it.
     pub handle: Handle,
-    work: JoinSet<Result<Counters, ConductorError>>,
+    /// What it leads.
+    pub shards: Arc<BTreeSet<ShardId>>,
+    /// What it tells.
+    pub outlook: Arc<Outlook>,
+    /// Its work.
+    pub work: Working,
 }
 
-impl Leading {
+/// A conductor at work.
+pub struct Working(JoinSet<Result<Counters, ConductorError>>);
+
+impl Working {
     /// Its end. In order only when it was told to stop.
     pub async fn end(mut self) -> anyhow::Result<()> {
-        match self.work.join_next().await {
+        match self.0.join_next().await {
             Some(Ok(Ok(counters))) => {
                 tracing::info!(
                     commits = counters.commits,
@@ -48,28 +56,41 @@ impl Leading {
     }
 }
 
-/// Waits until this process leads. `params` makes the parts of a conductor, one for each try. The claim is looked at
-/// again before each. None: told to stop.
+/// What is to be led: `first`, if that is known, and otherwise what the division says. `held` was kept by the term before.
+pub struct Wish<'a> {
+    /// Tells it.
+    pub division: &'a mut Division,
+    /// Kept by the term before.
+    pub held: &'a BTreeSet<ShardId>,
+    /// To be tried at once.
+    pub first: Option<BTreeSet<ShardId>>,
+}
+
+/// Waits until this process leads. Each try has a conductor of its own. The claim is looked at again before each. None: told
+/// to stop.
 pub async fn lead(
-    params: impl Fn() -> Params,
-    claim: &Claim,
-    health: &Health,
-    clock: &Clock,
-    stop: &CancellationToken,
+    house: &House,
+    base: &Base,
+    mut wish: Wish<'_>,
+    (stop, kept): (&CancellationToken, &Kept),
 ) -> anyhow::Result<Option<Leading>> {
-    let mut standing_by = false;
-    let mut patience = Patience::at_most(clock, LOOK_EVERY);
+    let (health, mut standing_by) = (&house.health, false);
+    let mut patience = Patience::at_most(&house.clock, LOOK_EVERY);
     loop {
-        let tried = match claim.holds().await {
-            Ok(()) => try_to_lead(params(), stop).await?,
+        let shards = match wish.first.take() {
+            Some(shards) => shards,
+            None => wish.division.next(wish.held).await,
+        };
+        let tried = match base.claim.holds().await {
+            Ok(()) => try_to_lead(base, house, shards, (stop, kept)).await?,
             Err(error) => Tried::Failed(error.into()),
         };
         match tried {
             Tried::Leads(leading, live_runs) => {
                 // First, so that nobody finds it ready in between.
                 health.bad(Check::Kubernetes, "nothing is watched yet");
-                health.good(Check::Leadership, "it leads");
-                tracing::info!(live_runs, "This operator leads");
+                health.good(Check::Leadership, &wish.division.said(leading.shards.len()));
+                tracing::info!(live_runs, shards = leading.shards.len(), "This operator leads");
                 return Ok(Some(leading));
             }
             Tried::Stopped => return Ok(None),
@@ -106,15 +127,24 @@ enum Tried {
     Stopped,
 }
 
-async fn try_to_lead(params: Params, stop: &CancellationToken) -> anyhow::Result<Tried> {
-    let (conductor, handle) = Conductor::new(params);
+async fn try_to_lead(
+    base: &Base,
+    house: &House,
+    shards: BTreeSet<ShardId>,
+    (stop, kept): (&CancellationToken, &Kept),
+) -> anyhow::Result<Tried> {
+    let outlook = Arc::new(Outlook::default());
+    let (conductor, handle) = Conductor::new(base.params(house, &shards, &outlook));
     let mut work = JoinSet::new();
-    work.spawn(conductor.run(stop.clone()));
+    work.spawn(conductor.run_and_keep(stop.clone(), kept.clone()));
     // It answers once it has its shards and every live run is loaded.
     let ended = tokio::select! {
         biased;
         ended = work.join_next() => ended,
-        Some(live) = handle.live() => return Ok(Tried::Leads(Leading { handle, work }, live.len())),
+        Some(live) = handle.live() => {
+            let leading = Leading { handle, shards: Arc::new(shards), outlook, work: Working(work) };
+            return Ok(Tried::Leads(leading, live.len()));
+        }
     };
     match ended {
         Some(Ok(Ok(_) | Err(ConductorError::Stopped))) => Ok(Tried::Stopped),
@@ -132,6 +162,8 @@ fn passes(error: &ConductorError) -> bool {
             | ConductorError::Store(
                 StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Deposed { .. }
             )
-            | ConductorError::Queue(QueueError::Unavailable(_) | QueueError::Full(_))
+            | ConductorError::Queue(
+                QueueError::Unavailable(_) | QueueError::Full(_) | QueueError::UsersRefused(_)
+            )
     )
 }

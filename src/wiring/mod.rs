@@ -2,12 +2,14 @@
 
 mod claim;
 mod crew;
+mod division;
 mod doors;
 mod lead;
 mod logging;
 mod operator;
 mod patience;
 pub mod stores;
+mod term;
 mod watches;
 pub mod worker;
 

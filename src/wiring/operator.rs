@@ -1,6 +1,6 @@
 //! `relay operator`: what a cluster's one leader, and those who stand by to follow it, are made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,32 +8,31 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use relay::api::health::Health;
 use relay::cli::operator::{Args, StoreKind};
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Limits, LogPump, Older, Outlook, Params};
-use relay::feed::{self, Feed, memory::MemoryFeed, redis::RedisLogs};
-use relay::link::RedisSettings;
-use relay::model::ids::ShardId;
+use relay::conductor::{Compile, Older};
+use relay::feed::{self, Feed, memory::MemoryFeed};
 use relay::operator;
 use relay::store::Store;
 
 use crate::wiring::{
     claim::claim,
-    crew::{Crew, Part, Stages},
-    doors,
-    lead::lead,
-    stores, watches,
+    crew::{Crews, Stages},
+    doors, stores,
+    term::{Base, depart, terms},
+    watches,
 };
 
 /// Works until SIGTERM or SIGINT, or until something is wrong that another process may do better.
 pub async fn operator(args: Args, compile: Compile) -> anyhow::Result<()> {
     let clock = Clock::system();
     let health = Arc::new(Health::new(clock.clone()));
-    let house = House { args, compile, clock, health, stages: Stages::default() };
-    let mut crew = Crew::default();
+    let (stages, on_the_roll) = (Stages::default(), OnceLock::new());
+    let house = House { args, compile, clock, health, stages, on_the_roll };
+    let mut crews = Crews::default();
     let mut signals = Signals::new().context("signals cannot be heard")?;
     let worked = tokio::select! {
         biased;
         () = signals.next() => Ok(()),
-        worked = house.work(&mut crew) => worked,
+        worked = house.work(&mut crews) => worked,
     };
     match &worked {
         Ok(()) => tracing::info!("This operator was told to end, and ends in order"),
@@ -42,7 +41,7 @@ pub async fn operator(args: Args, compile: Compile) -> anyhow::Result<()> {
     house.health.leave();
     tokio::select! {
         biased;
-        () = crew.end(&house.stages) => {}
+        () = house.end(crews) => {}
         () = signals.next() => tracing::warn!("Told to end once more: what is under way is left"),
     }
     worked
@@ -60,80 +59,55 @@ pub struct House {
     pub health: Arc<Health>,
     /// What ends when.
     pub stages: Stages,
+    /// As whom it is on the roll of those that may lead a part, and in which store.
+    pub on_the_roll: OnceLock<(Arc<dyn Store>, String)>,
 }
 
 impl House {
+    /// Ends everything in order.
+    async fn end(&self, mut crews: Crews) {
+        // It is on no roll once it has said so.
+        self.stages.watching.cancel();
+        crews.end_term().await;
+        crews.house.end_of_the_roll().await;
+        depart(self).await;
+        crews.end(&self.stages).await;
+    }
+
     /// Starts the parts, one after the other. Comes back when one of them ended.
-    async fn work(&self, crew: &mut Crew) -> anyhow::Result<()> {
+    async fn work(&self, crews: &mut Crews) -> anyhow::Result<()> {
         // What is wrong with the arguments, with addresses and with the kubeconfig is told before anything is written.
-        let redis = RedisSettings::new(&self.args.redis_url)?;
-        let access = watches::access(&self.args, &redis)?;
-        doors::open_probes(self, crew).await?;
-        let api = doors::open_api(self, crew).await?;
+        let ca = stores::authorities(self.args.redis_ca.as_deref())?;
+        let redis = stores::redis_settings(&self.args.redis_url, ca.as_deref())?;
+        let access = watches::access(&self.args, &redis, ca)?;
+        doors::open_probes(self, &mut crews.house).await?;
+        let api = doors::open_api(self, &mut crews.house).await?;
         let client = operator::api::connect().await.context("no cluster is configured")?;
 
-        let store = crew.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
-        doors::look_after_store(self, crew, store.clone());
+        let store = crews.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
+        doors::look_after_store(self, &mut crews.house, store.clone());
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
         api.open_logs(self, (store.clone(), feed.clone()), &redis)?;
-        let queue = crew.meanwhile(stores::queue(&redis, &self.clock, &self.health)).await?;
-        doors::look_after_queue(self, crew, queue.clone());
+        let asked = stores::queue(&redis, self.args.redis_acl, &self.clock, &self.health);
+        let queue = crews.meanwhile(asked).await?;
+        doors::look_after_queue(self, &mut crews.house, queue.clone());
 
         let cluster = operator::api::Cluster::new(client.clone());
         let claiming = claim(&cluster, store.clone(), self.args.adopt_cluster, &self.clock, &self.health);
-        let claimed = crew.meanwhile(claiming).await?;
-        let outlook = Arc::new(Outlook::default());
+        let claim = crews.meanwhile(claiming).await?;
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
-        let params = || Params {
-            store: store.clone(),
-            queue: queue.clone(),
-            feed: feed.clone(),
-            clock: self.clock.clone(),
-            compile: self.compile.clone(),
-            holder: holder.clone(),
-            shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
-            adopt: Adopt::All,
-            older: self.older(),
-            limits: Limits::default(),
-            outlook: Some(outlook.clone()),
-        };
-        let leading = lead(params, &claimed, &self.health, &self.clock, &self.stages.conducting);
-        let Some(leading) = crew.meanwhile(leading).await? else { return Ok(()) };
-        let handle = leading.handle.clone();
-        crew.start(Part::Conductor, leading.end());
-        self.pump_logs(crew, &redis, (store.clone(), feed), outlook.clone())?;
-        watches::start(self, crew, watches::Around { client, store, handle, outlook, queue, redis, access });
-        Err(crew.next_end().await)
+        let base = Base { client, store, feed, queue, redis, access, claim, holder };
+        terms(self, crews, &base).await
     }
 
     /// What to make of a database that is behind what Runs were told.
-    fn older(&self) -> Older {
+    pub fn older(&self) -> Older {
         match (self.args.store, self.args.accept_older_state) {
             // It is empty at each start, and whoever asked for it knows that.
             (Some(StoreKind::Memory), _) => Older::Untold,
             (None, true) => Older::Accepted,
             (None, false) => Older::Stops,
         }
-    }
-
-    /// Carries lines from workers to the store. One process does, the one that leads.
-    fn pump_logs(
-        &self,
-        crew: &mut Crew,
-        redis: &RedisSettings,
-        (store, feed): (Arc<dyn Store>, Arc<dyn Feed>),
-        outlook: Arc<Outlook>,
-    ) -> anyhow::Result<()> {
-        let stream = Arc::new(RedisLogs::new(redis)?);
-        let (clock, compile) = (self.clock.clone(), self.compile.clone());
-        let pump = LogPump { stream, store, feed, clock, compile, outlook: Some(outlook) };
-        let stop = self.stages.serving.clone();
-        crew.start(Part::LogPump, async move {
-            let pumped = pump.run(stop).await;
-            tracing::info!(lines = pumped.lines, foreign = pumped.foreign, "The log pump has ended");
-            Ok(())
-        });
-        Ok(())
     }
 }
 

@@ -5,10 +5,16 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 
 use relay::api::health::{Check, Health, Ill};
-use relay::cli::{connections::Connections, operator::Args};
+use relay::cli::{
+    connections::Connections,
+    operator::{Args, RedisAcl},
+};
 use relay::clock::Clock;
 use relay::link::RedisSettings;
-use relay::queue::{self, redis::RedisQueue};
+use relay::queue::{
+    self,
+    redis::{Evicting, RedisQueue},
+};
 use relay::store::memory::MemoryStore;
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
 use relay::store::{Store, StoreError};
@@ -55,18 +61,46 @@ pub fn pool_settings(url: &str, pool: &Connections) -> PoolSettings {
     }
 }
 
+/// The authorities that the certificate of Redis may be of, as PEM: `given` is a file, or the text itself.
+pub fn authorities(given: Option<&str>) -> anyhow::Result<Option<String>> {
+    match given.map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(text) if text.starts_with("-----BEGIN") => Ok(Some(text.to_owned())),
+        Some(file) => {
+            let text = std::fs::read_to_string(file);
+            text.map(Some).with_context(|| format!("--redis-ca: the file {file} cannot be read"))
+        }
+    }
+}
+
+/// Where Redis is, and by whom its certificate must be.
+pub fn redis_settings(url: &str, ca: Option<&str>) -> anyhow::Result<RedisSettings> {
+    let settings = RedisSettings::new(url)?;
+    match ca {
+        Some(ca) => settings.with_ca(ca).context("--redis-ca"),
+        None => Ok(settings),
+    }
+}
+
 /// The queue in Redis, once Redis answers.
 pub async fn queue(
     settings: &RedisSettings,
+    users: RedisAcl,
     clock: &Clock,
     health: &Health,
 ) -> anyhow::Result<Arc<RedisQueue>> {
     let queue = RedisQueue::new(settings, queue::redis::Limits::default())?;
+    let queue = if users == RedisAcl::Managed { queue } else { queue.others_make_users() };
     let mut patience = Patience::new(clock);
     loop {
-        let Err(error) = queue.ping().await else {
-            health.good(Check::Redis, "it answers");
-            return Ok(Arc::new(queue));
+        let error = match queue.ping().await {
+            Ok(evicting) => {
+                // Good for a moment at least, so that what there is to be said of it is news.
+                health.good(Check::Redis, "it answers");
+                evicting.iter().for_each(|evicting| health.ill(Check::Redis, &evicts(evicting)));
+                return Ok(Arc::new(queue));
+            }
+            Err(error) => error,
         };
         health.bad(Check::Redis, &error.to_string());
         if patience.speaks() {
@@ -110,6 +144,11 @@ async fn wait_for_postgres(patience: &mut Patience, health: &Health, ill: &Ill) 
         tracing::warn!(state = ill.label, "Waiting for Postgres: {}{then}", ill.why);
     }
     patience.wait().await;
+}
+
+/// What is wrong with a Redis that answers, and throws away what it holds.
+pub fn evicts(evicting: &Evicting) -> Ill {
+    Ill { label: Evicting::LABEL, why: evicting.to_string(), advice: Some(Evicting::ADVICE) }
 }
 
 /// What an error of the store says of its health.

@@ -1,30 +1,30 @@
 //! What the leader does with the cluster: Workflows and Runs, and the workers of WorkerPools.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 
 use relay::api::health::{Check, Health, Ill};
-use relay::cli::operator::Args;
+use relay::cli::operator::{Args, RedisAcl};
 use relay::clock::Clock;
 use relay::conductor::{Handle, Outlook};
 use relay::link::{RedisSettings, worker_url};
+use relay::model::ids::ShardId;
 use relay::operator::{
     self, Operator, Pools,
     pulse::{self, Pulses},
     workers::{
         self, Workers,
         desired::Settings,
-        password::{self, Access},
+        password::{self, Access, UrlFor, Users},
     },
 };
-use relay::queue::redis::RedisQueue;
-use relay::store::Store;
 
 use crate::wiring::{
-    crew::{Crew, Part},
+    crew::{Part, Term},
     operator::{House, instance},
+    term::Base,
 };
 
 /// What to do about a store that is behind.
@@ -33,75 +33,80 @@ const BEHIND: &str = "restore the database to the state that was lost, or start 
 /// How often the watches are looked at for what the probes tell of them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What the watches need of the other parts.
-pub struct Around {
-    /// The cluster.
-    pub client: kube::Client,
-    /// The truth.
-    pub store: Arc<dyn Store>,
-    /// Speaks to the conductor.
-    pub handle: Handle,
-    /// What the conductor tells.
-    pub outlook: Arc<Outlook>,
-    /// Who works for which pool.
-    pub queue: Arc<RedisQueue>,
-    /// Where Redis is.
-    pub redis: RedisSettings,
-    /// What lets workers into it.
-    pub access: Access,
-}
-
 /// How workers reach Redis and log in there.
-pub fn access(args: &Args, redis: &RedisSettings) -> anyhow::Result<Access> {
+pub fn access(args: &Args, redis: &RedisSettings, ca: Option<String>) -> anyhow::Result<Access> {
     let address = args.worker_redis_url.clone().unwrap_or_else(|| args.redis_url.clone());
     // Tried once here, so that a wrong address is told at the start and not at the first pool.
     worker_url(&address, "user", "password").context("--worker-redis-url")?;
-    Ok(Access {
-        secret: password::secret(redis.password().as_deref(), args.database_url.as_deref()),
-        url_for: Arc::new(move |user, password| {
-            worker_url(&address, user, password).map_err(|e| e.to_string())
-        }),
-    })
+    let of_workers = RedisSettings::new(&address)?;
+    // Workers may reach Redis by a road of their own that is not encrypted.
+    let ca = ca.filter(|_| of_workers.has_tls());
+    let secret = password::secret(redis.password().as_deref(), args.database_url.as_deref());
+    let (users, url_for): (Users, UrlFor) = match args.redis_acl {
+        RedisAcl::Managed => (
+            Users::Managed,
+            Arc::new(move |user, password| {
+                worker_url(&address, user, password).map_err(|error| error.to_string())
+            }),
+        ),
+        RedisAcl::External => (Users::External, Arc::new(|_, _| Err("somebody else makes it".to_owned()))),
+        RedisAcl::Off => {
+            tracing::warn!(
+                "redis.acl is Off: workers log in to Redis as the operator does, so tasks of every pool can reach the jobs and \
+                 results of all others; this is to try things out"
+            );
+            let login = of_workers.login().or(redis.login());
+            let url = match login {
+                Some((user, password)) => worker_url(&address, &user, &password)?,
+                None => address,
+            };
+            (Users::Off, Arc::new(move |_, _| Ok(url.clone())))
+        }
+    };
+    Ok(Access { secret, users, url_for, ca })
 }
 
-/// Starts both.
-pub fn start(house: &House, crew: &mut Crew, around: Around) {
+/// Starts both, for the namespaces of these shards.
+pub fn start(
+    house: &House,
+    base: &Base,
+    term: &mut Term,
+    (shards, handle, outlook): (Arc<BTreeSet<ShardId>>, Handle, Arc<Outlook>),
+) {
     let pools = Pools::default();
     let pulses = Arc::new(Pulses::new(house.clock.clone(), pulse::Bounds::default()));
     let workers = Workers::new(workers::Params {
-        client: around.client.clone(),
-        roster: around.queue,
-        demands: around.outlook.demands(),
-        outlook: around.outlook.clone(),
+        client: base.client.clone(),
+        roster: base.queue.clone(),
+        demands: outlook.demands(),
+        outlook: outlook.clone(),
+        shards: shards.clone(),
         pools: pools.clone(),
         clock: house.clock.clone(),
-        settings: Settings {
-            image: house.args.image.clone(),
-            redis_prefix: around.redis.prefix().to_owned(),
-        },
-        access: around.access,
+        settings: Settings { image: house.args.image.clone(), redis_prefix: base.redis.prefix().to_owned() },
+        access: base.access.clone(),
         pulses: pulses.clone(),
         instance: instance(),
     });
-    let stop = house.stages.watching.clone();
-    crew.start(Part::Pools, async move {
+    let stop = term.stages.watching.clone();
+    term.crew.start(Part::Pools, async move {
         workers.run(stop).await;
         Ok(())
     });
     let operator = Operator::new(operator::Params {
-        client: around.client,
-        store: around.store,
-        handle: around.handle,
-        outlook: around.outlook.clone(),
+        client: base.client.clone(),
+        store: base.store.clone(),
+        shards,
+        handle,
+        outlook: outlook.clone(),
         clock: house.clock.clone(),
         compile: house.compile.clone(),
         pools,
         pulses: pulses.clone(),
         instance: instance(),
     });
-    let (health, clock, stop) = (house.health.clone(), house.clock.clone(), house.stages.watching.clone());
-    let outlook = around.outlook;
-    crew.start(Part::Watches, async move {
+    let (health, clock, stop) = (house.health.clone(), house.clock.clone(), term.stages.watching.clone());
+    term.crew.start(Part::Watches, async move {
         let ready = operator.ready();
         tokio::select! {
             () = operator.run(stop) => Ok(()),

@@ -139,8 +139,13 @@ async fn a_leader_begins_when_it_was_told_how_far_all_had_come_or_when_nobody_sa
         let mut asked = Box::pin(handle.cancel(nobody, false));
         let before = tokio::time::Instant::now();
         if told {
+            // A word about one shard is not the word about all.
+            handle.told(Positions::from([(ShardId::of_namespace("data"), 7)])).await;
+            assert_eq!(outlook.all_stopped(), Positions::from([(ShardId::of_namespace("data"), 7)]));
             assert!(futures::poll!(&mut asked).is_pending());
-            handle.told(Positions::new()).await;
+            let other = ShardId::of_namespace("other");
+            handle.told_all(Positions::from([(other, 3), (ShardId::of_namespace("third"), 0)])).await;
+            assert_eq!(outlook.all_stopped().len(), 2, "all that is behind, and nothing else");
         }
         let answer = asked.await;
         assert!(matches!(answer, Err(DecideError::NoSuchRun(_))), "{answer:?}");

@@ -1,7 +1,7 @@
 //! The conductor's side: what waits in the streams of all pools, oldest first.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,18 +13,23 @@ use redis::{Cmd, Pipeline, Value, cmd};
 
 use crate::feed::{FeedError, LogBatch, LogLine, LogPiece, LogStream, redis::append::APPEND};
 use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, Wait, keys};
+use crate::model::ids::ShardId;
 
 /// Entries that one read takes, over all pools.
 const ENTRIES: usize = 512;
 /// Entries that one read takes of one pool.
 const ENTRIES_OF_A_POOL: usize = 64;
+/// The longest batch of lines that is read, in bytes: a worker's has 64 KiB of text, or one line, as JSON.
+const ENTRY_MOST: usize = 2 << 20;
 /// Unreadable entries that are logged one by one; the rest are only counted.
 const UNREADABLE_TOLD: u64 = 10;
 
 static TRIM: LazyLock<Script> = LazyLock::new(|| Script::new("trim", &[include_str!("trim.lua")]));
 
-/// The lines of all pools of one Redis. One process reads them at a time; a second one stores the same lines again.
+/// The lines of all pools of one Redis, or of those whose namespaces are of some shards. One process reads each at a time; a
+/// second one stores the same lines again.
 pub struct RedisLogs {
+    shards: BTreeSet<ShardId>,
     settings: RedisSettings,
     link: Link,
     ear: Wait,
@@ -43,11 +48,16 @@ struct Known {
 }
 
 impl RedisLogs {
-    /// Connects when it is first used.
+    /// Those of all pools. Connects when it is first used.
     pub fn new(settings: &RedisSettings) -> Result<RedisLogs, BadSettings> {
+        RedisLogs::of((0..ShardId::COUNT).filter_map(ShardId::new).collect(), settings)
+    }
+
+    /// Those of the pools of these shards.
+    pub fn of(shards: BTreeSet<ShardId>, settings: &RedisSettings) -> Result<RedisLogs, BadSettings> {
         let (link, ear) = (Link::new(settings, std::time::Duration::ZERO)?, Wait::new(settings)?);
         let (settings, known, unreadable) = (settings.clone(), Mutex::default(), AtomicU64::new(0));
-        Ok(RedisLogs { settings, link, ear, known, unreadable })
+        Ok(RedisLogs { shards, settings, link, ear, known, unreadable })
     }
 
     /// Entries that could not be read, since this process began.
@@ -79,6 +89,9 @@ impl RedisLogs {
         let mut pools = BTreeMap::new();
         while members.left() > 0 {
             let pool = members.text()?;
+            if !self.shards.contains(&ShardId::of_pool(&pool)) {
+                continue;
+            }
             pools.insert(keys::of_pool(prefix, &pool) + keys::LOGS, pool);
         }
         let mut known = self.known();
@@ -207,6 +220,9 @@ fn decode(fields: Value) -> Result<(Vec<LogLine>, u64), String> {
         let (name, value) = (fields.text().map_err(|e| e.to_string())?, fields.bytes());
         if name == "l" {
             let bytes = value.map_err(|e| e.to_string())?;
+            if bytes.len() > ENTRY_MOST {
+                return Err(format!("it has {} bytes, and no batch has more than {ENTRY_MOST}", bytes.len()));
+            }
             let lines = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
             return Ok((lines, bytes.len() as u64));
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -19,8 +19,10 @@ use kube::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::ids::ShardId;
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::pulse::Pulses;
+use crate::operator::watch::is_of;
 use crate::operator::workers::desired::{Made, POOL_LABEL, SELECTOR};
 
 /// By which the pulse of the watch is known.
@@ -96,14 +98,20 @@ pub enum Change {
     Gone(ObjectName),
 }
 
-/// The Deployments, by their pools.
-#[derive(Debug, Default)]
+/// The Deployments of the namespaces whose shards are led from here, by their pools.
+#[derive(Debug)]
 pub struct Deployments {
+    shards: Arc<BTreeSet<ShardId>>,
     known: Mutex<BTreeMap<ObjectName, Live>>,
     synced: watch::Sender<bool>,
 }
 
 impl Deployments {
+    /// Of the namespaces of these shards.
+    pub fn new(shards: Arc<BTreeSet<ShardId>>) -> Deployments {
+        Deployments { shards, known: Mutex::default(), synced: watch::Sender::default() }
+    }
+
     /// That of a pool.
     pub fn get(&self, pool: &ObjectName) -> Option<Live> {
         self.known().get(pool).cloned()
@@ -152,6 +160,11 @@ impl Deployments {
     }
 
     fn take(&self, event: Event<Deployment>, listed: &mut BTreeSet<ObjectName>) -> Vec<Change> {
+        if let Event::InitApply(object) | Event::Apply(object) | Event::Delete(object) = &event
+            && !is_of(object.metadata.namespace.as_deref(), &self.shards)
+        {
+            return Vec::new();
+        }
         let mut known = self.known();
         match event {
             Event::Init => {

@@ -1,6 +1,6 @@
 //! What a WorkerPool stands for in its namespace: a Deployment and a Secret. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
@@ -82,6 +82,28 @@ impl Subject<'_> {
     }
 }
 
+/// How workers of a pool log in to Redis.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// The URL that the operator writes into the pool's Secret; none: somebody else makes another Secret.
+    pub url: Option<&'a str>,
+    /// The authorities that the certificate of Redis may be of, as PEM.
+    pub ca: Option<&'a str>,
+}
+
+impl Login<'_> {
+    /// The Secret with the URL for the workers of this pool.
+    fn secret(&self, pool: &str) -> String {
+        if self.url.is_some() { secret_name(pool) } else { external_secret_name(pool) }
+    }
+
+    /// What changes when the pods are to be made anew.
+    fn fingerprint(&self) -> String {
+        let ca = self.ca.map(|ca| format!("\n{ca}")).unwrap_or_default();
+        fingerprint(&format!("{}{ca}", self.url.unwrap_or_default()))
+    }
+}
+
 /// The name of a pool's Deployment.
 pub fn deployment_name(pool: &str) -> String {
     format!("relay-{pool}")
@@ -90,6 +112,11 @@ pub fn deployment_name(pool: &str) -> String {
 /// The name of a pool's Secret.
 pub fn secret_name(pool: &str) -> String {
     format!("relay-{pool}-redis")
+}
+
+/// The name of the Secret that somebody else makes for a pool, where the operator makes no users: the URL under `url`.
+pub fn external_secret_name(pool: &str) -> String {
+    format!("relay-{pool}-redis-external")
 }
 
 /// The Secret with the URL by which workers reach Redis.
@@ -133,10 +160,19 @@ impl Made {
 }
 
 /// The Deployment with so many workers.
-pub fn deployment(of: Subject<'_>, settings: &Settings, url: &str, replicas: u32) -> Value {
-    let template = template(of, settings, url);
+pub fn deployment(of: Subject<'_>, settings: &Settings, login: Login<'_>, replicas: u32) -> Value {
+    let template = template(of, settings, login);
     let spec = &of.pool.spec;
-    let asked = json!([spec.image, spec.slots_per_worker, spec.template, settings.redis_prefix, url]);
+    let mut asked = vec![
+        json!(spec.image),
+        json!(spec.slots_per_worker),
+        json!(spec.template),
+        json!(settings.redis_prefix),
+        json!(login.url),
+    ];
+    // What is not given leaves no trace: a Relay that knows of more makes nothing else of the same pool.
+    asked.extend(login.ca.map(|ca| json!(ca)));
+    let asked = Value::Array(asked);
     let mut metadata = of.metadata(deployment_name(&of.pool.name));
     metadata["annotations"] = json!({
         ASKED: fingerprint(&asked.to_string()),
@@ -161,12 +197,22 @@ pub fn deployment(of: Subject<'_>, settings: &Settings, url: &str, replicas: u32
     })
 }
 
+/// How long workers have to end what they run, where their pods must go.
+pub fn drain(pool: &Value) -> Duration {
+    let grace = pool["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(GRACE);
+    Duration::from_secs(drain_seconds(grace))
+}
+
+fn drain_seconds(grace: u64) -> u64 {
+    grace.saturating_sub(FAREWELL).max(grace / 2)
+}
+
 /// Three layers: what a user may change, the user's template, what keeps the pool together.
-fn template(of: Subject<'_>, settings: &Settings, url: &str) -> Value {
+fn template(of: Subject<'_>, settings: &Settings, login: Login<'_>) -> Value {
     let overlay = json!({"metadata": &of.pool.spec.template.metadata, "spec": &of.pool.spec.template.spec});
     let merged = laid_over(usual(of, settings), &without_nulls(overlay));
     let grace = merged["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(GRACE);
-    imposed(merged, &fixed(of, settings, url, grace))
+    imposed(merged, &fixed(of, settings, login, grace))
 }
 
 /// A part of a template that is not there changes nothing; a null that the user wrote takes something away.
@@ -197,14 +243,25 @@ fn usual(of: Subject<'_>, settings: &Settings) -> Value {
     })
 }
 
-fn fixed(of: Subject<'_>, settings: &Settings, url: &str, grace: u64) -> Value {
+fn fixed(of: Subject<'_>, settings: &Settings, login: Login<'_>, grace: u64) -> Value {
     let program = format!("{SHARE}/relay");
     let ready = format!("{SHARE}/ready");
-    let drain = grace.saturating_sub(FAREWELL).max(grace / 2);
+    let drain = drain_seconds(grace);
     let value = |name: &str, value: String| json!({"name": name, "value": value});
-    let url_of = json!({"secretKeyRef": {"name": secret_name(&of.pool.name), "key": "url"}});
+    let url_of = json!({"secretKeyRef": {"name": login.secret(&of.pool.name), "key": "url"}});
+    let mut env = vec![
+        json!({"name": "RELAY_REDIS_URL", "valueFrom": url_of}),
+        json!({"name": "RELAY_WORKER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        value("RELAY_REDIS_PREFIX", settings.redis_prefix.clone()),
+        value("RELAY_POOL", of.key()),
+        value("RELAY_SLOTS", of.pool.spec.slots_per_worker.to_string()),
+        value("RELAY_WORK_DIR", format!("{SHARE}/work")),
+        value("RELAY_READY_FILE", ready.clone()),
+        value("RELAY_DRAIN_TIMEOUT", drain.to_string()),
+    ];
+    env.extend(login.ca.map(|ca| value("RELAY_REDIS_CA", ca.to_owned())));
     json!({
-        "metadata": {"labels": of.labels(), "annotations": {CREDENTIALS: fingerprint(url)}},
+        "metadata": {"labels": of.labels(), "annotations": {CREDENTIALS: login.fingerprint()}},
         "spec": {
             "volumes": [{"name": "relay", "emptyDir": {}}],
             "initContainers": [{
@@ -216,16 +273,7 @@ fn fixed(of: Subject<'_>, settings: &Settings, url: &str, grace: u64) -> Value {
                 "name": CONTAINER,
                 "command": [program, "worker"],
                 "args": null,
-                "env": [
-                    {"name": "RELAY_REDIS_URL", "valueFrom": url_of},
-                    {"name": "RELAY_WORKER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-                    value("RELAY_REDIS_PREFIX", settings.redis_prefix.clone()),
-                    value("RELAY_POOL", of.key()),
-                    value("RELAY_SLOTS", of.pool.spec.slots_per_worker.to_string()),
-                    value("RELAY_WORK_DIR", format!("{SHARE}/work")),
-                    value("RELAY_READY_FILE", ready.clone()),
-                    value("RELAY_DRAIN_TIMEOUT", drain.to_string()),
-                ],
+                "env": env,
                 "volumeMounts": [{"name": "relay", "mountPath": SHARE}],
                 "readinessProbe": {
                     "exec": {"command": [program, "probe", ready]},

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::model::time::{between, later};
 use crate::operator::Trouble;
 use crate::operator::api::ObjectName;
-use crate::operator::workers::{Kit, acts, look::QUEUE_AGAIN};
+use crate::operator::watch::is_of;
+use crate::operator::workers::{Kit, acts, look::QUEUE_AGAIN, password::Users};
 use crate::queue::{Member, QueueError};
 
 /// Between two looks at a pool that goes: at first so long, ...
@@ -32,6 +33,7 @@ pub(super) struct Leaving {
 /// A pool that is no more: its Deployment goes with it, and once its workers are gone nobody is let in any longer.
 pub(super) async fn gone(kit: &Kit, name: &ObjectName) -> Result<(), Trouble> {
     kit.alarms.set(name, None);
+    kit.outlook.keep_slots(&name.to_string(), 0);
     let now = kit.clock.now();
     // Tasks may wait for a pool that was not told of yet, or never was: then nobody was let in, or is to be shut out.
     if !kit.leaves(name, now) {
@@ -74,7 +76,15 @@ async fn empty_or_dismissed(
         tracing::warn!(pool = %name, members = members.len(), "Workers of a deleted pool that have no pod are shut out");
     }
     kit.roster.dismiss(&pool).await?;
-    tracing::info!(pool = %name, "The workers of a deleted pool are gone, and nobody is let into Redis for it any longer");
+    match kit.access.users {
+        Users::Managed => {
+            tracing::info!(pool = %name, "The workers of a deleted pool are gone, and nobody is let into Redis for it any longer");
+        }
+        // The user, if there is one, is whoever's who made it.
+        Users::External | Users::Off => {
+            tracing::info!(pool = %name, "The workers of a deleted pool are gone")
+        }
+    }
     Ok(true)
 }
 
@@ -110,7 +120,8 @@ impl Kit {
     fn former(&self, pools: &[String]) {
         let names = pools.iter().filter_map(|pool| pool.split_once('/'));
         for name in names.map(|(namespace, name)| ObjectName::new(namespace, name)) {
-            if self.mirror.get(&name).is_none() {
+            // The users of all pools are there: those of other shards are another process' to look after.
+            if is_of(Some(&name.namespace), &self.shards) && self.mirror.get(&name).is_none() {
                 self.memories().entry(name.clone()).or_default();
                 self.work.push(name);
             }

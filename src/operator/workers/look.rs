@@ -15,20 +15,22 @@ use crate::operator::merge_patch;
 use crate::operator::workers::{
     Kit, acts,
     deployments::Live,
-    desired::{Subject, deployment, deployment_name},
+    desired::{Login, Subject, deployment, deployment_name},
     leaving::{self, Leaving},
+    password::Users,
     pods::Problem,
     scale::Peak,
     secrets,
     size::{self, Plan},
     status::{self, Numbers, Verdict},
 };
+use crate::queue::QueueError;
 
 /// Between two statuses of a pool at least.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// What was refused is tried again after so long, or when the pool changes.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60);
-/// An object in the way that is about to go is looked for again after so long.
+/// An object in the way that is about to go, or one that somebody else is to make, is looked for again after so long.
 const TAKEN_AGAIN: Duration = Duration::from_secs(2);
 /// Workers of another Relay are looked at again after so long, or when their pool's demand changes.
 const HELD_AGAIN: Duration = Duration::from_secs(10);
@@ -112,10 +114,11 @@ async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject)
         known => known,
     };
     let password = kit.access.password(of);
-    let url = match (kit.access.url_for)(&kit.roster.user(&of.key()), &password) {
+    let url = match kit.url(of, &password) {
         Ok(url) => url,
         Err(why) => return Ok(Found::only(Verdict::stalled("RedisUrlInvalid", why), live, None)),
     };
+    let login = Login { url: url.as_deref(), ca: kit.access.ca.as_deref() };
     let admitted = acts::admit(kit, name, of, &password).await;
     if let Some(live) = live.as_ref().filter(|live| live.owner.as_deref() != Some(of.uid)) {
         let what = format!("Deployment {}", deployment_name(&pool.name));
@@ -124,12 +127,14 @@ async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject)
     }
     let mut refusal = kit.refusal(name, object.generation);
     if refusal.is_none() {
-        refusal = keep_secret(kit, object, of, &url).await?;
+        refusal = keep_secret(kit, object, of, login).await?;
     }
     let plan = size::plan(kit, name, of, live.as_ref()).await?;
+    let slots = plan.replicas.saturating_mul(pool.spec.slots_per_worker);
+    kit.outlook.keep_slots(&of.key(), usize::try_from(slots).unwrap_or(usize::MAX));
     let Applied { live, held } = match refusal {
         Some(_) => resized(kit, name, live, plan.replicas).await?,
-        None => match apply(kit, object, of, (&url, live.as_ref()), &plan).await? {
+        None => match apply(kit, object, of, (login, live.as_ref()), &plan).await? {
             Ok(applied) => applied,
             Err(refused) => {
                 refusal = Some(refused);
@@ -144,9 +149,7 @@ async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject)
     };
     let again = size::afterwards(kit, name, &of.key(), &plan).await;
     let verdict = match &admitted {
-        Err(why) if live.ready == 0 => {
-            Verdict::waits("RedisUnavailable", format!("workers cannot be let into Redis yet: {why}"))
-        }
+        Err(why) if live.ready == 0 => not_admitted(why),
         _ => status::verdict(
             &live,
             (plan.replicas, pool.spec.replicas),
@@ -164,6 +167,14 @@ async fn bring(kit: &Kit, name: &ObjectName, object: &Object, pool: &PoolObject)
     Ok(Found { verdict, live: Some(live), numbers: Some(plan.numbers), again })
 }
 
+/// What is said of a pool that has no worker, and whose workers would not be let in.
+fn not_admitted(why: &QueueError) -> Verdict {
+    match why {
+        QueueError::UsersRefused(why) => Verdict::stalled("RedisUsersRefused", why.clone()),
+        why => Verdict::waits("RedisUnavailable", format!("workers cannot be let into Redis yet: {why}")),
+    }
+}
+
 /// Until when something is not asked for again, and what is said meanwhile.
 type Refusal = (Timestamp, Verdict);
 
@@ -172,13 +183,17 @@ async fn keep_secret(
     kit: &Kit,
     object: &Object,
     of: Subject<'_>,
-    url: &str,
+    login: Login<'_>,
 ) -> Result<Option<Refusal>, Trouble> {
-    match secrets::keep(kit, &object.name, of, url).await {
+    let kept = match login.url {
+        Some(url) => secrets::keep(kit, &object.name, of, url).await,
+        None => secrets::expect(kit, &object.name, of).await,
+    };
+    match kept {
         Ok(None) => Ok(None),
-        Ok(Some(taken)) => {
-            let wait = if taken.stalled { REFUSED_AGAIN } else { TAKEN_AGAIN };
-            Ok(Some(kit.refuse(object, taken, wait)))
+        Ok(Some(why)) => {
+            let wait = if why.stalled && login.url.is_some() { REFUSED_AGAIN } else { TAKEN_AGAIN };
+            Ok(Some(kit.refuse(object, why, wait)))
         }
         Err(error) => refused(kit, object, ("SecretRefused", error)).map(Some),
     }
@@ -196,10 +211,10 @@ async fn apply(
     kit: &Kit,
     object: &Object,
     of: Subject<'_>,
-    (url, live): (&str, Option<&Live>),
+    (login, live): (Login<'_>, Option<&Live>),
     plan: &Plan,
 ) -> Result<Result<Applied, Refusal>, Trouble> {
-    let wanted = deployment(of, &kit.settings, url, plan.replicas);
+    let wanted = deployment(of, &kit.settings, login, plan.replicas);
     // An upgrade of Relay alone ends no worker that holds a job, nor makes one drain.
     let other = live.filter(|live| live.pods > 0 && live.made.differs_by_relay_alone(&wanted));
     if let Some(live) = other
@@ -284,6 +299,16 @@ async fn say(kit: &Kit, object: &Object, found: &Found) -> Result<Option<Timesta
 }
 
 impl Kit {
+    /// The URL for the pool's Secret; none where somebody else makes that.
+    fn url(&self, of: Subject<'_>, password: &str) -> Result<Option<String>, String> {
+        match self.access.users {
+            Users::External => Ok(None),
+            Users::Managed | Users::Off => {
+                (self.access.url_for)(&self.roster.user(&of.key()), password).map(Some)
+            }
+        }
+    }
+
     /// Remembers nothing of another pool that had this name.
     fn begin(&self, name: &ObjectName, uid: &str) {
         let mut memories = self.memories();

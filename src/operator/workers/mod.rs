@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::conductor::{Demands, Outlook};
 use crate::crd::schema::Kind;
+use crate::model::ids::ShardId;
 use crate::operator::api::{Cluster, ObjectName};
 use crate::operator::events::{self, Herald, Told};
 use crate::operator::pulse::Pulses;
@@ -62,6 +63,8 @@ pub struct Params {
     pub roster: Arc<dyn Roster>,
     /// Objects are written while this conductor leads.
     pub outlook: Arc<Outlook>,
+    /// The shards that its conductor leads: pools of other namespaces are somebody else's.
+    pub shards: Arc<BTreeSet<ShardId>>,
     /// What pools have to do.
     pub demands: channel::Receiver<Demands>,
     /// Told of the pools that there are.
@@ -88,9 +91,12 @@ struct Kit {
     clock: Clock,
     settings: Settings,
     access: Access,
+    /// Whose namespaces are looked at.
+    shards: Arc<BTreeSet<ShardId>>,
     mirror: Mirror,
     deployments: Deployments,
     work: Work<ObjectName>,
+    outlook: Arc<Outlook>,
     alarms: Alarms,
     herald: Herald,
     memory: Mutex<BTreeMap<ObjectName, Memory>>,
@@ -109,7 +115,8 @@ impl Workers {
         let (herald, events) = Herald::new();
         let kit = Kit {
             demands: params.demands,
-            cluster: Cluster::new(params.client).led_by(params.outlook),
+            cluster: Cluster::new(params.client).led_by(params.outlook.clone()),
+            outlook: params.outlook,
             pulses: params.pulses,
             roster: params.roster,
             pools: params.pools,
@@ -117,8 +124,9 @@ impl Workers {
             clock: params.clock,
             settings: params.settings,
             access: params.access,
-            mirror: Mirror::default(),
-            deployments: Deployments::default(),
+            mirror: Mirror::new(params.shards.clone()),
+            deployments: Deployments::new(params.shards.clone()),
+            shards: params.shards,
             alarms: Alarms::default(),
             herald,
             memory: Mutex::default(),
@@ -150,7 +158,10 @@ impl Kit {
             watch::Change::Synced => return self.pools.complete(),
         };
         match self.mirror.get(&name) {
-            Some(object) => self.pools.seen(&name, PoolState::of(&object.json)),
+            Some(object) => {
+                self.pools.drains(&name, desired::drain(&object.json));
+                self.pools.seen(&name, PoolState::of(&object.json));
+            }
             None => self.pools.gone(&name),
         }
         self.work.push(name);

@@ -1,4 +1,4 @@
-//! How workers of a pool log in to Redis: a password that nobody has to store.
+//! How workers of a pool log in to Redis: by a password that nobody has to store, or by what somebody else made.
 
 use std::{fmt, sync::Arc};
 
@@ -6,6 +6,17 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::operator::workers::desired::Subject;
+
+/// Who makes the users by which workers log in to Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// The operator makes one for each pool, and the Secret with it.
+    Managed,
+    /// Somebody else makes users and Secrets; the operator touches neither.
+    External,
+    /// There are none: workers log in as the operator does.
+    Off,
+}
 
 /// Makes the URL of Redis for a user and a password.
 pub type UrlFor = Arc<dyn Fn(&str, &str) -> Result<String, String> + Send + Sync>;
@@ -15,14 +26,18 @@ pub type UrlFor = Arc<dyn Fn(&str, &str) -> Result<String, String> + Send + Sync
 pub struct Access {
     /// Known to the operator alone, and the same after a restart: from [`secret`].
     pub secret: String,
-    /// The address of Redis, as workers reach it.
+    /// Who makes the users.
+    pub users: Users,
+    /// The address of Redis, as workers reach it. Not asked where somebody else makes the users.
     pub url_for: UrlFor,
+    /// The authorities that the certificate of Redis may be of, as PEM; none: those that the worker's image knows.
+    pub ca: Option<String>,
 }
 
 impl fmt::Debug for Access {
     /// Without the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Access")
+        f.debug_struct("Access").field("users", &self.users).finish_non_exhaustive()
     }
 }
 

@@ -57,6 +57,29 @@ pub(super) async fn keep(
     Ok(None)
 }
 
+/// Looks for the Secret that somebody else makes for this pool; says so when it is not there.
+pub(super) async fn expect(
+    kit: &Kit,
+    name: &ObjectName,
+    of: Subject<'_>,
+) -> Result<Option<Verdict>, ApiError> {
+    let called = desired::external_secret_name(&name.name);
+    let known = kit.memories().get(name).is_some_and(|memory| memory.secret.as_deref() == Some(&called));
+    if known {
+        return Ok(None);
+    }
+    let api: Api<Secret> = Api::namespaced(kit.cluster.client().clone(), &name.namespace);
+    kit.cluster.may_write(&name.namespace)?;
+    if found(&api, &called).await?.is_none() {
+        return Ok(Some(Verdict::external_missing(&called, &kit.roster.user(&of.key()), &of.key())));
+    }
+    if let Some(memory) = kit.memories().get_mut(name) {
+        // No URL has this text.
+        memory.secret = Some(called);
+    }
+    Ok(None)
+}
+
 async fn found(api: &Api<Secret>, called: &str) -> Result<Option<ObjectMeta>, ApiError> {
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     match within(api.patch_metadata(called, &params, &Patch::Merge(json!({})))).await {

@@ -51,6 +51,17 @@ impl Verdict {
         }
     }
 
+    /// The operator makes no users, and whoever does has not made this Secret.
+    pub fn external_missing(secret: &str, user: &str, pool: &str) -> Verdict {
+        Verdict::stalled(
+            "RedisSecretMissing",
+            format!(
+                "there is no Secret {secret}: the operator runs with redis.acl External, so somebody else makes the user {user} in \
+                 Redis (`relay redis-user {pool}` prints the command), and this Secret with the URL to log in by under the key url"
+            ),
+        )
+    }
+
     /// What it is for a pool whose workers of before go on as this says.
     pub fn beside(self, going_on: &Verdict) -> Verdict {
         let message =

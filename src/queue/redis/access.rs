@@ -1,16 +1,11 @@
 //! What kind of server it is, and whom it lets in.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use redis::{Cmd, Pipeline, cmd};
 
 use crate::link::{Link, LinkError, Reply, keys};
+use crate::queue::QueueError;
 
 /// Older ones have no rules for some keys alone, no scripts that may run when the memory is full, and hand scripts on to
 /// replicas, where workers would act on books that nobody has looked at yet.
@@ -48,7 +43,7 @@ pub(super) struct Kind {
     pub(super) run_id: String,
 }
 
-/// What the server says of itself; one that is too old is refused, one that may forget jobs is warned of once.
+/// What the server says of itself; one that is too old is refused.
 pub(super) async fn look_at_server(link: &Link) -> Result<Kind, LinkError> {
     let info = crate::link::text(link.ask(cmd("INFO").arg("server")).await?)?;
     let field = |name: &str| {
@@ -66,22 +61,8 @@ pub(super) async fn look_at_server(link: &Link) -> Result<Kind, LinkError> {
             "it is Redis {version}; Relay needs {major}.{minor} or newer"
         )));
     }
-    warn_of_eviction(link).await;
     let run_id = field("run_id").ok_or(LinkError::Unexpected("INFO has no run_id"))?;
     Ok(Kind { run_id })
-}
-
-async fn warn_of_eviction(link: &Link) {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    let answer = link.ask(cmd("CONFIG").arg("GET").arg("maxmemory-policy")).await;
-    // Hosted servers often refuse CONFIG; then nobody can tell.
-    let policy = answer.and_then(Reply::list).and_then(|mut r| r.text().and_then(|_| r.text()));
-    if let Ok(policy) = policy
-        && policy != "noeviction"
-        && !WARNED.swap(true, Ordering::Relaxed)
-    {
-        tracing::warn!(%policy, "Redis may evict jobs when its memory is full: set maxmemory-policy to noeviction");
-    }
 }
 
 /// Makes the users of these pools, or gives them these passwords.
@@ -89,20 +70,31 @@ pub(super) async fn admit(
     link: &Link,
     prefix: &str,
     admitted: &BTreeMap<Arc<str>, String>,
-) -> Result<(), LinkError> {
+) -> Result<(), QueueError> {
     let mut commands = Pipeline::with_capacity(admitted.len());
     for (pool, password) in admitted {
         commands.add_command(user(prefix, pool, password));
     }
     for (answer, password) in link.ask_all(&commands).await?.into_iter().zip(admitted.values()) {
-        answer.map_err(|error| without(password, error))?;
+        answer.map_err(|error| refused(without(password, error)))?;
     }
     Ok(())
 }
 
+/// What a server says that has no users, or gives nobody the right to make them, with what to do about it.
+fn refused(error: LinkError) -> QueueError {
+    match error {
+        LinkError::Refused(why) => QueueError::UsersRefused(format!(
+            "Redis lets the operator make no users for workers ({why}): give the operator's user the command `acl`, or set \
+             redis.acl to External, where somebody else makes them, or to Off, where workers log in as the operator does"
+        )),
+        error => error.into(),
+    }
+}
+
 /// The pools that have a user.
-pub(super) async fn admitted(link: &Link, prefix: &str) -> Result<Vec<String>, LinkError> {
-    let mut users = Reply::list(link.ask(cmd("ACL").arg("USERS")).await?)?;
+pub(super) async fn admitted(link: &Link, prefix: &str) -> Result<Vec<String>, QueueError> {
+    let mut users = Reply::list(link.ask(cmd("ACL").arg("USERS")).await.map_err(refused)?)?;
     let mut pools = Vec::new();
     while users.left() > 0 {
         pools.extend(keys::pool_of(prefix, &users.text()?));
@@ -111,23 +103,34 @@ pub(super) async fn admitted(link: &Link, prefix: &str) -> Result<Vec<String>, L
 }
 
 /// Takes a pool's user away; who is logged in as such is thrown out.
-pub(super) async fn dismiss(link: &Link, prefix: &str, pool: &str) -> Result<(), LinkError> {
-    link.ask(cmd("ACL").arg("DELUSER").arg(keys::user(prefix, pool))).await.map(drop)
+pub(super) async fn dismiss(link: &Link, prefix: &str, pool: &str) -> Result<(), QueueError> {
+    link.ask(cmd("ACL").arg("DELUSER").arg(keys::user(prefix, pool))).await.map(drop).map_err(refused)
 }
 
 fn user(prefix: &str, pool: &str, password: &str) -> Cmd {
     let mut command = cmd("ACL");
-    command.arg("SETUSER").arg(keys::user(prefix, pool));
     // In one step: whoever is logged in keeps the connection.
-    command.arg("reset").arg("on").arg(format!(">{password}"));
-    command.arg(ENTRANCE.iter().map(|name| format!("+{name}")).collect::<Vec<_>>());
+    command.arg("SETUSER").arg(keys::user(prefix, pool)).arg("reset").arg("on").arg(format!(">{password}"));
+    command.arg(rules(prefix, pool));
+    command
+}
+
+/// What a user of this pool may do, as rules of Redis.
+fn rules(prefix: &str, pool: &str) -> Vec<String> {
+    let mut all: Vec<String> = ENTRANCE.iter().map(|name| format!("+{name}")).collect();
     let base = keys::of_pool(prefix, pool);
     for (names, keys) in GRANTS {
         let names = names.iter().map(|name| format!("+{name}"));
         let rules: Vec<String> = names.chain(keys.iter().map(|key| format!("~{base}{key}"))).collect();
-        command.arg(format!("({})", rules.join(" ")));
+        all.push(format!("({})", rules.join(" ")));
     }
-    command
+    all
+}
+
+/// The command by which somebody else makes the user of a pool, as `redis-cli` takes it, with `password` in it as it is.
+pub fn user_command(prefix: &str, pool: &str, password: &str) -> String {
+    let user = keys::user(prefix, pool);
+    format!("ACL SETUSER {user} reset on >{password} {}", rules(prefix, pool).join(" "))
 }
 
 /// An error may repeat the rule that it is about, and so the password.

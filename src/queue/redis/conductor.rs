@@ -22,6 +22,7 @@ use crate::queue::{
     redis::{
         access,
         inbox::Inbox,
+        memory::{self, Evicting},
         publish,
         scripts::{CANCEL, GO, OVERRULE, REMOVE, SETTLE, of_the_version_before},
         server::{Call, Server},
@@ -64,6 +65,8 @@ pub struct RedisQueue {
     pub(super) moved: Notify,
     /// Entries of streams that nobody can read.
     pub(super) unreadable: AtomicU64,
+    /// Entries of books that were longer, or more, than there can be.
+    pub(super) struck: AtomicU64,
 }
 
 impl RedisQueue {
@@ -88,22 +91,35 @@ impl RedisQueue {
             sent: Mutex::default(),
             moved: Notify::new(),
             unreadable: AtomicU64::new(0),
+            struck: AtomicU64::new(0),
         })
     }
 
+    /// Somebody else makes the users of workers, or there are none: this queue makes none and takes none away.
+    pub fn others_make_users(mut self) -> RedisQueue {
+        self.server.makes_users = false;
+        self
+    }
+
     /// Does this Redis answer, and will it do? Whoever leads also finds out whether it lost its content; others write
-    /// nothing.
-    pub async fn ping(&self) -> Result<(), QueueError> {
+    /// nothing. One that evicts will do, and gives why it should not be one.
+    pub async fn ping(&self) -> Result<Option<Evicting>, QueueError> {
         self.server.link.ask(&redis::cmd("PING")).await?;
         match self.server.reign.any() {
-            true => self.server.incarnation().await.map(drop),
-            false => Ok(access::look_at_server(&self.server.link).await.map(drop)?),
+            true => drop(self.server.incarnation().await?),
+            false => drop(access::look_at_server(&self.server.link).await?),
         }
+        Ok(memory::keeps(&self.server.link).await?)
     }
 
     /// Entries of streams that could not be read, since this process began.
     pub fn unreadable(&self) -> u64 {
         self.unreadable.load(Ordering::Relaxed)
+    }
+
+    /// What was struck off the books of pools for being longer, or more, than there can be, since this process began.
+    pub fn struck(&self) -> u64 {
+        self.struck.load(Ordering::Relaxed)
     }
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -143,6 +159,8 @@ impl Queue for RedisQueue {
     fn lead(&self, epochs: &Epochs) {
         self.server.lead(epochs);
         self.inbox().keep_only(|pool| epochs.contains_key(&ShardId::of_pool(pool)));
+        // A read that is under way began behind entries that are read again, should their pool come back.
+        *self.heard_in.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {

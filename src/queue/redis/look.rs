@@ -1,22 +1,22 @@
 //! The look at the books: what every pool holds, read together with every report of that moment.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use redis::{Value, cmd};
 
-use crate::link::{EntryId, LinkError, Reply, keys, text};
+use crate::link::{EntryId, LinkError, Reply, keys};
 use crate::model::job::JobId;
 use crate::queue::{
     Census, Lease, Placed, QueueError,
     redis::{
         conductor::RedisQueue,
-        scripts::{ANNOUNCED, CENSUS, CLOSE},
+        scripts::{CENSUS, CLOSE},
         server::{Call, Server},
     },
 };
-
-/// So long one look at a full memory holds log lines back: until well after the next look.
-const LOGS_HELD_MS: u64 = 30_000;
 
 /// What the books of one pool told.
 struct Page {
@@ -51,7 +51,8 @@ impl RedisQueue {
         let all_read = self.catch_up(&pages).await?;
         let (reported, life) = (self.inbox().newest(), incarnation.as_ref().to_owned());
         let mut census = Census { reported, life, ..Census::default() };
-        self.server.close(pages.iter().filter(|page| page.empty).map(|page| page.pool.clone())).await?;
+        let empty: Vec<Arc<str>> =
+            pages.iter().filter(|page| page.empty).map(|page| page.pool.clone()).collect();
         for page in pages {
             census.pending.extend(page.pending);
             census.leases.extend(page.leases);
@@ -59,6 +60,10 @@ impl RedisQueue {
         }
         census.present.sort();
         census.announcing = self.server.announcing(&census.present).await?;
+        if !census.announcing {
+            // Before, its workers may only not have told yet what they hold, and could not once it is forgotten.
+            self.server.close(empty.into_iter()).await?;
+        }
         if !all_read {
             // A report that was not read yet may explain what seems to be missing: nobody is judged this time.
             census.announcing = true;
@@ -74,6 +79,11 @@ impl RedisQueue {
             tracing::warn!(%pool, "Keys in Redis had a wrong type and were cleared");
         }
         let empty = told.number()? == 1;
+        let struck = u64::try_from(told.number()?).unwrap_or(0);
+        if struck > 0 {
+            self.struck.fetch_add(struck, Ordering::Relaxed);
+            tracing::warn!(%pool, struck, "The books of a pool held what no worker of ours writes, and it was struck off");
+        }
         let place = |text: &str| text.parse::<JobId>().ok().map(|job| Placed { pool: pool.clone(), job });
         let pending = pending.iter().filter_map(|text| place(text)).collect();
         let here: BTreeSet<&String> = present.iter().collect();
@@ -115,23 +125,6 @@ impl RedisQueue {
 }
 
 impl Server {
-    /// How full Redis is. Above three quarters nothing more is offered; above seven eighths lines of logs are held back
-    /// as well, for so many milliseconds (0: they are not). Reports and beats have the rest.
-    async fn look_at_memory(&self) -> Result<u64, LinkError> {
-        let info = text(self.link.ask(cmd("INFO").arg("memory")).await?)?;
-        let field = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
-        };
-        let (used, most) = (field("used_memory"), field("maxmemory"));
-        let crowded = most > 0 && used / 3 > most / 4;
-        let was = std::mem::replace(&mut self.known().crowded, crowded);
-        if crowded && !was {
-            tracing::warn!(used, most, "Redis is three quarters full: jobs wait until there is room");
-        }
-        Ok(if most > 0 && used / 7 > most / 8 { LOGS_HELD_MS } else { 0 })
-    }
-
     /// Forgets pools that are empty, unless workers may come to them.
     async fn close(&self, empty: impl Iterator<Item = Arc<str>>) -> Result<(), QueueError> {
         let closing: Vec<Arc<str>> = {
@@ -148,25 +141,24 @@ impl Server {
         Ok(())
     }
 
-    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it.
+    /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it. Each process judges for
+    /// the pools that it leads: another one knows nothing of their workers.
     async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
-        let mut known_awaited = self.known().awaited.clone();
         let key = keys::announcing(self.prefix());
         let left = Reply::list(Value::Array(vec![self.link.ask(cmd("PTTL").arg(&key)).await?]))?.number()?;
-        let mut announcing = left > 0;
-        if announcing && let Some(awaited) = &mut known_awaited {
+        let whole = self.settings.announce.as_millis() as i64;
+        let mut known = self.known();
+        if let Some(awaited) = &mut known.awaited {
             awaited.retain(|worker| !present.contains(worker));
             // Who came just before the loss was not known here; a moment is left to everybody.
-            let whole = self.settings.announce.as_millis() as i64;
-            if awaited.is_empty() && (whole - left) * 3 >= whole {
-                let incarnation = self.incarnation().await?;
-                self.link.ask(ANNOUNCED.on(&[&key]).arg(incarnation.as_ref())).await?;
-                announcing = false;
-            }
+            let all = awaited.is_empty() && (whole - left) * 3 >= whole;
+            known.all_told |= all && left > 0;
         }
-        let mut known = self.known();
+        let announcing = left > 0 && !known.all_told;
         known.announcing = announcing;
-        known.awaited = known_awaited.filter(|_| announcing);
+        if !announcing {
+            known.awaited = None;
+        }
         known.present = Some(present.iter().cloned().collect());
         Ok(announcing)
     }

@@ -18,11 +18,12 @@
 //! | `epoch` | the newest epoch in which a leader spoke to this pool |
 //!
 //! Outside of pools: `relay:pools`, the stream `relay:pools:changed` that wakes readers when one joins, and
-//! `relay:incarnation` with `relay:incarnation:announcing`.
+//! `relay:{incarnation}` with `relay:{incarnation}:announcing`. Each script stays in one slot.
 //!
 //! **Who may say what.** The conductor's side (`RedisQueue`) loads the scripts and makes a user a pool. A worker's user has
 //! EVALSHA, the blocked wait, and the few commands that `claim`, `report`, `beat`, `leave` and `append` make on keys of its
-//! pool (`access.rs`); no key can get another type by them. It could still write lies into its own pool's books: what came
+//! pool (`access.rs`); no key can get another type by them. Where somebody else makes the users (`others_make_users`), none
+//! is made here, and `user_command` says what each must be. It could still write lies into its own pool's books: what came
 //! from a pool counts for that pool's tasks alone (`Placed`, `Told`).
 //!
 //! **Scripts** (`scripts/*.lua`) take the incarnation that their caller knows and do nothing in another one: `lost` when
@@ -53,15 +54,21 @@
 //!   beat; what they hold becomes their lease again, and ends that they told without hearing that they are settled are told
 //!   again (`kept.rs`). Until every worker that was known has spoken, or `RedisSettings::announce` is over, the census says
 //!   `announcing` and the sweep takes nothing for missing. Lines of logs that were not stored yet are lost.
+//!   Several processes may lead, each its own pools: the first one makes the incarnation, the others join it; each judges for its
+//!   own workers whether they have told, and pools of others that have old books are shut before scripts are loaded (`shut`).
 //! - *Redis is away:* every verb ends in time with `Unavailable`, and works again later.
 //! - *Its memory is full:* above three quarters nothing is offered, above seven eighths lines wait; reports and beats have
-//!   the rest, and settling makes room even when there is none.
+//!   the rest, and settling makes room even when there is none (`memory.rs`).
+//! - *It evicts:* whatever is evicted is missing from the books as after a loss, and is found by the sweep; `ping` tells of it.
 
 mod access;
 mod conductor;
 mod inbox;
 mod kept;
+mod known;
+mod life;
 mod look;
+mod memory;
 mod parcel;
 mod publish;
 mod reading;
@@ -70,5 +77,7 @@ mod scripts;
 mod server;
 mod worker;
 
+pub use access::user_command;
 pub use conductor::{Limits, RedisQueue};
+pub use memory::Evicting;
 pub use worker::RedisJobs;

@@ -1,12 +1,16 @@
 //! Offering jobs: in batches, each document once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::model::job::Job;
 use crate::queue::{
     QueueError, Unfit,
     redis::{
         conductor::RedisQueue,
+        memory::MEMORY,
         parcel::{Document, Packer, Parcel},
         scripts::PUBLISH,
         server::{Answer, Call},
@@ -20,14 +24,41 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 /// Documents that are remembered as sent, over all pools.
 const SENT_MOST: usize = 10_000;
 
-type Batch<'a> = Vec<(&'a Job, Parcel)>;
+/// Jobs of one pool that are offered in one step.
+struct Batch<'a> {
+    pool: Arc<str>,
+    jobs: Vec<(&'a Job, Parcel)>,
+    /// Of their texts, each shared document once.
+    bytes: usize,
+    documents: BTreeSet<Arc<str>>,
+}
+
+impl<'a> Batch<'a> {
+    fn of(pool: Arc<str>) -> Batch<'a> {
+        Batch { pool, jobs: Vec::new(), bytes: 0, documents: BTreeSet::new() }
+    }
+
+    /// What this one would add to it, in bytes.
+    fn more(&self, parcel: &Parcel) -> usize {
+        let document = parcel.document.as_ref().filter(|document| !self.documents.contains(&document.hash));
+        parcel.bytes() + document.map_or(0, |document| document.text.len())
+    }
+
+    fn takes(&self, parcel: &Parcel) -> bool {
+        let fits = self.bytes + self.more(parcel) <= BYTES_AT_ONCE;
+        self.jobs.is_empty() || (fits && self.jobs.len() < AT_ONCE)
+    }
+
+    fn add(&mut self, job: &'a Job, parcel: Parcel) {
+        self.bytes += self.more(&parcel);
+        self.documents.extend(parcel.document.as_ref().map(|document| document.hash.clone()));
+        self.jobs.push((job, parcel));
+    }
+}
 
 pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
-    if queue.server.known().crowded {
-        return Err(QueueError::Full("the memory of Redis"));
-    }
-    let mut batches: Vec<(Arc<str>, Batch<'_>)> = Vec::new();
-    let mut by_pool: BTreeMap<&str, (Arc<str>, Batch<'_>, usize)> = BTreeMap::new();
+    let mut batches: Vec<Batch<'_>> = Vec::new();
+    let mut by_pool: BTreeMap<&str, Batch<'_>> = BTreeMap::new();
     let (mut packer, mut unfit) = (Packer::default(), Vec::new());
     for job in jobs {
         let parcel = match packed(queue, &mut packer, job) {
@@ -37,18 +68,20 @@ pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<Vec<Unfi
                 continue;
             }
         };
-        let (pool, batch, bytes) =
-            by_pool.entry(&job.pool).or_insert_with(|| (job.pool.as_str().into(), Vec::new(), 0));
-        if batch.len() >= AT_ONCE || (*bytes + parcel.bytes() > BYTES_AT_ONCE && !batch.is_empty()) {
-            batches.push((pool.clone(), std::mem::take(batch)));
-            *bytes = 0;
+        let batch = by_pool.entry(&job.pool).or_insert_with(|| Batch::of(job.pool.as_str().into()));
+        if !batch.takes(&parcel) {
+            batches.push(std::mem::replace(batch, Batch::of(batch.pool.clone())));
         }
-        *bytes += parcel.bytes();
-        batch.push((job, parcel));
+        batch.add(job, parcel);
     }
-    batches.extend(by_pool.into_values().map(|(pool, batch, _)| (pool, batch)));
-    for (pool, batch) in batches {
-        offer(queue, &pool, &batch).await?;
+    batches.extend(by_pool.into_values());
+    for Batch { pool, jobs, bytes, .. } in batches {
+        queue.server.has_room(jobs.len(), bytes).await?;
+        let offered = offer(queue, &pool, &jobs).await;
+        if matches!(offered, Err(QueueError::Full(MEMORY))) {
+            queue.server.no_room();
+        }
+        offered?;
     }
     Ok(unfit)
 }

@@ -13,6 +13,12 @@ use crate::queue::{Position, QueueError, Told, redis::conductor::RedisQueue};
 
 /// Entries that one read takes from each pool.
 const READ_AT_ONCE: usize = 100;
+/// The longest report that is read, in bytes: outputs have 256 KiB at most, and a byte of them takes six in JSON at worst.
+const REPORT_MOST: usize = 2 << 20;
+/// The longest name of a worker, in bytes; a pod's has 253 and an end.
+const NAME_MOST: usize = 512;
+/// Workers that are remembered between two looks at the books.
+const PRESENT_MOST: usize = 100_000;
 /// Unreadable entries that are logged one by one; the rest are only counted.
 const UNREADABLE_TOLD: u64 = 10;
 
@@ -142,7 +148,10 @@ impl RedisQueue {
         }
         match decode(fields) {
             Ok((report, bytes)) => {
-                if let Some(present) = &mut self.server.known().present {
+                if let Some(present) = &mut self.server.known().present
+                    && present.len() < PRESENT_MOST
+                    && report.worker.len() <= NAME_MOST
+                {
                     present.insert(report.worker.clone());
                 }
                 self.inbox().keep(pool, id, report, bytes);
@@ -168,6 +177,12 @@ fn decode(fields: Value) -> Result<(Report, usize), String> {
         let (name, value) = (fields.text().map_err(|e| e.to_string())?, fields.bytes());
         if name == "r" {
             let bytes = value.map_err(|e| e.to_string())?;
+            if bytes.len() > REPORT_MOST {
+                return Err(format!(
+                    "it has {} bytes, and no report has more than {REPORT_MOST}",
+                    bytes.len()
+                ));
+            }
             let report: Report = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
             if report.version.abs_diff(PROTOCOL) > 1 {
                 return Err(format!("it is of version {}, this is version {PROTOCOL}", report.version));

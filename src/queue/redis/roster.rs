@@ -21,7 +21,9 @@ impl Roster for RedisQueue {
         let pool: Arc<str> = pool.into();
         let one = [(pool.clone(), password.to_owned())].into();
         self.server.call_one(Call::new(&pool, &LEAD)).await?;
-        access::admit(&self.server.link, self.server.prefix(), &one).await?;
+        if self.server.makes_users {
+            access::admit(&self.server.link, self.server.prefix(), &one).await?;
+        }
         self.server.known().admitted.extend(one);
         Ok(())
     }
@@ -31,13 +33,19 @@ impl Roster for RedisQueue {
     }
 
     async fn admitted(&self) -> Result<Vec<String>, QueueError> {
-        Ok(access::admitted(&self.server.link, self.server.prefix()).await?)
+        match self.server.makes_users {
+            true => access::admitted(&self.server.link, self.server.prefix()).await,
+            false => Ok(Vec::new()),
+        }
     }
 
     async fn dismiss(&self, pool: &str) -> Result<(), QueueError> {
         self.server.call_one(Call::new(&pool.into(), &LEAD)).await?;
         self.server.known().admitted.remove(pool);
-        Ok(access::dismiss(&self.server.link, self.server.prefix(), pool).await?)
+        match self.server.makes_users {
+            true => access::dismiss(&self.server.link, self.server.prefix(), pool).await,
+            false => Ok(()),
+        }
     }
 
     async fn members(&self, pool: &str) -> Result<Vec<Member>, QueueError> {

@@ -26,6 +26,8 @@ macro_rules! scripts {
 scripts! {
     /// A pool is brought into an incarnation.
     OPEN = ALWAYS "open",
+    /// A pool that another process leads has to be brought into an incarnation before anybody works in it.
+    SHUT = ALWAYS "shut",
     /// Jobs are offered.
     PUBLISH = WHILE_THERE_IS_ROOM "publish",
     /// A worker takes jobs.
@@ -77,7 +79,3 @@ pub(super) fn of_the_version_before() -> Vec<Script> {
 /// Which life of Redis' content this is.
 pub(super) static INCARNATE: LazyLock<Script> =
     LazyLock::new(|| Script::new("incarnate", &[ALWAYS, include_str!("scripts/incarnate.lua")]));
-
-/// Everybody has told an incarnation what they hold.
-pub(super) static ANNOUNCED: LazyLock<Script> =
-    LazyLock::new(|| Script::new("announced", &[ALWAYS, include_str!("scripts/announced.lua")]));

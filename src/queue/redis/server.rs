@@ -1,7 +1,7 @@
 //! The conductor's hold on Redis: which incarnation it is in, which pools are open, who is let in.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,7 +11,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys};
 use crate::queue::{
     Epochs, QueueError,
-    redis::{access, scripts},
+    redis::{access, known::Known, memory::MEMORY, scripts},
     reign::Reign,
 };
 
@@ -62,38 +62,15 @@ pub(super) struct Server {
     reviving: AsyncMutex<()>,
     /// Scripts of workers of another version.
     older: Vec<Script>,
-}
-
-/// What is known of Redis.
-#[derive(Default)]
-pub(super) struct Known {
-    /// The incarnation, and the connection on which it was last asked for.
-    incarnation: Option<Arc<str>>,
-    checked: Option<u64>,
-    /// Pools of this incarnation.
-    pub(super) open: BTreeSet<Arc<str>>,
-    /// Users to be made again when Redis forgets them: pool and password.
-    pub(super) admitted: BTreeMap<Arc<str>, String>,
-    /// Pools of which something had a wrong type, until the next look at the books mends it: a read of all streams fails
-    /// when one of them is none.
-    pub(super) set_aside: BTreeSet<Arc<str>>,
-    /// Redis is so full that nothing more is offered.
-    pub(super) crowded: bool,
-    /// How far the stream of new pools was read.
-    pub(super) pools_seen: EntryId,
-    /// Workers are still telling this incarnation what they hold.
-    pub(super) announcing: bool,
-    /// Workers that were there in the incarnation before, if this process knew them, and have not beaten in this one.
-    pub(super) awaited: Option<BTreeSet<String>>,
-    /// Workers that are there, as far as is known; none before the first look.
-    pub(super) present: Option<BTreeSet<String>>,
+    /// Are the users of workers made here, and not by somebody else?
+    pub(super) makes_users: bool,
 }
 
 impl Server {
     pub(super) fn new(settings: &RedisSettings, older: Vec<Script>) -> Result<Server, BadSettings> {
         let link = Link::new(settings, std::time::Duration::ZERO)?;
         let (known, reviving, reign) = (Mutex::default(), AsyncMutex::new(()), Reign::default());
-        Ok(Server { settings: settings.clone(), link, reign, known, reviving, older })
+        Ok(Server { settings: settings.clone(), link, reign, known, reviving, older, makes_users: true })
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
@@ -104,12 +81,21 @@ impl Server {
         self.settings.prefix()
     }
 
-    /// These shards are led from here, in these epochs. What is asked next opens their pools, and says so in each.
+    /// These shards are led from here, in these epochs. What is asked next opens their pools, and says so in each. Of pools
+    /// that are led from here no longer nothing is remembered.
     pub(super) fn lead(&self, epochs: &Epochs) {
+        let before = self.reign.all();
         self.reign.set(epochs);
         let mut known = self.known();
         known.open.retain(|pool| self.reign.leads(pool));
+        known.admitted.retain(|pool, _| self.reign.leads(pool));
+        known.set_aside.retain(|pool| self.reign.leads(pool));
         known.checked = None;
+        known.reigns += 1;
+        if epochs.keys().any(|shard| !before.contains_key(shard)) {
+            // Who works for the pools of these shards was not looked at from here yet.
+            (known.present, known.awaited, known.all_told) = (None, None, false);
+        }
     }
 
     fn standing(&self, incarnation: &str, pool: &str) -> Result<String, QueueError> {
@@ -205,23 +191,34 @@ impl Server {
     /// restarts.
     async fn revive(&self, number: u64) -> Result<Arc<str>, QueueError> {
         let server = access::look_at_server(&self.link).await?;
-        self.load(&[&scripts::INCARNATE, &scripts::ANNOUNCED, &scripts::OPEN, &scripts::OVERRULE]).await?;
-        let mut above = String::new();
+        self.load(&[&scripts::INCARNATE, &scripts::OPEN, &scripts::SHUT, &scripts::OVERRULE]).await?;
+        let (mut above, mut born) = (String::new(), false);
+        let former = self.former(&server.run_id).await?;
         for _ in 0..ROUNDS {
-            let (incarnation, born) = self.incarnate(&server.run_id, &above).await?;
+            let reigns = self.known().reigns;
+            let (incarnation, new) = self.incarnate(&server.run_id, &above, &former).await?;
+            born |= new;
             let seen = self.newest_change().await?;
             let pools = self.pools().await?;
             if let Some(newer) = self.open_all(&incarnation, &pools).await? {
                 above = newer;
                 continue;
             }
+            self.shut_others(&incarnation).await?;
             self.load(&scripts::of_a_pool()).await?;
             self.load(&self.older.iter().collect::<Vec<_>>()).await?;
-            let admitted = self.known().admitted.clone();
-            access::admit(&self.link, self.prefix(), &admitted).await?;
+            if self.makes_users {
+                let admitted = self.known().admitted.clone();
+                access::admit(&self.link, self.prefix(), &admitted).await?;
+            }
             let announcing = self.link.ask(cmd("EXISTS").arg(keys::announcing(self.prefix()))).await?;
-            self.entered(number, &incarnation, pools, seen);
-            self.known().announcing = matches!(announcing, Value::Int(1));
+            self.forget_former().await?;
+            if !self.entered((number, reigns), &incarnation, pools, seen) {
+                continue;
+            }
+            let mut known = self.known();
+            known.announcing = matches!(announcing, Value::Int(1)) && !known.all_told;
+            drop(known);
             if born {
                 tracing::warn!(incarnation = %incarnation, "Redis began anew: workers tell what they hold, and the rest is published again");
             }
@@ -230,15 +227,27 @@ impl Server {
         Err(LinkError::Unexpected("other conductors begin new incarnations again and again").into())
     }
 
-    fn entered(&self, number: u64, incarnation: &Arc<str>, pools: BTreeSet<Arc<str>>, seen: EntryId) {
+    /// Remembers that; false when other shards are led since, and so other pools.
+    fn entered(
+        &self,
+        (number, reigns): (u64, u64),
+        incarnation: &Arc<str>,
+        pools: BTreeSet<Arc<str>>,
+        seen: EntryId,
+    ) -> bool {
         let mut known = self.known();
+        if known.reigns != reigns {
+            return false;
+        }
         if known.incarnation.as_ref().is_some_and(|old| old != incarnation) {
             known.awaited = known.present.take();
+            known.all_told = false;
         }
         known.incarnation = Some(incarnation.clone());
         known.checked = Some(number);
         known.open = pools;
         known.pools_seen = seen;
+        true
     }
 
     async fn load(&self, scripts: &[&Script]) -> Result<(), LinkError> {
@@ -249,23 +258,31 @@ impl Server {
         self.link.ask_all(&commands).await?.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
     }
 
-    async fn incarnate(&self, server: &str, above: &str) -> Result<(Arc<str>, bool), LinkError> {
-        let prefix = self.prefix();
-        let mut command = scripts::INCARNATE.on(&[&keys::incarnation(prefix), &keys::announcing(prefix)]);
-        // Two that are made in the same microsecond differ by this.
-        let word = &uuid::Uuid::now_v7().simple().to_string()[20..];
-        command.arg(server).arg(self.settings.announce.as_millis() as u64).arg(word).arg(above);
-        let mut reply = Reply::list(self.link.ask(&command).await?)?;
-        Ok((reply.text()?.into(), reply.number()? == 1))
-    }
-
-    /// Pools that Redis knows, and those that this process knows, as far as they are led from here.
-    async fn pools(&self) -> Result<BTreeSet<Arc<str>>, LinkError> {
+    /// Pools that Redis knows.
+    async fn all_pools(&self) -> Result<BTreeSet<Arc<str>>, LinkError> {
         let mut members = Reply::list(self.link.ask(cmd("SMEMBERS").arg(keys::pools(self.prefix()))).await?)?;
         let mut pools = BTreeSet::new();
         while members.left() > 0 {
             pools.insert(members.text()?.into());
         }
+        Ok(pools)
+    }
+
+    /// Scripts are about to be loaded, and pools that others lead may have books of an older life: nobody works in them until
+    /// they are opened, too.
+    async fn shut_others(&self, incarnation: &str) -> Result<(), LinkError> {
+        let mut commands = Pipeline::new();
+        for pool in self.all_pools().await?.iter().filter(|pool| !self.reign.leads(pool)) {
+            let mut shut = scripts::SHUT.on(&[&keys::of_pool(self.prefix(), pool)]);
+            shut.arg(incarnation);
+            commands.add_command(shut);
+        }
+        self.link.ask_all(&commands).await?.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+    }
+
+    /// Those, and the ones that this process knows, as far as they are led from here.
+    async fn pools(&self) -> Result<BTreeSet<Arc<str>>, LinkError> {
+        let mut pools = self.all_pools().await?;
         let known = self.known();
         pools.extend(known.open.iter().chain(known.admitted.keys()).cloned());
         pools.retain(|pool| self.reign.leads(pool));
@@ -330,17 +347,6 @@ impl Server {
         }
         Ok(newer)
     }
-
-    async fn newest_change(&self) -> Result<EntryId, LinkError> {
-        let mut command = cmd("XREVRANGE");
-        command.arg(keys::pools_changed(self.prefix())).arg("+").arg("-").arg("COUNT").arg(1);
-        let mut entries = Reply::list(self.link.ask(&command).await?)?;
-        if entries.left() == 0 {
-            return Ok(EntryId::default());
-        }
-        let id = entries.inner()?.text()?;
-        id.parse().map_err(|()| LinkError::Unexpected("an entry's id"))
-    }
 }
 
 fn deposed(pool: &str, mut answer: Answer) -> QueueError {
@@ -351,7 +357,7 @@ fn deposed(pool: &str, mut answer: Answer) -> QueueError {
 impl From<LinkError> for QueueError {
     fn from(error: LinkError) -> QueueError {
         match error {
-            LinkError::OutOfMemory => QueueError::Full("the memory of Redis"),
+            LinkError::OutOfMemory => QueueError::Full(MEMORY),
             error => QueueError::Unavailable(error.to_string()),
         }
     }

@@ -2,6 +2,7 @@
 
 mod commit;
 mod logs;
+mod roll;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,7 +23,8 @@ use crate::model::{
     time::between,
 };
 use crate::store::{
-    Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, TAKEOVER_AFTER, TRANSITIONS_PAGE,
+    Entity, HistoryRow, Leadership, Revision, Roll, RunRecord, Store, StoreError, TAKEOVER_AFTER,
+    TRANSITIONS_PAGE,
     fit::{another_clusters, fit_cluster, fit_head, fit_lines, fit_revision, page, same_shard},
     prepare::{prepare, text},
 };
@@ -55,6 +57,8 @@ struct Inner {
     finished: VecDeque<RunId>,
     logs: logs::Logs,
     cluster: Option<String>,
+    /// By holder.
+    operators: BTreeMap<String, roll::Operator>,
 }
 
 /// A row of `shards`.
@@ -117,6 +121,16 @@ impl Store for MemoryStore {
                 lead.holder = None;
             }
         }
+        Ok(())
+    }
+
+    async fn attend(&self, holder: &str, leaders: u32) -> Result<Roll, StoreError> {
+        let now = (self.now)();
+        Ok(self.inner().attend(holder, leaders, now))
+    }
+
+    async fn depart(&self, holder: &str) -> Result<(), StoreError> {
+        self.inner().depart(holder);
         Ok(())
     }
 
@@ -296,9 +310,12 @@ impl Inner {
     fn lead(&mut self, shards: &[ShardId], holder: &str, now: Timestamp) -> Leadership {
         let shards: BTreeSet<ShardId> = shards.iter().copied().collect();
         for shard in &shards {
-            let Some((other, renewed)) = self.shards.get(shard).and_then(|lead| lead.holder.as_ref()) else {
-                continue;
-            };
+            let held = self.shards.get_mut(shard).and_then(|lead| lead.holder.as_mut());
+            let Some((other, renewed)) = held else { continue };
+            if other != holder && between(now, *renewed) > TAKEOVER_AFTER {
+                // The clock was put back since: it counts as made now.
+                *renewed = now;
+            }
             let silent = between(*renewed, now);
             if other != holder && silent < TAKEOVER_AFTER {
                 let renewed_ms_ago = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);

@@ -10,10 +10,17 @@ use crate::store::{
     postgres::{PostgresStore, errors::Failed, load::corrupt, within},
 };
 
+/// A renewal that lies in the future was made before the database's clock was put back: it counts as made now.
 /// Whoever waits for shards that are led only looks: a lock on a row is a write, too. Locks are taken in the order in
 /// which a commit takes them, and what was seen is looked at again under them.
 const LEAD: &str = "
-    with seen as materialized (
+    with stepped as materialized (
+        select id from shards
+        where id = any($1) and holder <> $2 and renewed_at > clock_timestamp() + $3 * interval '1 millisecond'
+        order by id for no key update skip locked
+    ), now_then as (
+        update shards s set renewed_at = clock_timestamp() from stepped where s.id = stepped.id
+    ), seen as materialized (
         select id, holder, renewed_at from shards
         where id = any($1) and holder <> $2 and renewed_at > clock_timestamp() - $3 * interval '1 millisecond'
     ), locked as materialized (
@@ -147,7 +154,7 @@ pub(super) fn id(shard: ShardId) -> i16 {
     i16::from(shard.number())
 }
 
-fn shard(row: &PgRow) -> Result<ShardId, StoreError> {
+pub(super) fn shard(row: &PgRow) -> Result<ShardId, StoreError> {
     let id: i16 = row.try_get("id").map_err(|e| corrupt("shards", e))?;
     let shard = u8::try_from(id).ok().and_then(ShardId::new);
     shard.ok_or_else(|| corrupt("shards", format!("there is no shard {id}")))

@@ -40,6 +40,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(10, "0010", "pause"),
     step!(11, "0011", "attempts"),
     step!(12, "0012", "queue"),
+    step!(13, "0013", "operators"),
 ];
 
 /// The version that this binary brings a database to.

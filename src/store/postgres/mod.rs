@@ -17,6 +17,7 @@ mod look;
 pub mod migrate;
 mod migrations;
 mod revisions;
+mod roll;
 mod signs;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -36,7 +37,9 @@ use crate::model::{
     run::RunRow,
     task_run::AttemptRow,
 };
-use crate::store::{Cause, Entity, HistoryRow, Leadership, Outage, Revision, RunRecord, Store, StoreError};
+use crate::store::{
+    Cause, Entity, HistoryRow, Leadership, Outage, Revision, Roll, RunRecord, Store, StoreError,
+};
 use signs::Signs;
 
 /// How to reach a database, and how hard to lean on it.
@@ -228,6 +231,14 @@ impl Store for PostgresStore {
 
     async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
         self.noted(lead::release(self, fences).await)
+    }
+
+    async fn attend(&self, holder: &str, leaders: u32) -> Result<Roll, StoreError> {
+        self.noted(roll::attend(self, holder, leaders).await)
+    }
+
+    async fn depart(&self, holder: &str) -> Result<(), StoreError> {
+        self.noted(roll::depart(self, holder).await)
     }
 
     async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {

@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 use relay::cli::worker::{Args, without_url};
 use relay::clock::Clock;
 use relay::feed::{self, redis::RedisFeed};
-use relay::link::RedisSettings;
 use relay::queue::{Pools, redis::RedisJobs};
 use relay::worker::{
     self, Links, Shutdown, Worker,
@@ -35,6 +34,7 @@ use relay::worker::{
     reaper,
 };
 
+use crate::wiring::stores::{authorities, redis_settings};
 use desk::Desk;
 pub use install::install;
 
@@ -112,7 +112,8 @@ fn worker(args: &Args, url: &str, desk: &Desk, clock: &Clock) -> anyhow::Result<
     let limits = worker::Limits { drain: args.drain(), ..worker::Limits::default() };
     let params =
         worker::Params { id, pools: Pools::One(args.pool.clone()), slots: usize::from(args.slots), limits };
-    let settings = RedisSettings::new(url)?.with_prefix(&args.redis_prefix)?;
+    let ca = authorities(args.redis_ca.as_deref())?;
+    let settings = redis_settings(url, ca.as_deref())?.with_prefix(&args.redis_prefix)?;
     let jobs = Arc::new(RedisJobs::new(&settings, &args.pool, &params.id)?);
     tracing::info!(worker.id = %params.id, pool = %args.pool, slots = args.slots, redis = settings.address(), "The worker starts");
     let feed = Arc::new(RedisFeed::new(&settings, &args.pool, feed::redis::Limits::default())?);

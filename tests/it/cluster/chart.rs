@@ -84,9 +84,11 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
         ("imagee.tag=1", "imagee"),
         ("image.tagg=1", "tagg"),
         ("replicas=-1", "replicas"),
+        ("leaders=0", "leaders"),
         ("log.format=xml", "format"),
         ("image.digest=latest", "digest"),
         ("redis.workerUrl=redis://user:secret@host", "workerUrl"),
+        ("redis.acl=None", "acl"),
     ] {
         let said = refused(&[&GIVEN[..], &["--set", value]].concat());
         assert!(said.contains(words), "{value}: {said}");
@@ -131,9 +133,15 @@ fn what_is_given_reaches_the_pod() {
         "--set",
         "redis.workerUrl=redis://redis.data:6379",
         "--set",
+        "redis.acl=External",
+        "--set",
+        "redis.ca.existingSecret.name=redis-ca,redis.ca.existingSecret.key=root\\.pem",
+        "--set",
         "postgres.existingSecret.key=dsn",
         "--set",
         "replicas=2",
+        "--set",
+        "leaders=2",
         "--set",
         "podLabels.team=data",
         "--set",
@@ -157,12 +165,34 @@ fn what_is_given_reaches_the_pod() {
     };
     assert_eq!(env("RELAY_IMAGE")["value"], image);
     assert_eq!(env("RELAY_WORKER_REDIS_URL")["value"], "redis://redis.data:6379");
+    assert_eq!(env("RELAY_REDIS_ACL")["value"], "External");
+    let ca = &env("RELAY_REDIS_CA")["valueFrom"]["secretKeyRef"];
+    assert_eq!((&ca["name"], &ca["key"]), (&"redis-ca".into(), &"root.pem".into()));
     assert_eq!(env("RELAY_DATABASE_URL")["valueFrom"]["secretKeyRef"]["key"], "dsn");
     assert_eq!(env("RELAY_ADOPT_CLUSTER")["value"], "true");
     assert_eq!(env("RELAY_ACCEPT_OLDER_STATE")["value"], "true");
     assert_eq!(env("TZ")["value"], "UTC");
+    assert_eq!(env("RELAY_LEADERS")["value"], "2");
     let selector = &pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
     assert_eq!(selector, &deployment["spec"]["selector"]["matchLabels"]);
+}
+
+#[test]
+fn several_operators_are_spread_and_drained_one_by_one() {
+    let alone = objects(&rendered(&[]));
+    assert!(of_kind(&alone, "PodDisruptionBudget").is_empty(), "it would keep a node from being drained");
+    assert_eq!(of_kind(&alone, "Deployment")[0]["spec"]["template"]["spec"]["affinity"], Value::Null);
+    let several = objects(&rendered(&["--set", "replicas=2"]));
+    let deployment = of_kind(&several, "Deployment").remove(0);
+    let budget = of_kind(&several, "PodDisruptionBudget").remove(0);
+    assert_eq!(budget["spec"]["maxUnavailable"], 1);
+    assert_eq!(budget["spec"]["selector"], deployment["spec"]["selector"]);
+    let affinity = &deployment["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"];
+    let rather = &affinity["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"];
+    assert_eq!(rather["labelSelector"], deployment["spec"]["selector"]);
+    let own = objects(&rendered(&["--set", "replicas=2", "--set", "affinity.nodeAffinity.x=y"]));
+    let affinity = &of_kind(&own, "Deployment")[0]["spec"]["template"]["spec"]["affinity"];
+    assert_eq!(affinity, &serde_json::json!({"nodeAffinity": {"x": "y"}}));
 }
 
 /// Each variable that the chart sets is one that the operator knows.
@@ -170,7 +200,7 @@ fn what_is_given_reaches_the_pod() {
 fn the_chart_speaks_of_the_operators_own_variables() {
     let help = crate::support::relay().args(["operator", "--help"]).output().expect("relay starts");
     let help = String::from_utf8(help.stdout).expect("text");
-    let more = "adoptCluster=true,acceptOlderState=true,redis.workerUrl=redis://r";
+    let more = "adoptCluster=true,acceptOlderState=true,leaders=2,redis.workerUrl=redis://r,redis.ca.existingSecret.name=ca";
     let text = rendered(&["--set", more]);
     let objects = objects(&text);
     let deployment = of_kind(&objects, "Deployment").remove(0);

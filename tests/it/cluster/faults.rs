@@ -34,7 +34,7 @@ spec:
 ---
 ";
 
-fn take_off(own: &Namespace) {
+pub(super) fn take_off(own: &Namespace) {
     let run = |n: usize| {
         format!(
             "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: flight-{n}}}\n\
@@ -47,7 +47,7 @@ fn take_off(own: &Namespace) {
 
 /// Every run is SUCCESS with the right result, and each of its task runs was committed once.
 #[track_caller]
-fn all_landed(relay: &Installed, own: &Namespace) {
+pub(super) fn all_landed(relay: &Installed, own: &Namespace) {
     for n in 0..RUNS {
         let name = format!("flight-{n}");
         own.until("run", &name, LATER, |run| condition(run, "Finished").is_some_and(|(is, ..)| is == "True"));
@@ -82,7 +82,7 @@ fn processes(pod: &Value) -> Vec<i32> {
 
 /// kill -9, of all of them.
 #[track_caller]
-fn kill(pods: &[Value]) {
+pub(super) fn kill(pods: &[Value]) {
     let pids: Vec<i32> = pods.iter().flat_map(processes).collect();
     assert!(!pids.is_empty(), "no process of {} pods was found", pods.len());
     pids.into_iter().for_each(|pid| signal(pid, Signal::KILL).expect("it is there"));
@@ -120,7 +120,7 @@ fn frozen_at_work(relay: &Installed, own: &Namespace) -> Value {
     panic!("no worker of {} holds a job", own.name);
 }
 
-fn pods(namespace: &str, selector: &str) -> Vec<Value> {
+pub(super) fn pods(namespace: &str, selector: &str) -> Vec<Value> {
     let output = kubectl().args(["-n", namespace, "get", "pods", "-l", selector, "-o", "json"]).output();
     let list: Value = serde_json::from_str(&well(output.expect("kubectl starts"))).expect("JSON");
     list["items"].as_array().cloned().unwrap_or_default()

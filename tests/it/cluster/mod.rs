@@ -12,6 +12,7 @@ mod logs;
 mod main_job;
 mod node;
 mod pools;
+mod replicas;
 mod rows;
 mod runs;
 mod servers;

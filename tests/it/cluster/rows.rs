@@ -44,3 +44,18 @@ pub fn of_run(url: &str, id: &str) -> Option<Rows> {
         Some(Rows { status: run.get("status"), tasks: tasks.collect() })
     })
 }
+
+/// How many shards each operator leads that was heard in the last seconds, by its holder.
+pub fn leaders(url: &str) -> BTreeMap<String, i64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let pool = PgPool::connect(url).await.expect("the cluster's Postgres answers");
+        let led = sqlx::query_as(
+            "SELECT holder, count(*) FROM shards WHERE holder IS NOT NULL \
+             AND renewed_at > clock_timestamp() - interval '4 seconds' GROUP BY holder",
+        );
+        let led: Vec<(String, i64)> = led.fetch_all(&pool).await.expect("asks");
+        pool.close().await;
+        led.into_iter().collect()
+    })
+}

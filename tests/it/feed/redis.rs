@@ -155,8 +155,11 @@ async fn what_nobody_can_read_stops_nobody() {
     let key = format!("relay:{{{POOL}}}:stream:logs");
     server.say(&["XADD", &key, "*", "l", "{"]).await;
     server.say(&["XADD", &key, "*", "x", "y"]).await;
+    let long = lines("r", 0, 1..=1).into_iter().map(|line| LogLine { text: "x".repeat(3 << 20), ..line });
+    let long = serde_json::to_string(&long.collect::<Vec<_>>()).expect("JSON");
+    server.say(&["XADD", &key, "*", "l", &long]).await;
     let batch = soon(stream.read(1_000)).await.expect("nothing of it can be read");
-    assert_eq!((all(&batch), stream.unreadable()), (vec![], 2));
+    assert_eq!((all(&batch), stream.unreadable()), (vec![], 3));
     stream.trim(&batch).await.expect("trimmed");
     // No stream at all.
     server.say(&["SET", &key, "junk"]).await;

@@ -10,6 +10,7 @@ fn help_texts() {
         "logs",
         "crds",
         "operator",
+        "redis-user",
         "worker",
         "migrate",
         "migrate up",

@@ -4,7 +4,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Container, PodTemplateSpec, Secret},
 };
-use relay::operator::workers::desired::{Settings, Subject, deployment, fingerprint, secret};
+use relay::operator::workers::desired::{Login, Settings, Subject, deployment, fingerprint, secret};
 use serde_json::{Value, json};
 
 use super::pool;
@@ -12,8 +12,12 @@ use super::pool;
 const URL: &str = "redis://relay-worker:s3cret@redis:6379";
 
 fn made(spec: Value, replicas: u32) -> Value {
+    made_for(spec, replicas, Login { url: Some(URL), ca: None })
+}
+
+fn made_for(spec: Value, replicas: u32, login: Login<'_>) -> Value {
     let settings = Settings { image: "relay:1".to_owned(), redis_prefix: "relay".to_owned() };
-    deployment(Subject { pool: &pool(spec), uid: "u-1" }, &settings, URL, replicas)
+    deployment(Subject { pool: &pool(spec), uid: "u-1" }, &settings, login, replicas)
 }
 
 /// As the API server would read it.
@@ -63,6 +67,39 @@ fn the_url_of_redis_is_in_the_secret_and_nowhere_else() {
     // A password that changes rolls the pods.
     assert!(deployment.contains(&fingerprint(URL)));
     assert_ne!(fingerprint(URL), fingerprint("redis://relay-worker:other@redis:6379"));
+}
+
+#[test]
+fn where_somebody_else_makes_the_users_workers_log_in_by_a_secret_of_theirs() {
+    let url_of = |login: Login<'_>| {
+        let made: Deployment = serde_json::from_value(made_for(json!({}), 1, login)).expect("a Deployment");
+        let template = made.spec.expect("a spec").template;
+        let env = worker(&template).env.clone().expect("variables");
+        let url = env.into_iter().find(|variable| variable.name == "RELAY_REDIS_URL").expect("the URL");
+        let of = url.value_from.expect("a source").secret_key_ref.expect("a Secret");
+        (of.name, of.key)
+    };
+    let named = |name: &str| (name.to_owned(), "url".to_owned());
+    assert_eq!(url_of(Login { url: Some(URL), ca: None }), named("relay-default-redis"));
+    assert_eq!(url_of(Login { url: None, ca: None }), named("relay-default-redis-external"));
+}
+
+#[test]
+fn workers_trust_redis_by_what_the_operator_was_given_and_another_authority_replaces_them() {
+    let made = |ca: Option<&str>| {
+        serde_json::from_value::<Deployment>(made_for(json!({}), 1, Login { url: Some(URL), ca }))
+            .expect("a Deployment")
+    };
+    let (one, other, none) = (made(Some("PEM one")), made(Some("PEM two")), made(None));
+    let trusted =
+        |made: &Deployment| variable(worker(&made.spec.as_ref().expect("a spec").template), "RELAY_REDIS_CA");
+    assert_eq!(trusted(&one).as_deref(), Some("PEM one"));
+    assert_eq!(trusted(&none), None);
+    let asked = |made: &Deployment| {
+        made.metadata.annotations.as_ref().expect("annotations")["relay.works/asked"].clone()
+    };
+    assert_ne!(asked(&one), asked(&other));
+    assert_ne!(asked(&one), asked(&none));
 }
 
 #[test]

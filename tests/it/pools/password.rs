@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use relay::operator::workers::desired::Subject;
-use relay::operator::workers::password::{Access, secret};
+use relay::operator::workers::password::{Access, Users, secret};
 use serde_json::json;
 
 use super::pool;
 
 fn password(of: &str, uid: &str) -> String {
-    let access = Access { secret: of.to_owned(), url_for: Arc::new(|_, _| Ok(String::new())) };
+    let url_for = Arc::new(|_: &str, _: &str| Ok(String::new()));
+    let access = Access { secret: of.to_owned(), users: Users::Managed, url_for, ca: None };
     access.password(Subject { pool: &pool(json!({})), uid })
 }
 

@@ -2,12 +2,17 @@
 
 mod access;
 mod away;
+mod external;
 mod fence;
 mod fleet;
 mod hostile;
 mod lost;
+mod memory;
 mod older;
+mod slots;
 mod stored;
+mod tls;
+mod two;
 
 use std::{sync::Arc, time::Duration};
 

@@ -24,7 +24,9 @@ use relay::{
         task_run::AttemptRow,
     },
     queue::{self, Claim, Jobs, Orders, QueueError, memory::MemoryQueue},
-    store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
+    store::{
+        Entity, HistoryRow, Leadership, Revision, Roll, RunRecord, Store, StoreError, memory::MemoryStore,
+    },
 };
 
 use super::{Desk, a_run, flow};
@@ -42,6 +44,12 @@ impl Store for Picky {
     }
     async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
         self.0.release(fences).await
+    }
+    async fn attend(&self, holder: &str, leaders: u32) -> Result<Roll, StoreError> {
+        self.0.attend(holder, leaders).await
+    }
+    async fn depart(&self, holder: &str) -> Result<(), StoreError> {
+        self.0.depart(holder).await
     }
     async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {
         self.0.raise(fence, to).await

@@ -11,7 +11,9 @@ use relay::{
         log::{LogLine, LogQuery, StoredLine},
         task_run::AttemptRow,
     },
-    store::{Entity, HistoryRow, Leadership, Revision, RunRecord, Store, StoreError, memory::MemoryStore},
+    store::{
+        Entity, HistoryRow, Leadership, Revision, Roll, RunRecord, Store, StoreError, memory::MemoryStore,
+    },
 };
 
 use super::{
@@ -94,6 +96,14 @@ impl Store for FaultyStore {
 
     async fn release(&self, fences: &[Fence]) -> Result<(), StoreError> {
         self.through("release", self.store.release(fences)).await
+    }
+
+    async fn attend(&self, holder: &str, leaders: u32) -> Result<Roll, StoreError> {
+        self.through("attend", self.store.attend(holder, leaders)).await
+    }
+
+    async fn depart(&self, holder: &str) -> Result<(), StoreError> {
+        self.through("depart", self.store.depart(holder)).await
     }
 
     async fn raise(&self, fence: &Fence, to: i64) -> Result<Fence, StoreError> {

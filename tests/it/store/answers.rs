@@ -102,3 +102,29 @@ async fn a_commit_whose_answer_was_lost_is_found_and_not_done_again() {
     is_there_once(direct.as_ref(), "landed-run").await;
     assert_eq!(led.ends().await.unknown, 1);
 }
+
+/// The server went down with the newest of its commits, and an older state answers in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_store_was_set_back_in_the_midst_of_a_commit_ends_and_writes_nothing() {
+    let (db, store) = a_store(|_| {}).await;
+    let led = Led::by(&store).await;
+    soon(led.submits("known")).await.expect("accepted");
+    let mut holder = PgConnection::connect(db.url()).await.expect("connected");
+    let mut tx = holder.begin().await.expect("begun");
+    sqlx::query("lock table state_history in exclusive mode").execute(&mut *tx).await.expect("held");
+    let submitted = led.submits("lost");
+    let mut watcher = until_a_commit_waits(&db).await;
+    // The commit waits for a table, and has no row yet.
+    let back = "update shards set seq = seq - 1 where seq > 0 returning seq";
+    let position: i64 = sqlx::query_scalar(back).fetch_one(&mut watcher).await.expect("set back");
+    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+        where datname = current_database() and application_name = 'relay' and wait_event_type = 'Lock'";
+    let killed: i64 = sqlx::query_scalar(kill).fetch_one(&mut watcher).await.expect("killed");
+    assert!(killed >= 1);
+    tx.rollback().await.expect("over");
+    led.ends_deposed().await;
+    assert!(soon(submitted).await.is_err(), "it was not accepted");
+    let now: i64 =
+        sqlx::query_scalar("select max(seq) from shards").fetch_one(&mut watcher).await.expect("read");
+    assert_eq!(now, position, "nothing was written on top of the older state");
+}

@@ -50,11 +50,13 @@ async fn while_a_commit_waits<T, F: Future<Output = T>>(
     let mut holder = PgConnection::connect(db.url()).await.expect("connected");
     let mut tx = holder.begin().await.expect("begun");
     sqlx::query("select from shards for update").execute(&mut *tx).await.expect("held");
+    let watcher = PgConnection::connect(db.url()).await.expect("connected");
     let waiting = tokio::spawn({
         let store = store.clone();
         async move { store.commit(&batch).await }
     });
-    let watcher = until_a_commit_waits(db).await;
+    // It may have given up before anybody saw it wait.
+    let watcher = watch_a_commit(watcher, || waiting.is_finished()).await;
     let came = meanwhile(watcher).await;
     let outcome = waiting.await.expect("ran");
     drop(tx);
@@ -63,10 +65,16 @@ async fn while_a_commit_waits<T, F: Future<Output = T>>(
 
 /// Waits until a session of the store waits for a lock; gives the connection by which that was seen.
 async fn until_a_commit_waits(db: &TestDb) -> PgConnection {
-    let mut watcher = PgConnection::connect(db.url()).await.expect("connected");
+    let watcher = PgConnection::connect(db.url()).await.expect("connected");
+    watch_a_commit(watcher, || false).await
+}
+
+/// The same, by this connection, or until it gave up.
+async fn watch_a_commit(mut watcher: PgConnection, gave_up: impl Fn() -> bool) -> PgConnection {
     let waits = "select count(*) from pg_stat_activity
         where datname = current_database() and application_name = 'relay' and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.expect("asked") == 0 {
+    while !gave_up() && sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.expect("asked") == 0
+    {
         tokio::task::yield_now().await;
     }
     watcher

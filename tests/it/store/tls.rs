@@ -1,34 +1,15 @@
 //! What is said between the store and its server stays between them.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
 use relay::store::{Store, StoreError};
 
-use crate::support::PostgresServer;
+use crate::support::{PostgresServer, certificates};
 
-fn openssl(folder: &Path, arguments: &str) {
-    let mut command = Command::new("openssl");
-    command.args(arguments.split(' ')).current_dir(folder).stdin(Stdio::null());
-    let output = command.output().expect("openssl starts");
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// An authority, a certificate of it for 127.0.0.1, and an authority that has nothing to do with it.
-fn certificates(folder: &Path) {
-    const KEY: &str = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    for name in ["ca", "other"] {
-        openssl(folder, &format!("{KEY} -subj /CN={name} -keyout {name}.key -out {name}.crt"));
-    }
-    openssl(
-        folder,
-        &format!(
-            "{KEY} -subj /CN=database -CA ca.crt -CAkey ca.key -addext basicConstraints=critical,CA:FALSE \
-             -addext subjectAltName=IP:127.0.0.1 -keyout server.key -out server.crt"
-        ),
-    );
-    // Nobody is let in without TLS.
+/// Nobody is let in without TLS.
+fn with_tls(folder: &Path) {
+    certificates(folder);
     let door = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
     std::fs::write(folder.join("data/pg_hba.conf"), door).expect("who may come");
 }
@@ -36,7 +17,7 @@ fn certificates(folder: &Path) {
 #[tokio::test]
 async fn the_database_is_reached_by_tls_as_its_url_says() {
     let tls = ["ssl=on", "ssl_cert_file=../server.crt", "ssl_key_file=../server.key"];
-    let server = PostgresServer::start(&tls, certificates).await;
+    let server = PostgresServer::start(&tls, with_tls).await;
     migrate::up(&server.url("?sslmode=require"), None).await.expect("migrated");
     let connect = async |url: &str| {
         let settings = PoolSettings { min_connections: 0, ..PoolSettings::new(url) };

@@ -67,6 +67,12 @@ impl Led {
         tokio::spawn(async move { handle.submit(submission).await.expect("accepted") })
     }
 
+    /// It ends by itself, as one that leads no longer.
+    pub(super) async fn ends_deposed(self) {
+        let ended = soon(self.work).await.expect("ran");
+        assert!(matches!(ended, Err(ConductorError::Deposed(_))), "{ended:?}");
+    }
+
     /// Nothing was set aside, and it ends in order.
     pub(super) async fn ends(self) -> Counters {
         self.stop.cancel();

@@ -1,5 +1,6 @@
 //! What several integration tests need: a database of their own, committed files, the built binary, other programs.
 
+mod certificates;
 mod committed;
 mod database;
 pub mod jobs;
@@ -9,6 +10,7 @@ pub mod redis;
 mod redis_server;
 pub mod told;
 
+pub use certificates::certificates;
 pub use committed::committed;
 pub use database::{TestDb, from_bed, postgres_url, redis_url};
 pub use postgres_server::{PostgresServer, own, postgres_program};

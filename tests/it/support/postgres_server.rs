@@ -57,6 +57,37 @@ impl PostgresServer {
         assert!(self.launch().await, "Postgres does not start again: {}", self.log());
     }
 
+    /// Another one, which follows this one over the network as long as that is left to it.
+    pub async fn standby(&self) -> PostgresServer {
+        let home = tempfile::Builder::new().prefix("postgres").tempdir().expect("a folder");
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).expect("to be entered");
+        let folder = home.path().join("own");
+        std::fs::create_dir(&folder).expect("a folder");
+        own(&folder);
+        let mut copy = postgres_program(&folder, "pg_basebackup");
+        copy.args(["--pgdata=data", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"]);
+        let copied = copy.arg(self.url("")).output().expect("pg_basebackup starts");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
+        let mut server =
+            PostgresServer { home, options: self.options.clone(), port: port.port(), child: None };
+        assert!(server.launch().await, "the standby does not start: {}", server.log());
+        server
+    }
+
+    /// The other one ends at once, and this one, its standby, is promoted and found where the other one was.
+    pub async fn takes_the_place_of(&mut self, other: &mut PostgresServer) {
+        other.stop(Signal::QUIT);
+        let mut connection = PgConnection::connect(&self.url("")).await.expect("the standby answers");
+        let promoted: bool =
+            sqlx::query_scalar("select pg_promote()").fetch_one(&mut connection).await.expect("promoted");
+        assert!(promoted, "the standby is promoted in time: {}", self.log());
+        connection.close().await.expect("closed");
+        self.stop(Signal::INT);
+        self.port = other.port;
+        assert!(self.launch().await, "Postgres does not start again: {}", self.log());
+    }
+
     /// Ends it in order, and starts it again on the same port as a standby, which takes no writes until it is promoted.
     pub async fn becomes_a_standby(&mut self) {
         self.stop(Signal::INT);

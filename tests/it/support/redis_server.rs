@@ -10,11 +10,14 @@ use relay::link::RedisSettings;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::certificates;
+
 /// A redis-server on loopback and a free port, with a password and a folder of its own. It ends with the value.
 pub struct RedisServer {
     folder: TempDir,
     options: Vec<String>,
     port: u16,
+    tls: bool,
     child: Option<Child>,
 }
 
@@ -23,9 +26,26 @@ const PASSWORD: &str = "the-servers-own";
 impl RedisServer {
     /// With these further options of redis-server. Nothing is on its disk unless they say so.
     pub async fn start(options: &[&str]) -> RedisServer {
+        RedisServer::begin(options, false).await
+    }
+
+    /// One that speaks TLS alone, with the certificates of `certificates` in its folder.
+    pub async fn start_with_tls() -> RedisServer {
+        let tls = ["--tls-cert-file", "server.crt", "--tls-key-file", "server.key"];
+        RedisServer::begin(
+            &[&tls[..], &["--tls-ca-cert-file", "ca.crt", "--tls-auth-clients", "no"]].concat(),
+            true,
+        )
+        .await
+    }
+
+    async fn begin(options: &[&str], tls: bool) -> RedisServer {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        if tls {
+            certificates(folder.path());
+        }
         let options = options.iter().map(|o| (*o).to_owned()).collect();
-        let mut server = RedisServer { folder, options, port: 0, child: None };
+        let mut server = RedisServer { folder, options, port: 0, tls, child: None };
         for _ in 0..5 {
             // Free a moment ago; whoever takes it in between makes the next try take another.
             let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -64,7 +84,23 @@ impl RedisServer {
 
     /// Its URL, as the user who may do everything.
     pub fn url(&self) -> String {
-        format!("redis://default:{PASSWORD}@127.0.0.1:{}/0", self.port)
+        self.url_at("127.0.0.1")
+    }
+
+    /// The same by another name of this machine.
+    pub fn url_at(&self, host: &str) -> String {
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}://default:{PASSWORD}@{host}:{}/0", self.port)
+    }
+
+    /// A file of its folder.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// What no message may tell.
+    pub fn password(&self) -> &'static str {
+        PASSWORD
     }
 
     /// For both sides of a queue, with short bounds: nobody waits for workers that were there before.
@@ -89,7 +125,14 @@ impl RedisServer {
 
     /// The same; it may fail.
     pub async fn try_say(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
-        let client = redis::Client::open(self.url())?;
+        let client = match self.tls {
+            false => redis::Client::open(self.url())?,
+            true => {
+                let root_cert = Some(std::fs::read(self.file("ca.crt"))?);
+                let certificates = redis::TlsCertificates { client_tls: None, root_cert };
+                redis::Client::build_with_tls(self.url(), certificates)?
+            }
+        };
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
     }
@@ -98,7 +141,19 @@ impl RedisServer {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log"));
         let log = log.expect("a log");
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--requirepass", PASSWORD]);
+        let (port, none) = (self.port.to_string(), "0".to_owned());
+        let (plain, tls) = if self.tls { (none, port) } else { (port, none) };
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &plain,
+            "--tls-port",
+            &tls,
+            "--requirepass",
+            PASSWORD,
+        ]);
+        command.current_dir(self.folder.path());
         command.args(["--save", "", "--dir"]).arg(self.folder.path()).args(&self.options);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log).spawn();
         self.child = Some(child.expect("redis-server is installed"));

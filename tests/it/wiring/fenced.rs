@@ -133,13 +133,13 @@ async fn under_way(database: &TestDb, server: &RedisServer) -> (Hand, JobId) {
     (hand, job)
 }
 
-async fn text(rows: &PgPool, question: &str) -> String {
+pub(super) async fn text(rows: &PgPool, question: &str) -> String {
     let row = sqlx::query(sqlx::AssertSqlSafe(question.to_owned())).fetch_one(rows).await;
     row.expect("asked").get::<Option<String>, _>(0).unwrap_or_default()
 }
 
 /// Everything in the database and in Redis that a conductor may change; a worker's presence runs out by itself.
-async fn everything(rows: &PgPool, server: &RedisServer) -> Vec<String> {
+pub(super) async fn everything(rows: &PgPool, server: &RedisServer) -> Vec<String> {
     let mut all = Vec::new();
     for table in ["shards", "runs", "task_runs", "state_history", "task_logs"] {
         let all_of = format!("select string_agg(t::text, E'\n' order by t::text) from {table} t");

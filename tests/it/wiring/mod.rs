@@ -4,6 +4,8 @@
 mod cluster;
 mod fenced;
 mod leaders;
+mod parts;
+mod stage;
 mod start;
 
 use std::process::Command;

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use sqlx::Connection as _;
 
 use super::{Desk, SOON, free_port};
-use crate::support::{PostgresServer, Program, TestDb, redis_url};
+use crate::support::{PostgresServer, Program, RedisServer, TestDb, redis_url};
 
 /// Status and standard error of an operator that does not stay.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
@@ -99,6 +99,75 @@ async fn a_database_is_brought_up_to_date_and_redis_waited_for() {
     ]));
     let again = again.finish(SOON);
     assert!(again.status.success() && !again.output.contains("pending:"), "{}", again.output);
+}
+
+/// It works on, for nothing is lost, and says so to everybody.
+#[tokio::test]
+async fn a_redis_that_evicts_is_told_by_every_probe_and_the_log() {
+    let redis = RedisServer::start(&["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]).await;
+    let (desk, database) = (Desk::new(), TestDb::new());
+    let operator = desk.at(database.url(), &redis.url());
+    let (_, text) = desk.until("/readyz", ": evicting").await;
+    assert!(text.contains("[-]redis since"), "{text}");
+    let (_, text) = desk.until_at(desk.api, "/health", "\"state\":\"evicting\"").await;
+    assert!(text.contains("maxmemory-policy to noeviction") && text.contains("\"degraded\""), "{text}");
+    redis.say(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    desk.until("/health", "\"redis\":true").await;
+    operator.signal(Signal::TERM);
+    let told = operator.finish(SOON);
+    assert!(told.status.success() && told.errors.contains("allkeys-lru"), "{}", told.errors);
+}
+
+#[tokio::test]
+async fn redis_is_reached_by_tls_and_only_if_its_authority_is_given() {
+    let redis = RedisServer::start_with_tls().await;
+    let database = TestDb::new();
+    let start = |desk: &Desk, authority: &str| {
+        let mut command = desk.operator();
+        command.args([
+            "--database-url",
+            database.url(),
+            "--redis-url",
+            &redis.url(),
+            "--redis-ca",
+            authority,
+        ]);
+        Program::start(&mut command)
+    };
+    let desk = Desk::new();
+    let refused = start(&desk, &redis.file("other.crt"));
+    let (_, text) = desk.until_at(desk.api, "/health", "certificate").await;
+    assert!(!text.contains(redis.password()), "{text}");
+    refused.signal(Signal::TERM);
+    let told = refused.finish(SOON);
+    assert!(
+        told.errors.contains("Waiting for Redis") && told.errors.contains("--redis-ca"),
+        "{}",
+        told.errors
+    );
+    let desk = Desk::new();
+    let trusting = start(&desk, &redis.file("ca.crt"));
+    desk.until("/health", "\"database\":true,\"redis\":true").await;
+    trusting.signal(Signal::TERM);
+    assert!(trusting.finish(SOON).status.success());
+    let (status, said) = refused_with(&["--redis-ca", "/absent"]);
+    assert!(status == Some(1) && said.contains("/absent"), "{said}");
+}
+
+/// Workers that log in as the operator does are said aloud.
+#[test]
+fn a_redis_without_users_is_warned_of_at_the_start() {
+    let desk = Desk::new();
+    let mut command = desk.operator();
+    command.args(["--store=memory", "--redis-url=redis://:s3cret@127.0.0.1:9", "--redis-acl=Off"]);
+    command.env("KUBECONFIG", desk.folder.path().join("absent"));
+    let told = Program::start(&mut command).finish(SOON);
+    assert_eq!(told.errors.matches("redis.acl is Off").count(), 1, "{}", told.errors);
+    assert!(!told.errors.contains("s3cret"), "{}", told.errors);
+}
+
+fn refused_with(arguments: &[&str]) -> (Option<i32>, String) {
+    refused(&[&["--store=memory", "--redis-url=rediss://127.0.0.1:9"], arguments].concat())
 }
 
 /// In the middle of a fail-over the address may lead to a standby: it is waited for, and said so.

@@ -1,13 +1,16 @@
 -- What the pool's books hold. Workers that are gone are struck off. ARGV: standing,
 -- ms for which no more log lines are taken (or 0).
 -- Answers: ok, newest report's entry or nothing, pending [..], leases [job, worker, ..], present [..], keys mended,
--- 1 when there is nothing in the pool at all.
+-- 1 when there is nothing in the pool at all, what was struck off for being too long or too much.
 return guarded(function()
     local mended = mend()
     local not_now = not_for(ARGV[1])
     if not_now then return not_now end
+    local active, struck_active = members(ACTIVE)
+    local pending, struck_pending = pending_jobs()
+    local leases, struck_leases = leased_jobs()
     local present = {}
-    for _, worker in ipairs(redis.call('SMEMBERS', ACTIVE)) do
+    for _, worker in ipairs(active) do
         if redis.call('EXISTS', heartbeat(worker)) == 1 then
             present[#present + 1] = worker
         else
@@ -41,7 +44,7 @@ return guarded(function()
     local last = redis.call('XREVRANGE', RESULTS, '+', '-', 'COUNT', 1)
     local newest = last[1] and last[1][1] or ''
     return {
-        'ok', newest, redis.call('ZRANGE', PENDING, 0, -1), redis.call('HGETALL', LEASES), present, mended,
-        empty and 1 or 0,
+        'ok', newest, pending, leases, present, mended, empty and 1 or 0,
+        struck_active + struck_pending + struck_leases,
     }
 end)

@@ -1,6 +1,7 @@
 -- Which life of Redis' content this is; a new one when there is none, or when the server is another one or began
 -- anew, for then the newest words may be missing. Not of a pool: KEYS: incarnation, announcing.
--- ARGV: the server's run id, ms in which workers tell what they hold, a random word, the id that it must be above (or nothing).
+-- ARGV: the server's run id, ms in which workers tell what they hold, a random word, the id that it must be above (or nothing),
+-- the id that is known under the name of before (or nothing).
 -- Answers: id, 1 when it was made here.
 local id = redis.pcall('HGET', KEYS[1], 'id')
 local server = redis.pcall('HGET', KEYS[1], 'server')
@@ -8,7 +9,11 @@ if type(id) ~= 'string' or type(server) ~= 'string' then
     redis.call('DEL', KEYS[1])
     id, server = nil, nil
 end
-local above = ARGV[4]
+local above, former = ARGV[4], ARGV[5]
+if not id and former ~= '' and former >= above then
+    redis.call('HSET', KEYS[1], 'id', former, 'server', ARGV[1])
+    return { former, 0 }
+end
 if id and server == ARGV[1] and id >= above then return { id, 0 } end
 if id and id > above then above = id end
 local time = redis.call('TIME')

@@ -115,6 +115,50 @@ local function forget(job)
     if redis.call('SREM', ENDED, job) == 0 then call_worker(worker) end
 end
 
+-- Whoever may write a book may write anything into it. What is longer than any name of a job or a worker goes, and a
+-- book that has more than there can ever be goes as a whole: as after a key of a wrong type, the conductor's sweep makes
+-- up. So whoever reads the books reads no more than this.
+local NAME_MOST = 512
+local function trimmed(key, list, step, most, bytes_most, strike)
+    local bytes, struck = 0, 0
+    if #list / step > most then
+        redis.call('DEL', key)
+        return {}, 1
+    end
+    local kept = {}
+    for i = 1, #list, step do
+        local longest = 0
+        for j = i, i + step - 1 do longest = math.max(longest, #list[j]) end
+        if longest > NAME_MOST then
+            redis.call(strike, key, list[i])
+            struck = struck + 1
+        else
+            for j = i, i + step - 1 do
+                kept[#kept + 1] = list[j]
+                bytes = bytes + #list[j]
+            end
+        end
+    end
+    if bytes > bytes_most then
+        redis.call('DEL', key)
+        return {}, struck + 1
+    end
+    return kept, struck
+end
+local function members(key)
+    if redis.call('SCARD', key) > 10000 then
+        redis.call('DEL', key)
+        return {}, 1
+    end
+    return trimmed(key, redis.call('SMEMBERS', key), 1, 10000, 4194304, 'SREM')
+end
+local function pending_jobs()
+    return trimmed(PENDING, redis.call('ZRANGE', PENDING, 0, -1), 1, 200000, 33554432, 'ZREM')
+end
+local function leased_jobs()
+    return trimmed(LEASES, redis.call('HGETALL', LEASES), 2, 200000, 33554432, 'HDEL')
+end
+
 -- A key of another type than it should be was written by somebody else: it goes, and the conductor's sweep makes up.
 local function mend()
     local types = {

@@ -1,16 +1,20 @@
 //! What runs while things die: diamonds with a wide forEach in the middle, of short tasks that write down what they do.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
 use super::house::House;
 use crate::cluster::kubectl::well;
 
 /// Items of a run.
 const ITEMS: usize = 250;
-/// Tasks of a run that a worker runs: the items, and five around them.
-const TASKS: usize = ITEMS + 5;
-/// So many tasks are open at least while things die.
-const OPEN: usize = 2_000;
+/// Tasks of a run that a worker runs: the items, and four around them.
+const TASKS: usize = ITEMS + 4;
+/// So many tasks are open at least when things die.
+const OPEN: usize = 2_500;
+/// So many tasks may end in a second meanwhile.
+const A_SECOND: usize = 80;
+/// With fewer open tasks somebody may have none.
+const FEW: usize = 500;
 
 /// Each task writes a line when it starts and one when it ends, each in one call.
 const WORKFLOW: &str = r#"
@@ -21,7 +25,7 @@ spec:
   pool: pool
   params: [{name: items, type: array}]
   tasks:
-    - {name: first, env: &env [{name: LEDGER, value: 'PATH'}], script: &script 'SCRIPT'}
+    - {name: first, env: &env [{name: HOUSE, value: 'PATH'}, {name: LD_PRELOAD, value: ''}], script: &script 'SCRIPT'}
     - {name: left, dependsOn: [first], env: *env, script: *script}
     - name: right
       dependsOn: [first]
@@ -34,13 +38,12 @@ spec:
       forEach: {from: params.items, as: item}
       env: *env
       script: *script
-    - {name: last, dependsOn: [each], env: *env, script: *script}
+    - {name: last, dependsOn: [each], env: *env, script: 'LAST'}
 "#;
-const SAY: &str = r#"say() { echo "$RELAY_RUN $RELAY_TASK ${RELAY_INDEX:--} $RELAY_ATTEMPT $1 $(date +%s%N)" >> "$LEDGER"; }; say start; "#;
+const SAY: &str = r#"W=${RELAY_DIR#$HOUSE/}; say() { read -r up _ < /proc/uptime; echo "$RELAY_RUN $RELAY_TASK ${RELAY_INDEX:--} $RELAY_ATTEMPT ${W%%/*} $1 $up" >> "$HOUSE/ledger"; }; say start; "#;
 
 /// The runs that were made in this round.
 pub struct Load {
-    pub ledger: PathBuf,
     pub names: Vec<String>,
     round: usize,
 }
@@ -48,15 +51,15 @@ pub struct Load {
 impl Load {
     /// Its Workflow is there, and no run.
     pub fn new(house: &House) -> Load {
-        let ledger = house.folder.path().join("ledger");
         let script = format!("{SAY}sleep 0.2; say end");
         let fails = format!("{SAY}[ $RELAY_ATTEMPT -gt 1 ] || exit 3; say end");
-        let path = ledger.display().to_string();
+        let path = house.folder.path().display().to_string();
         let quoted = |text: &str| text.replace('\'', "''");
         let workflow = WORKFLOW.replace("PATH", &path).replace("SCRIPT", &quoted(&script));
-        house.apply(&workflow.replace("FAILS", &quoted(&fails)));
-        std::fs::write(&ledger, "").expect("a ledger");
-        Load { ledger, names: Vec::new(), round: 0 }
+        let last = format!("echo a line of a log; {script}");
+        house.apply(&workflow.replace("FAILS", &quoted(&fails)).replace("LAST", &quoted(&last)));
+        std::fs::write(house.ledger(), "").expect("a ledger");
+        Load { names: Vec::new(), round: 0 }
     }
 
     /// A new round: what was before is over, and its objects go.
@@ -64,9 +67,14 @@ impl Load {
         let mut delete = house.control.kubectl();
         delete.args(["-n", &house.namespace, "delete", "runs", "--all", "--wait=false"]);
         well(delete.output().expect("kubectl starts"));
-        std::fs::write(&self.ledger, "").expect("a ledger");
+        std::fs::write(house.ledger(), "").expect("a ledger");
         self.names.clear();
         self.round += 1;
+    }
+
+    /// How many tasks they have.
+    pub fn tasks(&self) -> usize {
+        self.names.len() * TASKS
     }
 
     /// Which runs are of this round, as a condition on the table of runs.
@@ -74,26 +82,45 @@ impl Load {
         format!("r.namespace = 'chaos' and r.name like 'flight-{}-%'", self.round)
     }
 
-    /// Makes runs until enough is open.
-    pub fn top_up(&mut self, house: &House) {
+    /// Makes runs until enough is open for something that lasts so long.
+    pub fn fill(&mut self, house: &House, lasts: Duration) {
+        self.top_up(house, OPEN + A_SECOND * lasts.as_secs() as usize);
+    }
+
+    /// Makes more runs if hardly anything is open.
+    pub fn refill(&mut self, house: &House) {
+        if self.open(house) < FEW {
+            self.fill(house, Duration::ZERO);
+        }
+    }
+
+    fn open(&self, house: &House) -> usize {
         let done = house.number(&format!(
             "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status = 'SUCCESS' and {}", self.own()
         )).unwrap_or(0);
-        let open = (self.names.len() * TASKS).saturating_sub(usize::try_from(done).unwrap_or(0));
-        let missing = OPEN.saturating_sub(open).div_ceil(TASKS);
-        let items: Vec<String> = (0..ITEMS).map(|n| n.to_string()).collect();
+        self.tasks().saturating_sub(usize::try_from(done).unwrap_or(0))
+    }
+
+    fn top_up(&mut self, house: &House, wanted: usize) {
+        let missing = wanted.saturating_sub(self.open(house)).div_ceil(TASKS);
         let mut manifests = String::new();
         for _ in 0..missing {
             let name = format!("flight-{}-{}", self.round, self.names.len());
-            manifests.push_str(&format!(
-                "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: {name}}}\n\
-                 spec: {{workflowRef: {{name: flight}}, params: {{items: [{}]}}}}\n---\n",
-                items.join(",")
-            ));
+            manifests.push_str(&run(&name));
             self.names.push(name);
         }
         if !manifests.is_empty() {
             house.apply(&manifests);
         }
     }
+}
+
+/// A run of the load.
+pub fn run(name: &str) -> String {
+    let items: Vec<String> = (0..ITEMS).map(|n| n.to_string()).collect();
+    format!(
+        "apiVersion: relay.works/v1alpha1\nkind: Run\nmetadata: {{name: {name}}}\n\
+         spec: {{workflowRef: {{name: flight}}, params: {{items: [{}]}}}}\n---\n",
+        items.join(",")
+    )
 }

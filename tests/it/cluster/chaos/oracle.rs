@@ -1,6 +1,6 @@
 //! What must hold once all is quiet: Postgres, the ledger, Redis, the objects and the logs against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 
@@ -42,38 +42,58 @@ struct Row {
     attempt: i32,
     /// The attempts of its rows of history that say SUCCESS.
     successes: Vec<i32>,
+    /// What its newest row of history says.
+    newest: Option<String>,
+    /// Who made the attempt that counts.
+    worker: Option<String>,
 }
 
-/// Everything that is wrong, and what was looked at.
-pub fn judge(house: &House, load: &Load) -> (Vec<String>, Tally) {
-    let mut wrong = Vec::new();
-    let text = std::fs::read_to_string(&load.ledger).expect("the ledger");
+/// What the oracle found.
+#[derive(Default)]
+pub struct Verdict {
+    /// Everything that is wrong.
+    pub wrong: Vec<String>,
+    /// Tasks that have no SUCCESS.
+    pub lost: BTreeSet<Who>,
+    /// Tasks that have two, or of which an attempt ran that must not.
+    pub doubled: BTreeSet<Who>,
+    /// What was looked at.
+    pub tally: Tally,
+}
+
+/// Judges the runs of a round.
+pub fn judge(house: &House, load: &Load) -> Verdict {
+    let mut verdict = Verdict::default();
+    let text = std::fs::read_to_string(house.ledger()).expect("the ledger");
     let ledger = Ledger::read(&text).unwrap_or_else(|why| {
-        wrong.push(why);
+        verdict.wrong.push(why);
         Ledger::default()
     });
-    runs_ended(house, load, &mut wrong);
+    runs_ended(house, load, &mut verdict.wrong);
     let rows = rows(house, load);
     for (who, row) in &rows {
-        of_task_run(who, row, &ledger, &mut wrong);
+        of_task_run(who, row, &ledger, &mut verdict);
     }
     for who in ledger.0.keys().filter(|who| !rows.contains_key(*who)) {
-        wrong.push(format!("{who:?} ran, and Postgres does not know it"));
+        verdict.wrong.push(format!("{who:?} ran, and Postgres does not know it"));
     }
     let strays = format!(
         "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status <> 'SUCCESS' and {}",
         load.own()
     );
     if house.number(&strays) != Some(0) {
-        wrong.push(format!("{:?} task runs are not SUCCESS", house.number(&strays)));
+        verdict.wrong.push(format!("{:?} task runs are not SUCCESS", house.number(&strays)));
     }
-    let tally = Tally {
+    if rows.len() != load.tasks() {
+        verdict.wrong.push(format!("{} tasks were asked for, and there are {}", load.tasks(), rows.len()));
+    }
+    verdict.tally = Tally {
         runs: load.names.len(),
         tasks: rows.len(),
         attempts: ledger.0.values().map(BTreeMap::len).sum(),
         again: ledger.0.values().filter(|attempts| attempts.len() > 1).count(),
     };
-    (wrong, tally)
+    verdict
 }
 
 /// Each run is SUCCESS with one row of history that says so, and its object says the same.
@@ -103,27 +123,37 @@ fn runs_ended(house: &House, load: &Load, wrong: &mut Vec<String>) {
     }
 }
 
-/// One committed SUCCESS, of an attempt that came to its end; no attempt beyond it, and none that started twice.
-fn of_task_run(who: &Who, row: &Row, ledger: &Ledger, wrong: &mut Vec<String>) {
+/// One committed SUCCESS and nothing after it, of an attempt that came to its end; no attempt beyond it, and none that
+/// started twice.
+fn of_task_run(who: &Who, row: &Row, ledger: &Ledger, verdict: &mut Verdict) {
     let nothing = BTreeMap::new();
     let attempts = ledger.0.get(who).unwrap_or(&nothing);
-    let mut found = Vec::new();
-    if row.status != "SUCCESS" || row.successes != [row.attempt] {
-        found.push(format!("it is {} of attempt {}, by {:?}", row.status, row.attempt, row.successes));
+    let (mut lost, mut doubled) = (Vec::new(), Vec::new());
+    let counts = attempts.get(&row.attempt);
+    if row.status != "SUCCESS" || row.successes.is_empty() {
+        lost.push(format!("it is {} of attempt {}, by {:?}", row.status, row.attempt, row.successes));
+    } else if row.successes != [row.attempt] || row.newest.as_deref() != Some("SUCCESS") {
+        doubled.push(format!("it was SUCCESS by {:?}, and is {:?} then", row.successes, row.newest));
     }
-    if attempts.get(&row.attempt).is_none_or(|told| told.ends.is_empty()) {
-        found.push(format!("attempt {} is SUCCESS, and did not end", row.attempt));
+    if counts.is_none_or(|told| told.ends.is_empty()) {
+        lost.push(format!("attempt {} is SUCCESS, and did not end", row.attempt));
+    }
+    let (says, did) = (row.worker.as_deref().unwrap_or(""), counts.and_then(|told| told.workers.first()));
+    if did.is_some_and(|did| says.strip_prefix(did.as_str()).is_none_or(|rest| !rest.starts_with('-'))) {
+        doubled.push(format!("attempt {} was made by {did:?}, and its row says {says}", row.attempt));
     }
     for (attempt, told) in attempts {
         if *attempt > row.attempt {
-            found.push(format!("attempt {attempt} ran, beyond the one that was SUCCESS"));
+            doubled.push(format!("attempt {attempt} ran, beyond the one that was SUCCESS"));
         }
         if told.starts.len() != 1 || told.ends.len() > 1 {
-            found.push(format!("attempt {attempt} started {} times", told.starts.len()));
+            doubled.push(format!("attempt {attempt} started {} times", told.starts.len()));
         }
     }
+    verdict.lost.extend((!lost.is_empty()).then(|| who.clone()));
+    verdict.doubled.extend((!doubled.is_empty()).then(|| who.clone()));
     let text = |what| format!("{who:?} ({}): {what}: {attempts:?}", row.id);
-    wrong.extend(found.into_iter().map(text));
+    verdict.wrong.extend(lost.into_iter().chain(doubled).map(text));
 }
 
 /// The task runs that workers run. A group runs nothing itself.
@@ -131,34 +161,56 @@ fn rows(house: &House, load: &Load) -> BTreeMap<Who, Row> {
     let question = format!(
         "select r.name, t.task_id, coalesce(t.item_index::text, '-'), t.id, t.status, t.attempt, \
         (select coalesce(array_agg(h.attempt), '{{}}') from state_history h where h.entity_type = 'task_run' \
-         and h.entity_id = t.id and h.new_state = 'SUCCESS') \
+         and h.entity_id = t.id and h.new_state = 'SUCCESS'), \
+        (select h.new_state from state_history h where h.entity_type = 'task_run' and h.entity_id = t.id \
+         order by h.seq desc limit 1), \
+        (select a.worker from attempts a where a.task_run_id = t.id and a.attempt = t.attempt and a.exit_code = 0) \
         from task_runs t join runs r on r.id = t.run_id where not (t.task_id = 'each' and t.item_index is null) and {}",
         load.own()
     );
     let rows = house.ask(&question).expect("Postgres is well");
     let row = |row: &sqlx::postgres::PgRow| {
-        let of = Row { id: row.get(3), status: row.get(4), attempt: row.get(5), successes: row.get(6) };
+        let of = Row {
+            id: row.get(3),
+            status: row.get(4),
+            attempt: row.get(5),
+            successes: row.get(6),
+            newest: row.get(7),
+            worker: row.get(8),
+        };
         ((row.get(0), row.get(1), row.get(2)), of)
     };
     rows.iter().map(row).collect()
 }
 
-/// What is wrong with a task run whose attempt 2 is SUCCESS, by these lines of the ledger.
-fn found(lines: &[&str]) -> usize {
+/// How often a task run whose attempt 2 is SUCCESS counts as lost and as doubled, by these lines of the ledger.
+fn found(lines: &[&str]) -> (usize, usize) {
     let lines: String = lines.iter().map(|line| format!("run task 7 {line}\n")).collect();
     let ledger = Ledger::read(&lines).expect("a ledger");
-    let row = Row { id: "id".to_owned(), status: "SUCCESS".to_owned(), attempt: 2, successes: vec![2] };
-    let mut wrong = Vec::new();
-    of_task_run(&("run".to_owned(), "task".to_owned(), "7".to_owned()), &row, &ledger, &mut wrong);
-    wrong.len()
+    let row = Row {
+        id: "id".to_owned(),
+        status: "SUCCESS".to_owned(),
+        attempt: 2,
+        successes: vec![2],
+        newest: Some("SUCCESS".to_owned()),
+        worker: Some("w-1-abc".to_owned()),
+    };
+    let mut verdict = Verdict::default();
+    of_task_run(&("run".to_owned(), "task".to_owned(), "7".to_owned()), &row, &ledger, &mut verdict);
+    (verdict.lost.len(), verdict.doubled.len())
 }
 
 #[test]
 fn the_oracle_notices_what_must_not_be() {
-    assert_eq!(found(&["1 start 1", "2 start 2", "2 end 3"]), 0);
-    assert_eq!(found(&["2 start 1", "2 end 2", "1 start 3", "1 end 4"]), 0, "an older one may start later");
-    assert_eq!(found(&["1 start 1", "1 end 2"]), 1, "the one that counts never ran");
-    assert_eq!(found(&["2 start 1"]), 1, "nor came to its end");
-    assert_eq!(found(&["2 start 1", "2 end 2", "3 start 3"]), 1, "one ran beyond it");
-    assert_eq!(found(&["2 start 1", "2 start 2", "2 end 3"]), 1, "it ran twice");
+    assert_eq!(found(&["1 w-2 start 1", "2 w-1 start 2", "2 w-1 end 3"]), (0, 0));
+    assert_eq!(
+        found(&["2 w-1 start 1", "2 w-1 end 2", "1 w-2 start 3", "1 w-2 end 4"]),
+        (0, 0),
+        "an older one may start later"
+    );
+    assert_eq!(found(&["1 w-1 start 1", "1 w-1 end 2"]), (1, 0), "the one that counts never ran");
+    assert_eq!(found(&["2 w-1 start 1"]), (1, 0), "nor came to its end");
+    assert_eq!(found(&["2 w-1 start 1", "2 w-1 end 2", "3 w-1 start 3"]), (0, 1), "one ran beyond it");
+    assert_eq!(found(&["2 w-1 start 1", "2 w-1 start 2", "2 w-1 end 3"]), (0, 1), "it ran twice");
+    assert_eq!(found(&["2 w-11 start 1", "2 w-11 end 2"]), (0, 1), "another worker made it");
 }

@@ -5,12 +5,18 @@ use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::clock::Clock;
+use super::network::Way;
 use crate::cluster::servers::spawn;
 
 /// It is killed with the value.
 pub struct Process {
     pub name: String,
     pub log: PathBuf,
+    /// Its clock, where it has one of its own.
+    pub clock: Option<Clock>,
+    /// Its network, where it has one of its own.
+    pub way: Option<Way>,
     child: Child,
     ended: Option<ExitStatus>,
 }
@@ -20,7 +26,12 @@ impl Process {
     pub fn start(name: &str, command: &mut Command, folder: &Path) -> Process {
         let log = folder.join(format!("{name}.log"));
         let child = spawn(command, &log);
-        Process { name: name.to_owned(), log, child, ended: None }
+        Process { name: name.to_owned(), log, clock: None, way: None, child, ended: None }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal to it, if it is still there.

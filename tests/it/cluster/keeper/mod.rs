@@ -1,6 +1,7 @@
 //! What the keeper of pools does about objects, with pods and workers as the test wants them.
 
 mod deleted;
+mod login;
 mod rig;
 mod taken;
 mod template;

@@ -14,7 +14,11 @@ use relay::model::{
     job::{Job, JobId},
 };
 use relay::operator::pulse::{Bounds, Pulses};
-use relay::operator::workers::{self, Workers, desired::Settings, password::Access};
+use relay::operator::workers::{
+    self, Workers,
+    desired::Settings,
+    password::{Access, Users},
+};
 use relay::operator::{Pools, api};
 use relay::queue::{
     Claim, Jobs, Queue,
@@ -82,10 +86,18 @@ impl Rig {
 
     /// Starts a keeper with this image.
     pub fn start(&mut self, image: &str) {
-        let queue = RedisQueue::new(&self.redis.settings(), Limits::default()).expect("a queue");
+        self.start_for(image, Users::Managed, &self.redis.url());
+    }
+
+    /// Starts one for users that are made so, by a queue with this URL.
+    pub fn start_for(&mut self, image: &str, users: Users, url: &str) {
+        let queue = RedisQueue::new(&self.redis.settings_of(url), Limits::default()).expect("a queue");
+        let queue = if users == Users::Managed { queue } else { queue.others_make_users() };
         let (queue, stop, redis) = (Arc::new(queue), CancellationToken::new(), self.redis.url());
         let access = Access {
             secret: "of-the-test".to_owned(),
+            users,
+            ca: None,
             url_for: Arc::new(move |user, password| {
                 worker_url(&redis, user, password).map_err(|error| error.to_string())
             }),
@@ -110,6 +122,7 @@ impl Rig {
                 client,
                 roster,
                 outlook,
+                shards: Arc::new(conductor::every_shard().collect()),
                 demands,
                 pools,
                 pulses: Arc::new(Pulses::new(clock.clone(), Bounds::default())),

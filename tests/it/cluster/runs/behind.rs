@@ -4,6 +4,11 @@ use super::rig::{Rig, condition};
 use super::{HELLO, PATIENT, is, run_of};
 use relay::conductor::Older;
 
+/// The status of a Run that ended.
+const END: &str = r#"{"state": "Succeeded", "conditions": [
+    {"type": "Succeeded", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-11-01T00:00:00Z"},
+    {"type": "Finished", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-11-01T00:00:00Z"}]}"#;
+
 /// A live run, and an operator that is not there.
 fn stopped(rig: &mut Rig, name: &str) -> String {
     let file = rig.file(name);
@@ -69,6 +74,25 @@ fn a_shard_of_which_the_store_is_behind_stops_until_the_older_state_is_accepted(
 }
 
 #[test]
+fn also_what_ended_proves_that_the_store_is_behind() {
+    let mut rig = Rig::new();
+    let file = stopped(&mut rig, "done");
+    went_on(&rig, "done", &END.replacen('{', r#"{"position": 1000, "#, 1));
+    rig.apply(&run_of("hello", "new", ""));
+    std::fs::write(&file, "").expect("a file");
+    rig.start();
+    rig.until_state("new", "StoreBehind");
+    let row = rig.row("done");
+    assert_eq!(
+        (row.status, row.paused_at),
+        (relay::model::status::RunStatus::Running, None),
+        "it is as it was"
+    );
+    assert!(rig.live().is_empty());
+    assert!(!std::path::Path::new(&format!("{file}.end")).exists(), "nothing was run");
+}
+
+#[test]
 fn a_position_that_cannot_be_is_believed_by_nobody() {
     let mut rig = Rig::new();
     let file = stopped(&mut rig, "absurd");
@@ -82,10 +106,7 @@ fn a_position_that_cannot_be_is_believed_by_nobody() {
 fn a_run_that_had_ended_and_is_live_in_the_store_is_paused_and_keeps_its_end() {
     let mut rig = Rig::new();
     stopped(&mut rig, "ended");
-    let end = r#"{"state": "Succeeded", "conditions": [
-        {"type": "Succeeded", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-11-01T00:00:00Z"},
-        {"type": "Finished", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-11-01T00:00:00Z"}]}"#;
-    went_on(&rig, "ended", end);
+    went_on(&rig, "ended", END);
     rig.start();
     let run = rig.until_state("ended", "StoreBehind");
     assert_eq!(condition(&run, "Stalled"), is("True", "StoreBehind"));

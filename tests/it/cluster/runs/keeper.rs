@@ -4,10 +4,14 @@
 use std::sync::Arc;
 
 use relay::clock::Clock;
-use relay::conductor::Outlook;
+use relay::conductor::{Outlook, every_shard};
 use relay::operator::Pools;
 use relay::operator::pulse::Pulses;
-use relay::operator::workers::{Params, Workers, desired::Settings, password::Access};
+use relay::operator::workers::{
+    Params, Workers,
+    desired::Settings,
+    password::{Access, Users},
+};
 use relay::queue::{self, Roster};
 use relay::worker::{self, Links, Shutdown, Worker};
 use tokio_util::sync::CancellationToken;
@@ -24,12 +28,15 @@ pub fn keeper(
         roster,
         demands: outlook.demands(),
         outlook,
+        shards: Arc::new(every_shard().collect()),
         pools,
         pulses,
         clock,
         settings: Settings { image: "relay:test".to_owned(), redis_prefix: "relay".to_owned() },
         access: Access {
             secret: "of the test".to_owned(),
+            users: Users::Managed,
+            ca: None,
             url_for: Arc::new(|user, password| Ok(format!("redis://{user}:{password}@redis/0"))),
         },
         instance: "test".to_owned(),

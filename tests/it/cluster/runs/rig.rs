@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Outlook};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Outlook, every_shard};
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::ids::ShardId;
@@ -62,6 +62,12 @@ struct Life {
     stop: CancellationToken,
     /// Ends the worker alone.
     no_more: CancellationToken,
+}
+
+async fn client(kubeconfig: kube::config::Kubeconfig) -> kube::Client {
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
+    api::client(config).expect("a client")
 }
 
 impl Rig {
@@ -174,9 +180,7 @@ impl Rig {
             if !operates {
                 return parts;
             }
-            let options = kube::config::KubeConfigOptions::default();
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
-            let client = api::client(config).expect("a client");
+            let client = client(kubeconfig).await;
             if let Some(queue) = keeps {
                 let workers = keeper(
                     client.clone(),
@@ -189,6 +193,7 @@ impl Rig {
             let operator = Operator::new(relay::operator::Params {
                 client,
                 store,
+                shards: Arc::new(every_shard().collect()),
                 handle: handle.clone(),
                 outlook,
                 clock,

@@ -113,6 +113,19 @@ pub async fn silence_of_four_seconds_costs_the_shard(bench: Bench) {
     assert!(is_deposed(&store.renew(&[old]).await, &old));
 }
 
+pub async fn a_clock_that_was_put_back_keeps_nobody_from_leading(bench: Bench) {
+    let store = &bench.store;
+    let shard = ShardId::of_namespace("data");
+    let old = lead(store.as_ref(), shard, "old").await;
+    bench.silence(shard, SignedDuration::from_hours(-1)).await;
+    assert!(matches!(store.lead(&[shard], "new").await, Ok(Leadership::Held { .. })), "it may be alive");
+    bench.silence(shard, SignedDuration::from_secs(2)).await;
+    assert!(matches!(store.lead(&[shard], "new").await, Ok(Leadership::Held { .. })));
+    bench.silence(shard, SignedDuration::from_secs(2)).await;
+    assert_eq!(lead(store.as_ref(), shard, "new").await.epoch, old.epoch + 1);
+    assert!(is_deposed(&store.renew(&[old]).await, &old));
+}
+
 pub async fn the_same_holder_begins_a_new_epoch(bench: Bench) {
     let store = &bench.store;
     let first = prepare(store.as_ref(), "data", "a").await;

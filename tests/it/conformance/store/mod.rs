@@ -8,6 +8,7 @@ mod lead;
 mod logs;
 mod names;
 mod refuse;
+mod roll;
 mod round_trip;
 pub mod rows;
 
@@ -64,6 +65,21 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Lets a process say nothing of itself for so long.
+    pub async fn absent(&self, holder: &str, wait: SignedDuration) {
+        let ms = i64::try_from(wait.as_millis()).expect("a short wait");
+        match &self.clock {
+            Clock::Memory(now) => drop(now.fetch_add(ms, Ordering::SeqCst)),
+            Clock::Postgres(db) => {
+                let age = "update operators set seen_at = seen_at - $2 * interval '1 millisecond' where holder = $1";
+                let aged = sqlx::query(age).bind(holder).bind(ms as f64);
+                assert_eq!(aged.execute(&db.pool().await).await.expect("aged").rows_affected(), 1);
+            }
+        }
+    }
+}
+
 /// Each case, once a store.
 macro_rules! cases {
     ($($room:ident: $($case:ident),+;)+) => {
@@ -90,10 +106,12 @@ cases! {
         a_batch_without_edges_leaves_the_position, a_thousand_runs_fit_into_one_batch, live_runs_come_oldest_first,
         an_empty_batch_is_nothing;
     lead: a_position_is_raised_by_its_leader_alone_and_never_falls, a_deposed_leader_writes_nothing, one_of_two_that_race_wins, silence_of_four_seconds_costs_the_shard,
-        the_same_holder_begins_a_new_epoch, a_released_shard_is_free_and_its_epoch_over,
+        a_clock_that_was_put_back_keeps_nobody_from_leading, the_same_holder_begins_a_new_epoch, a_released_shard_is_free_and_its_epoch_over,
         one_of_many_commits_after_the_same_row_lands, a_batch_with_one_lost_shard_writes_none,
         shards_are_taken_all_or_none, all_shards_are_renewed_at_once_and_the_lost_one_is_named,
         two_that_race_for_many_shards_never_share_them;
+    roll: whoever_came_first_stands_first, whoever_was_silent_comes_back_behind_the_others, the_roll_tells_who_leads_what,
+        whoever_departs_gives_up_what_it_led, many_that_come_at_once_see_one_order;
     history: positions_have_no_gaps_under_concurrent_batches, rows_stand_in_the_order_of_the_batch,
         the_newest_come_first_and_no_more_than_asked, a_reader_of_a_shard_misses_nothing_and_sees_nothing_twice;
     attempts: an_attempt_is_written_at_its_start_and_at_its_end, attempts_of_one_commit_come_back_newest_first,

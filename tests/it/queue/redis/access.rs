@@ -2,7 +2,10 @@
 
 use relay::link::{RedisSettings, worker_url};
 use relay::model::job::News;
-use relay::queue::{Go, Jobs, Position, Queue, Roster, redis::RedisJobs};
+use relay::queue::{
+    Go, Jobs, Orders, Position, Queue, QueueError, Roster,
+    redis::{RedisJobs, RedisQueue},
+};
 
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, worker};
 use crate::support::{
@@ -12,7 +15,7 @@ use crate::support::{
 
 const OTHER: &str = "data/other";
 
-fn login(server: &RedisServer, pool: &str, password: &str) -> RedisSettings {
+pub fn login(server: &RedisServer, pool: &str, password: &str) -> RedisSettings {
     let user = relay::link::keys::user("relay", pool);
     server.settings_of(&worker_url(&server.url(), &user, password).expect("a URL"))
 }
@@ -28,7 +31,18 @@ async fn a_worker_does_all_its_work_as_its_pools_user() {
     let server = RedisServer::start(&[]).await;
     let queue = conductor(&server.settings()).await;
     assert_eq!(queue.user(POOL), "relay-worker.data.default");
-    let w = worker(&login(&server, POOL, "secret"), "w").await;
+    all_its_work(&server, &queue, "secret").await;
+}
+
+/// Is the pool's user let in with this password?
+pub async fn enters(server: &RedisServer, password: &str) -> Result<Orders, QueueError> {
+    let jobs = RedisJobs::new(&login(server, POOL, password), POOL, "who").expect("a worker");
+    jobs.beat("who", &[], second(0)).await
+}
+
+/// Everything that a worker ever does, as the pool's user.
+pub async fn all_its_work(server: &RedisServer, queue: &RedisQueue, password: &str) {
+    let w = worker(&login(server, POOL, password), "w").await;
     let large = job_with_a_large_document(0);
     queue.publish(&[large.clone(), job(1)]).await.expect("published");
     let claimed = soon(w.try_claim(2, &[])).await.expect("a claim");
@@ -40,7 +54,7 @@ async fn a_worker_does_all_its_work_as_its_pools_user() {
     assert_eq!(w.beat(&[job_id(0), job_id(1)]).await.expect("a beat").go, [job_id(0)]);
     w.jobs.report(report("w", &job_id(0), News::Started)).await.expect("told");
     w.jobs.report(report("w", &job_id(0), success())).await.expect("told");
-    let all = reports(&queue, Position::START).await;
+    let all = reports(queue, Position::START).await;
     assert_eq!(*all[0].pool, *POOL);
     queue.settle(all[1].at, &[placed(0)]).await.expect("settled");
     assert_eq!(queue.retire(POOL, 1).await.expect("nobody is idle"), 0);
@@ -52,9 +66,9 @@ async fn a_worker_does_all_its_work_as_its_pools_user() {
     assert_eq!(w.claim(1).await, [job_id(2)]);
     // Redis loses everything but its users.
     server.say(&["FLUSHALL"]).await;
-    census(&queue).await;
+    census(queue).await;
     w.beat(&[job_id(2)]).await.expect("a beat");
-    assert_eq!(books(&census(&queue).await).1, [(job_id(2), "w")]);
+    assert_eq!(books(&census(queue).await).1, [(job_id(2), "w")]);
     w.jobs.leave("w").await.expect("a good-bye");
 }
 
@@ -82,7 +96,8 @@ async fn whatever_else_a_worker_tries_is_refused() {
         &["XADD", "relay:{data/default}:stream:other", "*", "r", "{}"],
         &["SET", "relay:{data/default}:stream:results", "no stream"],
         &["DEL", "relay:{data/default}:stream:results"],
-        &["HGET", "relay:incarnation", "id"],
+        &["HGET", "relay:{incarnation}", "id"],
+        &["DEL", "relay:{incarnation}"],
         &["SMEMBERS", "relay:pools"],
         &["EVAL", "return 1", "0"],
         &["SCRIPT", "LOAD", "return 1"],

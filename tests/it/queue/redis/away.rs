@@ -145,7 +145,7 @@ async fn a_full_memory_is_no_outage_and_leaves_room_for_what_ends() {
     queue.publish(&[job(2)]).await.expect("there is room again");
 }
 
-async fn used_memory(server: &RedisServer) -> u64 {
+pub async fn used_memory(server: &RedisServer) -> u64 {
     let redis::Value::BulkString(info) = server.say(&["INFO", "memory"]).await else { panic!("no text") };
     let info = String::from_utf8(info).expect("text");
     let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a number");

@@ -1,10 +1,13 @@
 //! A pool whose user writes lies into its books: others do not notice.
 
+mod large;
+mod window;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use relay::clock::Clock;
 use relay::conductor::{
-    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Older, Params, Submission,
+    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Older, Outlook, Params, Submission,
 };
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
@@ -42,6 +45,7 @@ spec: {pool: default, tasks: [{name: only, command: ['true']}, {name: next, depe
 pub struct House {
     pub server: RedisServer,
     pub store: Arc<MemoryStore>,
+    pub outlook: Arc<Outlook>,
     clock: Clock,
 }
 
@@ -67,7 +71,7 @@ fn empty(clock: &Clock) -> Arc<MemoryStore> {
 impl House {
     pub async fn new() -> House {
         let clock = Clock::system();
-        House { server: RedisServer::start(&[]).await, store: empty(&clock), clock }
+        House { server: RedisServer::start(&[]).await, store: empty(&clock), outlook: Arc::default(), clock }
     }
 
     /// The store is made anew.
@@ -91,7 +95,7 @@ impl House {
             adopt: Adopt::All,
             older: Older::Untold,
             limits: Limits::default(),
-            outlook: None,
+            outlook: Some(self.outlook.clone()),
         });
         let stop = CancellationToken::new();
         let stopping = stop.clone();
@@ -104,16 +108,21 @@ impl House {
     }
 
     pub async fn submit(&self, life: &Life) -> RunId {
-        let manifests = crd::load("flow.yaml", FLOW.as_bytes(), &crd::Overrides::default());
+        self.submit_flow(life, FLOW, json!({})).await
+    }
+
+    pub async fn submit_flow(&self, life: &Life, flow: &str, params: serde_json::Value) -> RunId {
+        let manifests = crd::load("flow.yaml", flow.as_bytes(), &crd::Overrides::default());
         let manifest = manifests.unwrap_or_else(|f| panic!("{f}")).workflows.remove(0);
         let (id, workflow): (RunId, _) = ("run-1".parse().expect("an id"), manifest.workflow.clone());
-        let run = RunRow::new(
+        let mut run = RunRow::new(
             id.clone(),
             workflow.id.clone(),
             "data".to_owned(),
             "one-1".to_owned(),
             self.clock.now(),
         );
+        run.params = Arc::new(params);
         let submission = Submission { revision: crd::revision(&manifest), workflow, run };
         life.handle.submit(submission).await.expect("accepted");
         id

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// A conductor, and a worker `w` that runs job 0, has told the end of job 1, and leaves job 2 pending.
-async fn at_work(settings: &RedisSettings) -> (std::sync::Arc<RedisQueue>, Hand) {
+pub(super) async fn at_work(settings: &RedisSettings) -> (std::sync::Arc<RedisQueue>, Hand) {
     let queue = conductor(settings).await;
     let w = worker(settings, "w").await;
     queue.publish(&[job(0), job(1), job(2)]).await.expect("published");
@@ -26,13 +26,13 @@ async fn at_work(settings: &RedisSettings) -> (std::sync::Arc<RedisQueue>, Hand)
 }
 
 /// The server, with workers given so long to tell what they hold.
-fn with_time(server: &RedisServer, announce: Duration) -> RedisSettings {
+pub(super) fn with_time(server: &RedisServer, announce: Duration) -> RedisSettings {
     let mut settings = server.settings();
     settings.announce = announce;
     settings
 }
 
-async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
+pub(super) async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
     // Until the worker has spoken, nobody may believe that its jobs are gone.
     let unknown = census(queue).await;
     assert!(unknown.announcing);
@@ -65,6 +65,32 @@ async fn the_workers_word_is_taken(queue: &RedisQueue, w: &Hand) {
     queue.settle(all[0].at, &[placed(0), placed(1)]).await.expect("settled");
     assert_eq!(w.beat(&[job_id(2)]).await.expect("a beat"), Orders::default());
     assert_eq!(books(&census(queue).await), (vec![], vec![(job_id(2), "w")]));
+}
+
+#[tokio::test]
+async fn an_operator_that_knew_redis_by_the_names_of_before_is_replaced_and_nothing_is_told_anew() {
+    let server = RedisServer::start(&[]).await;
+    let settings = with_time(&server, Duration::from_secs(600));
+    let old = conductor(&settings).await;
+    let w = worker(&settings, "w").await;
+    old.publish(&[job(0), job(1)]).await.expect("published");
+    assert_eq!(w.claim(1).await, [job_id(0)]);
+    drop(old);
+    // As an older version leaves it.
+    server.say(&["RENAME", "relay:{incarnation}", "relay:incarnation"]).await;
+    server.say(&["DEL", "relay:{incarnation}:announcing"]).await;
+    let new = conductor(&settings).await;
+    let found = census(&new).await;
+    assert!(!found.announcing, "nobody has anything to tell");
+    assert_eq!(books(&found), (vec![job_id(1)], vec![(job_id(0), "w")]));
+    assert_eq!(server.say(&["EXISTS", "relay:incarnation"]).await, redis::Value::Int(0));
+    w.jobs.report(report("w", &job_id(0), success())).await.expect("it goes on in the same books");
+
+    // What an older version says of another life of the server is not believed.
+    server.say(&["DEL", "relay:{incarnation}"]).await;
+    server.say(&["HSET", "relay:incarnation", "id", "1", "server", "another"]).await;
+    let newer = conductor(&settings).await;
+    assert!(census(&newer).await.announcing, "it began anew");
 }
 
 impl Hand {
