@@ -59,7 +59,7 @@ it: ## the integration tests with servers; T=infra:: for some of them, with Kube
 
 sim: ## the simulation; SEEDS=100000 for many seeds, FROM=2000 to begin there, SEED=417 for one with its trace
 	$(if $(SEEDS),RELAY_SIM_SEEDS=$(SEEDS)) $(if $(FROM),RELAY_SIM_FIRST=$(FROM)) $(if $(SEED),RELAY_SIM_SEED=$(SEED)) \
-		$(CARGO) test --locked $(if $(SEEDS),--profile sim) --test it -- --nocapture sim::$(if $(SEEDS)$(SEED),whatever)
+		$(CARGO) test --locked $(if $(SEEDS),--profile sim --test sim,--test it) -- --nocapture sim::$(if $(SEEDS)$(SEED),whatever)
 
 model: ## the protocol as a model, with more that goes wrong: minutes
 	RELAY_MODEL_MUCH=1 $(CARGO) test --locked --release --test it -- --nocapture protocol::every_order

@@ -18,6 +18,8 @@ pub(super) struct Known {
     pub(super) reigns: u64,
     /// Pools of this incarnation.
     pub(super) open: BTreeSet<Arc<str>>,
+    /// What the books of pools were called when they were opened last.
+    pub(super) opened: BTreeMap<Arc<str>, Arc<str>>,
     /// Pools that workers may come to, and their passwords: users are made again when Redis forgets them.
     pub(super) admitted: BTreeMap<Arc<str>, String>,
     /// Pools of which something had a wrong type, until the next look at the books mends it: a read of all streams fails

@@ -14,7 +14,7 @@
 //! | `set:active_workers`, `set:retired_workers`, `worker:heartbeat:<id>` | who works; who claims nothing more; who is present (30 s) |
 //! | `stream:results`, `stream:results:settled` | reports until they are settled, and how far they are |
 //! | `stream:logs`, `stream:logs:bytes`, `stream:logs:held` | lines until they are stored (`feed/redis`) |
-//! | `incarnation` | the life of Redis' content in which all this was written |
+//! | `incarnation` | the life of Redis' content in which all this was written, and when these books were opened in it |
 //! | `epoch` | the newest epoch in which a leader spoke to this pool |
 //!
 //! Outside of pools: `relay:pools`, the stream `relay:pools:changed` that wakes readers when one joins, and

@@ -88,6 +88,7 @@ impl Server {
         self.reign.set(epochs);
         let mut known = self.known();
         known.open.retain(|pool| self.reign.leads(pool));
+        known.opened.retain(|pool, _| self.reign.leads(pool));
         known.admitted.retain(|pool, _| self.reign.leads(pool));
         known.set_aside.retain(|pool| self.reign.leads(pool));
         known.checked = None;
@@ -100,6 +101,13 @@ impl Server {
 
     fn standing(&self, incarnation: &str, pool: &str) -> Result<String, QueueError> {
         Ok(format!("{incarnation}@{}", self.reign.of(pool)?))
+    }
+
+    /// The same, in the books that were opened from here.
+    fn standing_in_books(&self, incarnation: &str, pool: &str) -> Result<String, QueueError> {
+        let opened = self.known().opened.get(pool).cloned();
+        let opened = opened.filter(|opened| opened.split('/').next() == Some(incarnation));
+        self.standing(opened.as_deref().unwrap_or(incarnation), pool)
     }
 
     /// Runs a script on a pool that refuses to be opened.
@@ -123,7 +131,7 @@ impl Server {
             let mut commands = Pipeline::with_capacity(open.len());
             for call in open.iter().map(|n| &calls[*n]) {
                 let mut command = call.script.on(&[&keys::of_pool(self.prefix(), &call.pool)]);
-                command.arg(self.standing(&incarnation, &call.pool)?).arg(&call.arguments);
+                command.arg(self.standing_in_books(&incarnation, &call.pool)?).arg(&call.arguments);
                 commands.add_command(command);
             }
             for (n, value) in open.into_iter().zip(self.link.ask_all(&commands).await?) {
@@ -337,7 +345,7 @@ impl Server {
             match answer.word.as_str() {
                 "newer" => newer = newer.max(Some(answer.rest.text()?)),
                 "deposed" => return Err(deposed(pool, answer)),
-                _ => {}
+                _ => drop(self.known().opened.insert(pool.clone(), answer.rest.text()?.into())),
             }
         }
         if added {

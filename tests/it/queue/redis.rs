@@ -6,6 +6,7 @@ mod external;
 mod fence;
 mod fleet;
 mod hostile;
+mod late;
 mod lost;
 mod memory;
 mod older;

@@ -120,6 +120,7 @@ pub fn play(settings: Settings) -> Outcome {
             tracing_subscriber::registry().with(Listener(shared.trace.clone())),
         );
         perform(shared.clone(), load.runs).await;
+        shared.part();
         let (trace, counts) = (shared.trace.lines(), shared.counts());
         Outcome {
             counts,

@@ -94,6 +94,11 @@ impl Shared {
         lock(&self.reign).lives.values().cloned().collect()
     }
 
+    /// All is said: those who knew of each other would keep each other in memory for ever.
+    pub fn part(&self) {
+        *lock(&self.reign) = Reign::default();
+    }
+
     /// Did this one win the epoch?
     pub fn is_of(&self, life: &Life, fence: &Fence) -> bool {
         lock(&self.reign).epochs.get(&(fence.shard, fence.epoch)) == Some(&life.number)

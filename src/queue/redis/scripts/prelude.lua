@@ -19,7 +19,7 @@ local GO = base .. 'leases:go'
 -- Sets of workers.
 local ACTIVE = base .. 'set:active_workers'
 local RETIRED = base .. 'set:retired_workers'
--- String: the incarnation in which all this was written.
+-- String: the incarnation in which all this was written, `/`, and when its books were opened: one name for them.
 local INCARNATION = base .. 'incarnation'
 -- String: the newest epoch in which a leader spoke to this pool.
 local EPOCH = base .. 'epoch'
@@ -54,6 +54,9 @@ local function deposed(standing)
     if heard ~= epoch then redis.call('SET', EPOCH, epoch) end
     return nil
 end
+
+-- The incarnation in such a name.
+local function life_of(opened) return string.match(opened, '^[^/]*') end
 
 local function incarnation_of(standing) return string.match(standing, '^(.*)@') end
 

@@ -11,10 +11,17 @@ use relay::{
     queue::{Go, Orders, PRESENCE_TTL, Removal},
 };
 
+/// What books are called: the incarnation, and when they were opened in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub incarnation: u64,
+    pub opened: u64,
+}
+
 /// What a script of the conductor's side comes with.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    pub incarnation: u64,
+    pub books: Name,
     pub epoch: i64,
     /// Taken away by a mutation: is the incarnation looked at?
     pub fenced: bool,
@@ -37,7 +44,7 @@ pub enum Claimed {
 
 /// What a beat is answered.
 pub struct Beaten {
-    pub incarnation: u64,
+    pub books: Name,
     pub settled: u64,
     pub orders: Orders,
 }
@@ -51,7 +58,7 @@ pub enum Heard {
 /// The keys of one pool.
 #[derive(Clone, Debug, Default)]
 pub struct Books {
-    pub incarnation: Option<u64>,
+    pub name: Option<Name>,
     pub epoch: i64,
     pending: BTreeSet<(i64, JobId)>,
     bodies: BTreeMap<JobId, Job>,
@@ -79,27 +86,26 @@ impl Books {
     /// A step of the conductor's side.
     pub fn admit(&mut self, standing: Standing) -> Result<(), No> {
         self.hear(standing.epoch)?;
-        let same = self.incarnation == Some(standing.incarnation);
-        if same || (!standing.fenced && self.incarnation.is_some()) { Ok(()) } else { Err(No::Stale) }
+        let same = self.name == Some(standing.books);
+        if same || (!standing.fenced && self.name.is_some()) { Ok(()) } else { Err(No::Stale) }
     }
 
-    /// `open`: brings the pool into an incarnation; the newer one in which it is already.
-    pub fn open(&mut self, standing: Standing) -> Result<Option<u64>, No> {
-        self.hear(standing.epoch)?;
-        match self.incarnation {
-            Some(mine) if mine == standing.incarnation => return Ok(None),
-            Some(mine) if mine > standing.incarnation => return Ok(Some(mine)),
-            _ => {}
+    /// `open`: brings the pool into an incarnation, or tells the newer one in which it is already.
+    pub fn open(&mut self, incarnation: u64, epoch: i64, opened: u64) -> Result<Name, No> {
+        self.hear(epoch)?;
+        if let Some(mine) = self.name.filter(|mine| mine.incarnation >= incarnation) {
+            return Ok(mine);
         }
         // Reports stay.
         let (results, epoch) = (std::mem::take(&mut self.results), self.epoch);
-        *self = Books { incarnation: Some(standing.incarnation), epoch, results, ..Books::default() };
-        Ok(None)
+        let name = Name { incarnation, opened };
+        *self = Books { name: Some(name), epoch, results, ..Books::default() };
+        Ok(name)
     }
 
     /// `shut`: nobody works in the books of an older incarnation until their leader opens them.
     pub fn shut(&mut self, incarnation: u64) {
-        self.incarnation = self.incarnation.filter(|mine| *mine >= incarnation);
+        self.name = self.name.filter(|mine| mine.incarnation >= incarnation);
     }
 
     fn knows(&self, job: &JobId) -> bool {
@@ -188,8 +194,8 @@ impl Books {
     // The worker's side.
 
     /// Are these the books that the worker knows? Taken away by a mutation, any will do.
-    pub fn are(&self, known: Option<u64>, fenced: bool) -> bool {
-        self.incarnation.is_some() && (self.incarnation == known || !fenced)
+    pub fn are(&self, known: Option<Name>, fenced: bool) -> bool {
+        self.name.is_some() && (self.name == known || !fenced)
     }
 
     fn is_present(&self, worker: &str, now: Timestamp) -> bool {
@@ -230,12 +236,12 @@ impl Books {
     /// None: the books are lost. `kept`: ends that were told and are not settled, as far as the worker knows.
     pub fn beat(
         &mut self,
-        (worker, known, answered): (&str, Option<u64>, bool),
+        (worker, known, answered): (&str, Option<Name>, bool),
         holding: &[JobId],
         kept: &[JobId],
         now: Timestamp,
     ) -> Option<Beaten> {
-        let current = self.incarnation?;
+        let current = self.name?;
         self.beats.insert(worker.to_owned(), later(now, PRESENCE_TTL));
         if answered {
             self.called.remove(worker);
@@ -253,7 +259,7 @@ impl Books {
                 orders.go.push(job.clone());
             }
         }
-        Some(Beaten { incarnation: current, settled: self.settled, orders })
+        Some(Beaten { books: current, settled: self.settled, orders })
     }
 
     /// In books that do not know the worker its word is taken for them.

@@ -15,15 +15,15 @@ use tokio::sync::Notify;
 
 use super::{
     Content, Redis, Wire,
-    books::{Claimed, Heard},
+    books::{Claimed, Heard, Name},
     unprepared,
 };
 use crate::sim::{faults::Faults, world::Mutation};
 
 #[derive(Default)]
 struct Mine {
-    /// The incarnation that knows this worker.
-    incarnation: Option<u64>,
+    /// The books that know this worker.
+    books: Option<Name>,
     /// Ends that were told, and where they lie; nowhere, when they have to be told again.
     kept: BTreeMap<JobId, (Report, Option<u64>)>,
     called: bool,
@@ -67,7 +67,7 @@ impl Hand {
     async fn say_alive(&self, holding: &[JobId], answered: bool) -> Result<Orders, QueueError> {
         let (known, kept) = {
             let mine = self.mine();
-            (mine.incarnation, mine.kept.keys().cloned().collect::<Vec<_>>())
+            (mine.books, mine.kept.keys().cloned().collect::<Vec<_>>())
         };
         let (pool, worker, held) = (self.pool.clone(), self.worker.clone(), holding.to_vec());
         let forgetful = self.mutated(Mutation::TellsNothing);
@@ -81,11 +81,11 @@ impl Hand {
         let beaten = self.wire.ask("beat", beat).await?.ok_or_else(unprepared)?;
         {
             let mut mine = self.mine();
-            if known.is_some_and(|known| known != beaten.incarnation) {
+            if known.is_some_and(|known| known != beaten.books) {
                 self.wire.faults.shared.count("a worker tells a new life what it holds");
                 mine.kept.values_mut().for_each(|(_, entry)| *entry = None);
             }
-            mine.incarnation = Some(beaten.incarnation);
+            mine.books = Some(beaten.books);
             mine.settled(beaten.settled);
         }
         let untold: Vec<Report> = self
@@ -105,7 +105,7 @@ impl Hand {
 
     async fn tell(&self, report: Report) -> Result<(), QueueError> {
         let (pool, said) = (self.pool.clone(), report.clone());
-        let (known, fenced) = (self.mine().incarnation, self.fenced());
+        let (known, fenced) = (self.mine().books, self.fenced());
         let tell = move |content: &mut Content, _: Timestamp, _: bool| {
             let entry = content.id();
             let scripts = content.scripts;
@@ -132,7 +132,7 @@ impl Hand {
     }
 
     async fn try_claim(&self, claim: &Claim) -> Result<Option<Vec<Job>>, QueueError> {
-        let (pool, known, claim) = (self.pool.clone(), self.mine().incarnation, claim.clone());
+        let (pool, known, claim) = (self.pool.clone(), self.mine().books, claim.clone());
         let fenced = self.fenced();
         let (shared, hasty) = (self.wire.faults.shared.clone(), self.mutated(Mutation::BeginsAtOnce));
         let take = move |content: &mut Content, now: Timestamp, copy: bool| {
@@ -166,14 +166,14 @@ impl Hand {
         verb: &'static str,
         act: impl Fn(&mut super::Books) + Clone + Send + 'static,
     ) -> Result<(), QueueError> {
-        let (pool, known, fenced) = (self.pool.clone(), self.mine().incarnation, self.fenced());
+        let (pool, known, fenced) = (self.pool.clone(), self.mine().books, self.fenced());
         let run = move |content: &mut Content, _: Timestamp, _: bool| {
             let scripts = content.scripts;
             let books = content.books(&pool);
             if scripts && books.are(known, fenced) {
                 act(books);
             }
-            scripts && books.incarnation.is_some()
+            scripts && books.name.is_some()
         };
         if self.wire.ask(verb, run).await? { Ok(()) } else { Err(unprepared()) }
     }
@@ -206,7 +206,7 @@ impl Jobs for Hand {
     }
 
     async fn report(&self, report: Report) -> Result<(), QueueError> {
-        if report.worker != self.worker || self.mine().incarnation.is_none() {
+        if report.worker != self.worker || self.mine().books.is_none() {
             return Ok(());
         }
         let shared = &self.wire.faults.shared;

@@ -13,7 +13,7 @@ use relay::{
 
 use super::{
     ANNOUNCE, Content, Redis, Wire,
-    books::{Books, No, Standing},
+    books::{Books, Name, No, Standing},
     gone,
     inbox::Inbox,
 };
@@ -29,12 +29,14 @@ pub(super) struct Known {
     /// The connection on which it was last asked for.
     pub(super) checked: Option<u64>,
     pub(super) open: BTreeSet<Arc<str>>,
+    /// What the books of pools were called when they were opened last.
+    opened: BTreeMap<Arc<str>, Name>,
     pub(super) announcing: bool,
     /// Workers that were there in the incarnation before and have not beaten in this one.
-    awaited: Option<BTreeSet<String>>,
+    pub(super) awaited: Option<BTreeSet<String>>,
     /// All of them have told this incarnation what they hold.
-    all_told: bool,
-    present: Option<BTreeSet<String>>,
+    pub(super) all_told: bool,
+    pub(super) present: Option<BTreeSet<String>>,
 }
 
 /// One conductor's side.
@@ -80,7 +82,9 @@ impl Leader {
         if self.mutated(Mutation::NoQueueFence) {
             epoch = self.wire.faults.shared.newest_epochs().get(&shard).copied().unwrap_or(epoch);
         }
-        Ok(Standing { incarnation, epoch, fenced: !self.mutated(Mutation::AnyLife) })
+        let opened = self.known().opened.get(pool).copied().filter(|name| name.incarnation == incarnation);
+        let books = opened.unwrap_or(Name { incarnation, opened: 0 });
+        Ok(Standing { books, epoch, fenced: !self.mutated(Mutation::AnyLife) })
     }
 
     /// The incarnation, asked for anew on each new connection.
@@ -141,14 +145,18 @@ impl Leader {
             opening.push((pool.clone(), self.standing(incarnation, pool)?));
         }
         let open = move |content: &mut Content, _: Timestamp, _: bool| {
-            let opened =
-                opening.iter().map(|(pool, standing)| (pool.clone(), content.books(pool).open(*standing)));
-            opened.collect::<Vec<_>>()
+            let one = |(pool, standing): &(Arc<str>, Standing)| {
+                let stamp = content.id();
+                let opened = content.books(pool).open(incarnation, standing.epoch, stamp);
+                (pool.clone(), opened)
+            };
+            opening.iter().map(one).collect::<Vec<_>>()
         };
         let mut newer = None;
         for (pool, opened) in self.wire.ask("open", open).await? {
             match opened {
-                Ok(other) => newer = newer.max(other),
+                Ok(name) if name.incarnation > incarnation => newer = newer.max(Some(name.incarnation)),
+                Ok(name) => drop(self.known().opened.insert(pool, name)),
                 Err(No::Deposed(epoch)) => return Err(self.deposed(&pool, epoch)),
                 Err(No::Stale) => {}
             }

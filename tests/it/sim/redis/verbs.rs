@@ -34,8 +34,15 @@ struct Page {
 #[async_trait]
 impl Queue for Leader {
     fn lead(&self, epochs: &Epochs) {
-        self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone_from(epochs);
+        let before = std::mem::replace(
+            &mut *self.epochs.lock().unwrap_or_else(PoisonError::into_inner),
+            epochs.clone(),
+        );
         let mut known = self.known();
+        if epochs.keys().any(|shard| !before.contains_key(shard)) {
+            // Who works for the pools of these shards was not looked at from here yet.
+            (known.present, known.awaited, known.all_told) = (None, None, false);
+        }
         let led = |pool: &str| epochs.contains_key(&ShardId::of_pool(pool));
         known.open.retain(|pool| led(pool));
         self.inbox().lead(led);
