@@ -16,6 +16,7 @@ use crate::conductor::{
 };
 use crate::model::{
     ids::RunId,
+    job::JobId,
     status::TaskStatus,
     time::{backoff, later},
 };
@@ -156,10 +157,10 @@ impl Conductor {
     }
 
     /// Has a worker begun it?
-    fn runs_now(&self, placed: &Placed) -> bool {
-        let task_run = &placed.job.task_run;
+    pub(super) fn runs_now(&self, placed: &Placed) -> bool {
+        let JobId { task_run, attempt } = &placed.job;
         let row = self.runs.get(&task_run.run).and_then(|run| run.task_run(task_run.key));
-        row.is_some_and(|row| row.status == TaskStatus::Running)
+        row.is_some_and(|row| row.status == TaskStatus::Running && row.attempt == *attempt)
     }
 
     /// What the queue holds of attempts that are over: a settle got lost, or a conductor died before it.
