@@ -16,6 +16,7 @@ use crate::conductor::{
 };
 use crate::model::{
     ids::RunId,
+    job::JobId,
     status::TaskStatus,
     time::{backoff, later},
 };
@@ -55,9 +56,9 @@ pub(super) struct Sweep {
 
 /// A job that the census did not find in order. It is judged only after the reports of that moment are read.
 pub(super) enum Suspect {
-    /// Nobody holds it.
+    /// Nobody holds it, and nobody has begun it.
     Missing(Placed),
-    /// Its worker is silent.
+    /// Its worker is silent, or cannot be told from the books.
     Silent(Placed),
     /// The queue holds it, and its attempt is over, or runs in another pool.
     Stray(Placed),
@@ -142,22 +143,24 @@ impl Conductor {
         for placed in self.runs.values().flat_map(live_jobs) {
             if silent.contains(&placed) {
                 suspects.push(Suspect::Silent(placed));
-            } else if !held.contains(&placed)
-                && !census.announcing
-                && (silence_counts || !self.runs_now(&placed))
-            {
+            } else if held.contains(&placed) || census.announcing {
+                // It is where it should be, or may be.
+            } else if !self.runs_now(&placed) {
                 suspects.push(Suspect::Missing(placed));
+            } else if silence_counts {
+                // That the books do not show who runs it is silence as well: whoever does may not have been able to tell them
+                // yet, because the queue was away, or nobody led, while workers told what they hold.
+                suspects.push(Suspect::Silent(placed));
             }
         }
         suspects
     }
 
-    /// Has a worker begun it? That the books do not show whoever has it is silence as well: it may not have been able to tell
-    /// them yet, because the queue was away, or nobody led, while workers told what they hold.
-    fn runs_now(&self, placed: &Placed) -> bool {
-        let task_run = &placed.job.task_run;
+    /// Has a worker begun it?
+    pub(super) fn runs_now(&self, placed: &Placed) -> bool {
+        let JobId { task_run, attempt } = &placed.job;
         let row = self.runs.get(&task_run.run).and_then(|run| run.task_run(task_run.key));
-        row.is_some_and(|row| row.status == TaskStatus::Running)
+        row.is_some_and(|row| row.status == TaskStatus::Running && row.attempt == *attempt)
     }
 
     /// What the queue holds of attempts that are over: a settle got lost, or a conductor died before it.
@@ -238,7 +241,8 @@ impl Conductor {
                     false => self.todo.push(Input::Forgotten(placed)),
                 }
             }
-            Suspect::Missing(placed) | Suspect::Silent(placed) if live => {
+            // What was missing and runs by now was on its way.
+            Suspect::Silent(placed) if live => {
                 tracing::warn!(job = %placed.job, "The worker of a job is gone");
                 self.todo.push(Input::Lost(placed));
             }

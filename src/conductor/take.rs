@@ -48,6 +48,8 @@ impl Conductor {
                 self.told(draft, &job.task_run.run, event);
                 Answer::None
             }
+            // It was nowhere to be seen, and its worker has told since that it has begun: a look round will tell whether it is gone.
+            Input::Forgotten(placed) if self.runs_now(placed) => Answer::None,
             Input::Forgotten(placed) => {
                 let JobId { task_run, attempt } = &placed.job;
                 self.told(draft, &task_run.run, Event::Forgotten { key: task_run.key, attempt: *attempt });

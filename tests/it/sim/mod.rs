@@ -81,7 +81,7 @@ const FAULTS: &[&str] = &[
     "the store is down",
 ];
 /// Seeds that once found a defect.
-const REMEMBERED: &[u64] = &[];
+const REMEMBERED: &[u64] = &[704, 2_197, 2_472, 3_228, 19_338];
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

@@ -130,14 +130,14 @@ async fn a_redis_that_is_emptied_while_two_lead_costs_no_attempt() {
             })
             .await;
     }
-    let incarnation = stage.server.say(&["HGET", "relay:incarnation", "id"]).await;
+    let incarnation = stage.server.say(&["HGET", "relay:{incarnation}", "id"]).await;
     stage.may_end("a");
     stage.ran("ab").await;
     // And once more, with other tasks under way.
     stage.until("both are known to run", async || text(&stage.rows, running).await == "2").await;
     stage.server.say(&["FLUSHALL"]).await;
     stage.all_ended().await;
-    assert_ne!(stage.server.say(&["HGET", "relay:incarnation", "id"]).await, incarnation);
+    assert_ne!(stage.server.say(&["HGET", "relay:{incarnation}", "id"]).await, incarnation);
     stop_now(workers);
     ended_well(operators);
 }

@@ -8,8 +8,11 @@ use relay::feed::{
     Feed, LogLine, LogStream, Stream,
     redis::{RedisFeed, RedisLogs},
 };
-use relay::model::job::News;
-use relay::queue::{Go, Jobs, Position, Queue, Roster};
+use relay::model::{ids::ShardId, job::News};
+use relay::queue::{
+    Go, Jobs, Position, Queue, Roster,
+    redis::{Limits, RedisQueue},
+};
 
 use super::{census, conductor, reports, soon, until, worker};
 use crate::support::{
@@ -88,6 +91,10 @@ async fn everything(server: &RedisServer) {
     w.beat(&[]).await.expect("a beat");
     until("everybody has told", async || (!census(&queue).await.announcing).then_some(())).await;
     queue.lead(&all_led(2));
+    // Another process leads other pools, and keeps workers of this one from books of an older life.
+    let other = RedisQueue::new(&settings, Limits::default()).expect("a queue");
+    other.lead(&all_led(2).into_iter().filter(|(shard, _)| *shard != ShardId::of_pool(POOL)).collect());
+    other.ping().await.expect("it is there");
     w.jobs.leave("w").await.expect("a good-bye");
     queue.dismiss(POOL).await.expect("dismissed");
     census(&queue).await;
