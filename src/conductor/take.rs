@@ -50,18 +50,14 @@ impl Conductor {
             }
             // It was nowhere to be seen, and its worker has told since that it has begun: a look round will tell whether it is gone.
             Input::Forgotten(placed) if self.runs_now(placed) => Answer::None,
+            // Should a worker have it all the same, it is to stop.
             Input::Forgotten(placed) => {
                 let JobId { task_run, attempt } = &placed.job;
-                self.told(draft, &task_run.run, Event::Forgotten { key: task_run.key, attempt: *attempt });
-                // Should a worker have it all the same, it is to stop.
-                draft.ended_jobs.push(placed.clone());
-                Answer::None
+                self.over(draft, placed, Event::Forgotten { key: task_run.key, attempt: *attempt })
             }
             Input::Lost(placed) => {
                 let JobId { task_run, attempt } = &placed.job;
-                self.told(draft, &task_run.run, Event::Lost { key: task_run.key, attempt: *attempt });
-                draft.ended_jobs.push(placed.clone());
-                Answer::None
+                self.over(draft, placed, Event::Lost { key: task_run.key, attempt: *attempt })
             }
             Input::Unfit(Unfit { job: JobId { task_run, attempt }, why }) => {
                 let outcome = Outcome::Failed {
@@ -80,6 +76,13 @@ impl Conductor {
             }
         };
         draft.inputs.push((input, answer));
+    }
+
+    /// An attempt is over without a word of its worker: whatever the queue has of it goes.
+    fn over(&mut self, draft: &mut Draft, placed: &Placed, event: Event) -> Answer {
+        self.told(draft, &placed.job.task_run.run, event);
+        draft.ended_jobs.push(placed.clone());
+        Answer::None
     }
 
     /// An event that nobody waits for an answer to.
