@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::{from_bed, own, postgres_program};
 
+/// How long a server may take to be there, on a machine that others use as well.
+const SOON: Duration = Duration::from_secs(120);
+
 const PASSWORD: &str = "of-the-test-bed";
 
 /// Both servers. They end with the bed, which finds them by its mark in their environment.
@@ -128,10 +131,11 @@ pub fn spawn(command: &mut Command, log: &Path) -> Child {
     child.unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
 
+/// Waits until a server is so.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + SOON;
     while !so() {
-        assert!(Instant::now() < end, "not within 30 s: {what}");
+        assert!(Instant::now() < end, "not within {SOON:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }

@@ -134,7 +134,7 @@ impl PostgresServer {
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log).spawn();
         self.child = Some(child.expect("Postgres starts"));
         let mut looks = tokio::time::interval(Duration::from_millis(20));
-        for _ in 0..1_500 {
+        for _ in 0..6_000 {
             looks.tick().await;
             if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
                 return false;

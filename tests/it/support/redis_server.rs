@@ -158,7 +158,7 @@ impl RedisServer {
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log).spawn();
         self.child = Some(child.expect("redis-server is installed"));
         let mut looks = tokio::time::interval(Duration::from_millis(10));
-        for _ in 0..1_000 {
+        for _ in 0..6_000 {
             looks.tick().await;
             if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
                 return false;

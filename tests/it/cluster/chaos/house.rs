@@ -10,13 +10,13 @@ use super::clock::Clocks;
 use super::network::Network;
 use super::process::Process;
 use super::watch::Watch;
-use crate::cluster::kubectl::well;
+use crate::cluster::kubectl::with_input;
 use crate::cluster::runs::control::Control;
 use crate::cluster::servers::free_port;
 use crate::support::{PostgresServer, RedisServer};
 
-/// How long anything is waited for.
-pub const SOON: Duration = Duration::from_secs(120);
+/// How long anything is waited for, on a machine that others use as well.
+pub const SOON: Duration = Duration::from_secs(240);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 /// Workers at a time.
@@ -108,17 +108,18 @@ impl House {
     }
 
     fn fill(&mut self) {
-        well(self.control.kubectl().args(["create", "namespace", "chaos"]).output().expect("kubectl starts"));
+        self.apply("chaos", &namespace("chaos"));
         for _ in 0..2 {
             let (probes, api) = (free_port(), free_port());
             let process = self.operator(probes, api);
             self.operators.push(Operator { probes, api, process });
         }
         self.until("an operator leads", |house| house.leader().is_some());
-        self.apply(&format!(
+        let pool = format!(
             "{{apiVersion: relay.works/v1alpha1, kind: WorkerPool, metadata: {{name: pool}}, \
              spec: {{image: 'none:1', slotsPerWorker: {SLOTS}, replicas: {WORKERS}}}}}"
-        ));
+        );
+        self.apply("chaos", &pool);
         self.until("there is a Secret for workers", |house| house.secret("chaos").is_some());
         (0..WORKERS).for_each(|_| self.hire());
         // From now on there is a way, and with it this address of the machine. Whenever Redis starts again it finds it.
@@ -164,6 +165,21 @@ impl House {
         }
     }
 
+    /// Applies manifests in a namespace, however slow the API server is at the moment.
+    #[track_caller]
+    pub fn apply(&mut self, namespace: &str, manifests: &str) {
+        self.insist(&["-n", namespace, "apply", "--server-side", "-f", "-"], manifests);
+    }
+
+    /// Says something to the API server by kubectl until it is done. What is gone already need not be deleted.
+    #[track_caller]
+    pub fn insist(&mut self, words: &[&str], input: &str) {
+        self.until(&format!("the API server takes {words:?}"), |house| {
+            let said = with_input(house.control.kubectl().args(words), input);
+            said.status.success() || String::from_utf8_lossy(&said.stderr).contains("(NotFound)")
+        });
+    }
+
     /// Lets a fault last.
     pub fn lasts(&mut self, time: Duration) {
         let end = Instant::now() + time;
@@ -172,4 +188,9 @@ impl House {
             std::thread::park_timeout(LOOK);
         }
     }
+}
+
+/// A namespace, as a manifest.
+pub fn namespace(name: &str) -> String {
+    format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}")
 }

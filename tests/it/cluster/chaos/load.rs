@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::house::House;
-use crate::cluster::kubectl::well;
 
 /// Items of a run.
 const ITEMS: usize = 250;
@@ -50,23 +49,21 @@ pub struct Load {
 
 impl Load {
     /// Its Workflow is there, and no run.
-    pub fn new(house: &House) -> Load {
+    pub fn new(house: &mut House) -> Load {
         let script = format!("{SAY}sleep 0.2; say end");
         let fails = format!("{SAY}[ $RELAY_ATTEMPT -gt 1 ] || exit 3; say end");
         let path = house.folder.path().display().to_string();
         let quoted = |text: &str| text.replace('\'', "''");
         let workflow = WORKFLOW.replace("PATH", &path).replace("SCRIPT", &quoted(&script));
         let last = format!("echo a line of a log; {script}");
-        house.apply(&workflow.replace("FAILS", &quoted(&fails)).replace("LAST", &quoted(&last)));
+        house.apply("chaos", &workflow.replace("FAILS", &quoted(&fails)).replace("LAST", &quoted(&last)));
         std::fs::write(house.ledger(), "").expect("a ledger");
         Load { names: Vec::new(), round: 0 }
     }
 
     /// A new round: what was before is over, and its objects go.
-    pub fn next_round(&mut self, house: &House) {
-        let mut delete = house.control.kubectl();
-        delete.args(["-n", &house.namespace, "delete", "runs", "--all", "--wait=false"]);
-        well(delete.output().expect("kubectl starts"));
+    pub fn next_round(&mut self, house: &mut House) {
+        house.insist(&["-n", "chaos", "delete", "runs", "--all", "--wait=false"], "");
         std::fs::write(house.ledger(), "").expect("a ledger");
         self.names.clear();
         self.round += 1;
@@ -83,12 +80,12 @@ impl Load {
     }
 
     /// Makes runs until enough is open for something that lasts so long.
-    pub fn fill(&mut self, house: &House, lasts: Duration) {
+    pub fn fill(&mut self, house: &mut House, lasts: Duration) {
         self.top_up(house, OPEN + A_SECOND * lasts.as_secs() as usize);
     }
 
     /// Makes more runs if hardly anything is open.
-    pub fn refill(&mut self, house: &House) {
+    pub fn refill(&mut self, house: &mut House) {
         if self.open(house) < FEW {
             self.fill(house, Duration::ZERO);
         }
@@ -101,7 +98,7 @@ impl Load {
         self.tasks().saturating_sub(usize::try_from(done).unwrap_or(0))
     }
 
-    fn top_up(&mut self, house: &House, wanted: usize) {
+    fn top_up(&mut self, house: &mut House, wanted: usize) {
         let missing = wanted.saturating_sub(self.open(house)).div_ceil(TASKS);
         let mut manifests = String::new();
         for _ in 0..missing {
@@ -110,7 +107,7 @@ impl Load {
             self.names.push(name);
         }
         if !manifests.is_empty() {
-            house.apply(&manifests);
+            house.apply("chaos", &manifests);
         }
     }
 }

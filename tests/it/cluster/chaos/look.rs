@@ -12,7 +12,6 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::house::{House, Operator};
 use super::ledger::{Who, worker_that_began};
-use crate::cluster::kubectl::{well, with_input};
 
 /// What the test's own sessions in Postgres are known by.
 pub const OWN: &str = "?application_name=chaos";
@@ -107,19 +106,6 @@ impl House {
             Ok(redis::Value::Int(count)) => Some(count),
             _ => None,
         }
-    }
-
-    /// Applies manifests in the namespace.
-    #[track_caller]
-    pub fn apply(&self, manifests: &str) {
-        self.apply_in(&self.namespace, manifests);
-    }
-
-    /// Applies manifests in a namespace.
-    #[track_caller]
-    pub fn apply_in(&self, namespace: &str, manifests: &str) {
-        let mut apply = self.control.kubectl();
-        well(with_input(apply.args(["-n", namespace, "create", "-f", "-"]), manifests));
     }
 
     /// All Runs as objects; none when the API server is away.

@@ -74,14 +74,14 @@ fn whatever_dies_with_thousands_of_tasks_in_flight_nothing_is_lost_and_nothing_c
     let mut course = Course::default();
     let (length, since) = (Length::given(), Instant::now());
     let mut house = House::start(length.minutes.is_some());
-    let mut load = Load::new(&house);
+    let mut load = Load::new(&mut house);
     for round in 0.. {
         course.round(&mut house, &mut load, &length.plan(round), length.seed + round);
         course.write(&length, since);
         if length.is_over(since) {
             break;
         }
-        load.next_round(&house);
+        load.next_round(&mut house);
     }
     if length.minutes.is_some() {
         course.last_act(&mut house, &mut load);

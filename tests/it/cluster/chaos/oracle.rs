@@ -70,6 +70,7 @@ pub fn judge(house: &House, load: &Load) -> Verdict {
         Ledger::default()
     });
     runs_ended(house, load, &mut verdict.wrong);
+    has_no_gaps(house, &mut verdict.wrong);
     let rows = rows(house, load);
     for (who, row) in &rows {
         of_task_run(who, row, &ledger, &mut verdict);
@@ -120,6 +121,16 @@ fn runs_ended(house: &House, load: &Load, wrong: &mut Vec<String>) {
     }
     if rows.len() != load.names.len() {
         wrong.push(format!("{} runs were made, and Postgres has {}", load.names.len(), rows.len()));
+    }
+}
+
+/// Each shard's history has every position up to its own, once.
+fn has_no_gaps(house: &House, wrong: &mut Vec<String>) {
+    let question = "select s.id::bigint, s.seq, count(h.seq) from shards s left join state_history h on h.shard = s.id \
+        group by s.id, s.seq having s.seq <> count(h.seq) or s.seq <> coalesce(max(h.seq), 0)";
+    for row in house.ask(question).expect("Postgres is well") {
+        let (shard, position, rows): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        wrong.push(format!("shard {shard} is at {position}, and its history has {rows} rows"));
     }
 }
 

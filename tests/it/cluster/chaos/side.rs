@@ -4,15 +4,14 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::house::House;
-use crate::cluster::kubectl::{well, with_input};
+use super::house::{House, namespace};
 
 /// Its run ends as CANCELLED in Postgres, and nothing of its pool stays under way in Redis.
 pub fn deleted_in_mid_run(house: &mut House) {
     let name = format!("side-{}", &uuid::Uuid::now_v7().simple().to_string()[20..]);
-    well(house.control.kubectl().args(["create", "namespace", &name]).output().expect("kubectl starts"));
+    house.apply(&name, &namespace(&name));
     let go_on = house.folder.path().join(&name);
-    house.apply_in(&name, &manifests(&go_on));
+    house.apply(&name, &manifests(&go_on));
     let own = |what: &str| format!("select count(*) from runs where namespace = '{name}' and {what}");
     let at_work = format!(
         "select count(*) from task_runs t join runs r on r.id = t.run_id where r.namespace = '{name}' and t.status = 'RUNNING'"
@@ -41,18 +40,12 @@ fn manifests(go_on: &Path) -> String {
 }
 
 /// What the controller of namespaces does, which is not there: everything in it goes, then itself.
-fn delete(house: &House, name: &str) {
-    let run = |arguments: &[&str]| {
-        well(house.control.kubectl().args(arguments).output().expect("kubectl starts"));
-    };
-    run(&["delete", "namespace", name, "--wait=false"]);
+fn delete(house: &mut House, name: &str) {
+    house.insist(&["delete", "namespace", name, "--wait=false"], "");
     for kind in ["runs", "workflows", "workerpools", "deployments", "secrets", "events.events.k8s.io"] {
-        run(&["-n", name, "delete", kind, "--all", "--wait=false"]);
+        house.insist(&["-n", name, "delete", kind, "--all", "--wait=false"], "");
     }
     let empty = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}});
     let path = format!("/api/v1/namespaces/{name}/finalize");
-    well(with_input(
-        house.control.kubectl().args(["replace", "--raw", &path, "-f", "-"]),
-        &empty.to_string(),
-    ));
+    house.insist(&["replace", "--raw", &path, "-f", "-"], &empty.to_string());
 }

@@ -12,7 +12,6 @@ use super::ledger::Ledger;
 use super::load::{Load, run};
 use super::plan::Fault;
 use super::recovery::Struck;
-use crate::cluster::kubectl::well;
 use crate::support::PostgresServer;
 
 /// How much more was committed than the standby has heard of, at least.
@@ -30,7 +29,7 @@ pub fn promoted(house: &mut House, load: &mut Load) -> (Struck, Vec<String>) {
     house.until("tasks run", |house| house.position().is_some_and(|now| now >= before + MORE));
     let mut standby = house.runtime.block_on(house.postgres.standby());
     let heard = hears_no_more(house, &standby);
-    house.apply(&run(LATE));
+    house.apply("chaos", &run(LATE));
     house.until("statuses tell more than the standby has heard", |house| {
         let told =
             |object: &Value| object["status"]["position"].as_i64().is_some_and(|told| told > heard + MORE);
@@ -137,9 +136,7 @@ fn ends(house: &mut House, load: &Load, ended: &BTreeSet<String>) -> Vec<String>
         wrong.push(format!("{behind:?} say that the store is behind, and it should be {expected:?}"));
     }
     for name in &behind {
-        let mut delete = house.control.kubectl();
-        delete.args(["-n", &house.namespace, "delete", "run", name, "--wait=false"]);
-        well(delete.output().expect("kubectl starts"));
+        house.insist(&["-n", "chaos", "delete", "run", name, "--wait=false"], "");
     }
     house.until("what is deleted is cancelled", |house| house.ask(&live).is_ok_and(|rows| rows.is_empty()));
     let odd = format!(
