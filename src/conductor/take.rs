@@ -63,15 +63,8 @@ impl Conductor {
                 draft.ended_jobs.push(placed.clone());
                 Answer::None
             }
-            Input::Unfit(Unfit { job: JobId { task_run, attempt }, why }) => {
-                let outcome = Outcome::Failed {
-                    kind: FailureKind::Error,
-                    output_invalid: false,
-                    exit_code: None,
-                    message: why.clone(),
-                };
-                let (key, worker) = (task_run.key, NO_WORKER.to_owned());
-                self.told(draft, &task_run.run, Event::Ended { key, attempt: *attempt, worker, outcome });
+            Input::Unfit(unfit) => {
+                self.unfit(draft, unfit);
                 Answer::None
             }
             Input::Mended(run, plan) => {
@@ -80,6 +73,18 @@ impl Conductor {
             }
         };
         draft.inputs.push((input, answer));
+    }
+
+    /// No queue can ever take its job: the attempt has failed.
+    fn unfit(&mut self, draft: &mut Draft, Unfit { job: JobId { task_run, attempt }, why }: &Unfit) {
+        let outcome = Outcome::Failed {
+            kind: FailureKind::Error,
+            output_invalid: false,
+            exit_code: None,
+            message: why.clone(),
+        };
+        let (key, worker) = (task_run.key, NO_WORKER.to_owned());
+        self.told(draft, &task_run.run, Event::Ended { key, attempt: *attempt, worker, outcome });
     }
 
     /// An event that nobody waits for an answer to.
