@@ -3,7 +3,11 @@
 //! A worker is trusted with its own pool and with nothing else. So a line counts only if its task runs in the pool whose
 //! stream the line came in on; this is asked of the store, which knows each run's namespace and revision.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +15,7 @@ use crate::clock::Clock;
 use crate::conductor::{Compile, Outlook};
 use crate::feed::{Feed, LogBatch, LogPiece, LogStream};
 use crate::model::{
-    ids::{RunId, WorkflowId},
+    ids::{RunId, ShardId, WorkflowId},
     log::LogLine,
 };
 use crate::store::{Store, StoreError};
@@ -91,7 +95,10 @@ impl LogPump {
     /// For ever.
     async fn pump(&self, pumped: &mut Pumped, pools: &mut Pools) {
         loop {
-            let batch = self.patiently("Lines of logs are not read", || self.stream.read(READ)).await;
+            self.stream.leave_out(&self.stopped());
+            let mut batch = self.patiently("Lines of logs are not read", || self.stream.read(READ)).await;
+            let stopped = self.stopped();
+            batch.pieces.retain(|piece| !stopped.contains(&ShardId::of_pool(&piece.pool)));
             self.keep(&batch, pumped, pools).await;
             let trim = || async {
                 self.leads().await;
@@ -99,6 +106,11 @@ impl LogPump {
             };
             self.patiently("Stored lines of logs stay in the stream", trim).await;
         }
+    }
+
+    /// Shards of which the store is behind: it would not know whose their lines are.
+    fn stopped(&self) -> BTreeSet<ShardId> {
+        self.outlook.as_ref().map(|outlook| outlook.all_stopped().into_keys().collect()).unwrap_or_default()
     }
 
     /// Waits until it is certain that this process leads: another one may have stored and trimmed the same lines.

@@ -50,21 +50,24 @@ impl Conductor {
             }
             // It was nowhere to be seen, and its worker has told since that it has begun: a look round will tell whether it is gone.
             Input::Forgotten(placed) if self.runs_now(placed) => Answer::None,
+            // Should a worker have it all the same, it is to stop.
             Input::Forgotten(placed) => {
                 let JobId { task_run, attempt } = &placed.job;
-                self.told(draft, &task_run.run, Event::Forgotten { key: task_run.key, attempt: *attempt });
-                // Should a worker have it all the same, it is to stop.
-                draft.ended_jobs.push(placed.clone());
-                Answer::None
+                self.over(draft, placed, Event::Forgotten { key: task_run.key, attempt: *attempt })
             }
             Input::Lost(placed) => {
                 let JobId { task_run, attempt } = &placed.job;
-                self.told(draft, &task_run.run, Event::Lost { key: task_run.key, attempt: *attempt });
-                draft.ended_jobs.push(placed.clone());
-                Answer::None
+                self.over(draft, placed, Event::Lost { key: task_run.key, attempt: *attempt })
             }
-            Input::Unfit(unfit) => {
-                self.unfit(draft, unfit);
+            Input::Unfit(Unfit { job: JobId { task_run, attempt }, why }) => {
+                let outcome = Outcome::Failed {
+                    kind: FailureKind::Error,
+                    output_invalid: false,
+                    exit_code: None,
+                    message: why.clone(),
+                };
+                let (key, worker) = (task_run.key, NO_WORKER.to_owned());
+                self.told(draft, &task_run.run, Event::Ended { key, attempt: *attempt, worker, outcome });
                 Answer::None
             }
             Input::Mended(run, plan) => {
@@ -75,16 +78,11 @@ impl Conductor {
         draft.inputs.push((input, answer));
     }
 
-    /// No queue can ever take its job: the attempt has failed.
-    fn unfit(&mut self, draft: &mut Draft, Unfit { job: JobId { task_run, attempt }, why }: &Unfit) {
-        let outcome = Outcome::Failed {
-            kind: FailureKind::Error,
-            output_invalid: false,
-            exit_code: None,
-            message: why.clone(),
-        };
-        let (key, worker) = (task_run.key, NO_WORKER.to_owned());
-        self.told(draft, &task_run.run, Event::Ended { key, attempt: *attempt, worker, outcome });
+    /// An attempt is over without a word of its worker: whatever the queue has of it goes.
+    fn over(&mut self, draft: &mut Draft, placed: &Placed, event: Event) -> Answer {
+        self.told(draft, &placed.job.task_run.run, event);
+        draft.ended_jobs.push(placed.clone());
+        Answer::None
     }
 
     /// An event that nobody waits for an answer to.

@@ -8,6 +8,8 @@
 pub mod memory;
 pub mod redis;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,7 @@ pub use crate::model::log::{LogLine, Stream};
 
 use crate::model::{
     change::{Changes, RunChange, Step, TaskChange},
-    ids::{RunId, TaskKey},
+    ids::{RunId, ShardId, TaskKey},
     reason::Reason,
     run::Actor,
     status::{RunStatus, TaskStatus},
@@ -215,6 +217,9 @@ pub struct LogBatch {
 pub trait LogStream: Send + Sync {
     /// The oldest lines that wait, about `max` of them; waits until there are some. They come again until `trim`.
     async fn read(&self, max: usize) -> Result<LogBatch, FeedError>;
+
+    /// Lines of pools of these shards wait where they are, until it is said otherwise.
+    fn leave_out(&self, shards: &BTreeSet<ShardId>);
 
     /// These lines are stored: forgets them.
     async fn trim(&self, batch: &LogBatch) -> Result<(), FeedError>;

@@ -171,3 +171,30 @@ pub struct Report {
     /// When, by the worker's clock.
     pub at: Timestamp,
 }
+
+impl Report {
+    /// The report as this program understands it. What a worker of a version too far away tells of an end means nothing here but
+    /// that its attempt is over, so that nobody waits for it; `Err`: it means nothing at all.
+    pub fn understood(self) -> Result<Report, String> {
+        if self.version.abs_diff(PROTOCOL) <= 1 {
+            return Ok(self);
+        }
+        let why = format!(
+            "its worker speaks version {} of Relay's messages, and the operator speaks {PROTOCOL}, and understands one version to \
+             either side: give the pool's workers the relay that the operator has",
+            self.version
+        );
+        match self.news {
+            News::Started => Err(why),
+            News::Ended(_) => {
+                let outcome = Outcome::Failed {
+                    kind: FailureKind::Error,
+                    output_invalid: false,
+                    exit_code: None,
+                    message: why,
+                };
+                Ok(Report { news: News::Ended(outcome), ..self })
+            }
+        }
+    }
+}

@@ -45,6 +45,8 @@ struct Known {
     pools: BTreeMap<String, String>,
     /// How far the stream of new pools was read.
     seen: EntryId,
+    /// Pools of these shards are not read.
+    left_out: BTreeSet<ShardId>,
 }
 
 impl RedisLogs {
@@ -89,7 +91,8 @@ impl RedisLogs {
         let mut pools = BTreeMap::new();
         while members.left() > 0 {
             let pool = members.text()?;
-            if !self.shards.contains(&ShardId::of_pool(&pool)) {
+            let shard = ShardId::of_pool(&pool);
+            if !self.shards.contains(&shard) || self.known().left_out.contains(&shard) {
                 continue;
             }
             pools.insert(keys::of_pool(prefix, &pool) + keys::LOGS, pool);
@@ -191,6 +194,15 @@ impl LogStream for RedisLogs {
             if !batch.pieces.is_empty() {
                 return Ok(batch);
             }
+        }
+    }
+
+    fn leave_out(&self, shards: &BTreeSet<ShardId>) {
+        let mut known = self.known();
+        if known.left_out != *shards {
+            known.left_out.clone_from(shards);
+            // Which pools there are is looked at again.
+            known.checked = None;
         }
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::Row;
 
-use crate::model::job::{Job, JobId, PROTOCOL, Report};
+use crate::model::job::{Job, JobId, Report};
 use crate::queue::{
     Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit,
     postgres::{
@@ -228,10 +228,7 @@ impl PostgresQueue {
 /// A report as a row holds it.
 fn read(body: &str) -> Result<Report, String> {
     let report: Report = serde_json::from_str(body).map_err(|why| why.to_string())?;
-    if report.version.abs_diff(PROTOCOL) > 1 {
-        return Err(format!("it is of version {}, this is version {PROTOCOL}", report.version));
-    }
-    Ok(report)
+    report.understood()
 }
 
 /// A position as the column holds it.

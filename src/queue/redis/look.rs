@@ -1,7 +1,7 @@
 //! The look at the books: what every pool holds, read together with every report of that moment.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -12,6 +12,7 @@ use crate::model::job::JobId;
 use crate::queue::{
     Census, Lease, Placed, QueueError,
     redis::{
+        access,
         conductor::RedisQueue,
         scripts::{CENSUS, CLOSE},
         server::{Call, Server},
@@ -62,8 +63,12 @@ impl RedisQueue {
         census.announcing = self.server.announcing(&census.present).await?;
         if !census.announcing {
             // Before, its workers may only not have told yet what they hold, and could not once it is forgotten.
-            self.server.close(empty.into_iter()).await?;
+            for pool in self.server.close(empty.into_iter()).await? {
+                // A stream of this name that is made anew begins anew.
+                self.inbox().keep_only(|other| *other != *pool);
+            }
         }
+        self.server.keep_users().await?;
         if !all_read {
             // A report that was not read yet may explain what seems to be missing: nobody is judged this time.
             census.announcing = true;
@@ -125,20 +130,44 @@ impl RedisQueue {
 }
 
 impl Server {
-    /// Forgets pools that are empty, unless workers may come to them.
-    async fn close(&self, empty: impl Iterator<Item = Arc<str>>) -> Result<(), QueueError> {
+    /// Users that somebody took away are made again: nobody else would hear of it.
+    async fn keep_users(&self) -> Result<(), QueueError> {
+        let admitted = self.known().admitted.clone();
+        if !self.makes_users || admitted.is_empty() {
+            return Ok(());
+        }
+        let there: BTreeSet<String> =
+            access::admitted(&self.link, self.prefix()).await?.into_iter().collect();
+        let missing: BTreeMap<Arc<str>, String> = admitted
+            .into_iter()
+            .filter(|(pool, _)| self.reign.leads(pool) && !there.contains(&**pool))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            users = missing.len(),
+            "Somebody took users of workers away from Redis; they are made again"
+        );
+        access::admit(&self.link, self.prefix(), &missing).await
+    }
+
+    /// Forgets pools that are empty, unless workers may come to them; gives those.
+    async fn close(&self, empty: impl Iterator<Item = Arc<str>>) -> Result<Vec<Arc<str>>, QueueError> {
         let closing: Vec<Arc<str>> = {
             let known = self.known();
             empty.filter(|pool| !known.admitted.contains_key(pool)).collect()
         };
         let calls: Vec<Call> = closing.iter().map(|pool| Call::new(pool, &CLOSE)).collect();
-        for (pool, answer) in closing.iter().zip(self.call(&calls).await?) {
+        let mut closed = Vec::new();
+        for (pool, answer) in closing.into_iter().zip(self.call(&calls).await?) {
             if answer.word == "closed" {
                 self.link.ask(cmd("SREM").arg(keys::pools(self.prefix())).arg(pool.as_ref())).await?;
-                self.known().open.remove(pool);
+                self.known().open.remove(&pool);
+                closed.push(pool);
             }
         }
-        Ok(())
+        Ok(closed)
     }
 
     /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it. Each process judges for

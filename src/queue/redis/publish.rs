@@ -75,15 +75,20 @@ pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<Vec<Unfi
         batch.add(job, parcel);
     }
     batches.extend(by_pool.into_values());
+    let mut full = Ok(());
     for Batch { pool, jobs, bytes, .. } in batches {
         queue.server.has_room(jobs.len(), bytes).await?;
-        let offered = offer(queue, &pool, &jobs).await;
-        if matches!(offered, Err(QueueError::Full(MEMORY))) {
-            queue.server.no_room();
+        match offer(queue, &pool, &jobs).await {
+            Err(QueueError::Full(MEMORY)) => {
+                queue.server.no_room();
+                return Err(QueueError::Full(MEMORY));
+            }
+            // A pool that is full keeps no other one from its jobs.
+            Err(error @ QueueError::Full(_)) => full = Err(error),
+            offered => offered?,
         }
-        offered?;
     }
-    Ok(unfit)
+    full.map(|()| unfit)
 }
 
 /// A job as it is stored; why not, if it can never be.

@@ -8,7 +8,7 @@ use std::{
 use redis::{Cmd, Pipeline, Value, cmd};
 
 use crate::link::{EntryId, LinkError, Reply, keys, text};
-use crate::model::job::{PROTOCOL, Report};
+use crate::model::job::Report;
 use crate::queue::{Position, QueueError, Told, redis::conductor::RedisQueue};
 
 /// Entries that one read takes from each pool.
@@ -184,10 +184,7 @@ fn decode(fields: Value) -> Result<(Report, usize), String> {
                 ));
             }
             let report: Report = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
-            if report.version.abs_diff(PROTOCOL) > 1 {
-                return Err(format!("it is of version {}, this is version {PROTOCOL}", report.version));
-            }
-            return Ok((report, bytes.len()));
+            return Ok((report.understood()?, bytes.len()));
         }
     }
     Err("it has no report in it".to_owned())

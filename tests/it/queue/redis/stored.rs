@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay::model::job::{Job, News, PROTOCOL, Report};
+use relay::model::job::{Job, News, Outcome, PROTOCOL, Report};
 use relay::queue::{
     Jobs, Position, Queue, QueueError, Roster,
     redis::{Limits, RedisQueue},
@@ -86,6 +86,74 @@ async fn pending_jobs_have_a_bound_and_what_is_too_large_holds_nobody_up() {
     assert_eq!(books(&census(&queue).await).0, [job_id(1), job_id(2)]);
     queue.settle(Position::START, &[placed(1)]).await.expect("settled");
     queue.publish(&[job(2), job(3)]).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_pool_that_is_full_keeps_no_other_one_from_its_jobs() {
+    let server = RedisServer::start(&[]).await;
+    let limits = Limits { pending: 2, ..Limits::default() };
+    let queue = RedisQueue::new(&server.settings(), limits).expect("a queue");
+    queue.lead(&all_led(1));
+    let other = Job { pool: "data/z-other".to_owned(), ..job(9) };
+    let full = queue.publish(&[job(1), job(2), job(3), other]).await;
+    assert!(matches!(full, Err(QueueError::Full(_))), "{full:?}");
+    assert_eq!(books(&census(&queue).await).0, [job_id(1), job_id(2), job_id(9)]);
+}
+
+#[tokio::test]
+async fn an_end_in_words_of_a_version_too_far_away_is_a_failure_that_says_so() {
+    let server = RedisServer::start(&[]).await;
+    let settings = server.settings();
+    let (queue, w) = (conductor(&settings).await, worker(&settings, "w").await);
+    queue.publish(&[job(1)]).await.expect("published");
+    assert_eq!(w.claim(1).await, [job_id(1)]);
+    let strange = Report { version: PROTOCOL + 9, ..report("w", &job_id(1), success()) };
+    w.jobs.report(strange).await.expect("told");
+    let told = reports(&queue, Position::START).await;
+    let News::Ended(Outcome::Failed { message, .. }) = &told[0].report.news else { panic!("{told:?}") };
+    assert!(message.contains(&format!("version {}", PROTOCOL + 9)), "{message}");
+    queue.settle(told[0].at, &[placed(1)]).await.expect("settled");
+    assert_eq!(books(&census(&queue).await), (vec![], vec![]), "nobody waits for it");
+}
+
+#[tokio::test]
+async fn a_user_that_somebody_took_away_is_made_again() {
+    let server = RedisServer::start(&[]).await;
+    let settings = server.settings();
+    let (queue, _w) = (conductor(&settings).await, worker(&settings, "w").await);
+    let user = queue.user(POOL);
+    server.say(&["ACL", "DELUSER", &user]).await;
+    census(&queue).await;
+    let users: Vec<String> = redis::from_redis_value(server.say(&["ACL", "USERS"]).await).expect("names");
+    assert!(users.contains(&user), "{users:?}");
+}
+
+#[tokio::test]
+async fn what_is_told_to_a_pool_that_was_forgotten_and_made_anew_is_heard() {
+    let server = RedisServer::start(&[]).await;
+    let settings = server.settings();
+    let (queue, w) = (conductor(&settings).await, worker(&settings, "w").await);
+    queue.publish(&[job(1)]).await.expect("published");
+    assert_eq!(w.claim(1).await, [job_id(1)]);
+    w.jobs.report(report("w", &job_id(1), success())).await.expect("told");
+    let told = reports(&queue, Position::START).await;
+    queue.settle(told[0].at, &[placed(1)]).await.expect("settled");
+    w.jobs.leave("w").await.expect("a good-bye");
+    queue.dismiss(POOL).await.expect("dismissed");
+    census(&queue).await;
+    // The stream begins anew, and the server's clock may have been put back: ids may be lower than before.
+    let key = format!("relay:{{{POOL}}}:stream:results");
+    let body = serde_json::to_string(&report("w", &job_id(2), success())).expect("JSON");
+    server.say(&["XADD", &key, "1-1", "r", &body]).await;
+    queue.admit(POOL, "secret").await.expect("a pool");
+    let again = until("it is heard", async || {
+        census(&queue).await;
+        let heard =
+            tokio::time::timeout(std::time::Duration::from_millis(500), queue.reports(told[0].at, 10));
+        heard.await.ok()?.ok().filter(|told| !told.is_empty())
+    })
+    .await;
+    assert_eq!(again[0].report.job, job_id(2));
 }
 
 #[tokio::test]
