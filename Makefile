@@ -33,6 +33,7 @@ without-bed: fmt core scripts
 # Within the bed. What fails soonest comes first.
 in-bed: fmt core clippy scripts docs
 	$(CARGO) test --locked --all-targets $(if $($(without)),-- --skip cluster::)
+	@$(MAKE) --no-print-directory sim SEEDS=2000
 	@[ -z "$${$(without):-}" ] || echo "Left out: the tests under cluster::, which need Kubernetes. Here $${$(without)}."
 
 check: fmt clippy scripts ## formatting, lints with warnings as errors, shell scripts

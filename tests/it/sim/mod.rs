@@ -43,7 +43,7 @@ use play::{Outcome, play};
 use rows::Counts;
 use world::{Mutation, Settings};
 
-/// Seeds of every test run.
+/// Seeds of a test run that is not built for speed; `make test` plays 2,000 besides.
 const SEEDS: u64 = 300;
 /// Lines of a failure's trace that are shown.
 const LINES: usize = 80;
@@ -171,7 +171,7 @@ fn whatever_goes_wrong_every_run_ends_as_it_must() {
     if let Some(first) = played.found.first() {
         panic!("{first}\n{} of {} seeds went wrong", played.wrong, seeds.len());
     }
-    if asked.is_none() {
+    if count >= SEEDS {
         let never: Vec<&str> = FAULTS.iter().copied().filter(|what| played.times(what) == 0).collect();
         assert!(never.is_empty(), "among the usual seeds these never happened: {never:?}");
     }
@@ -208,71 +208,72 @@ fn a_conductor_may_die_at_every_call() {
 /// Seeds among which one shows a mutation: of the rarest, one in some two hundred does.
 const MUTANTS: u64 = 2_000;
 
-/// The first seed that shows the mutation, by the finding that is meant for it, is not far.
-fn bites(mutation: Mutation, finding: &str) {
+/// Some seed shows the mutation, by the finding that is meant for it. One that did is tried first.
+fn bites(mutation: Mutation, first: u64, finding: &str) {
     let shows = |seed: &u64| {
         let wrong = play(Settings::of(*seed).with(mutation)).wrong;
         wrong.iter().any(|found| found.contains(finding))
     };
-    assert!((0..MUTANTS).any(|seed| shows(&seed)), "nobody noticed {mutation:?}");
+    let shown = std::iter::once(first).chain(0..MUTANTS).find(shows);
+    println!("{mutation:?} shows in seed {}", shown.unwrap_or_else(|| panic!("nobody noticed {mutation:?}")));
 }
 
 #[test]
 fn the_oracle_notices_results_that_count_for_another_attempt() {
-    bites(Mutation::NoAttemptFence, "no execution of its attempt ended");
+    bites(Mutation::NoAttemptFence, 110, "no execution of its attempt ended");
 }
 
 #[test]
 fn the_oracle_notices_a_deposed_conductor_that_still_publishes() {
-    bites(Mutation::NoQueueFence, "and the store says");
+    bites(Mutation::NoQueueFence, 479, "and the store says");
 }
 
 #[test]
 fn the_oracle_notices_jobs_of_a_paused_run_that_were_not_taken_back() {
-    bites(Mutation::RemovesNothing, "its run is paused");
+    bites(Mutation::RemovesNothing, 5, "its run is paused");
 }
 
 #[test]
 fn the_oracle_notices_a_worker_that_begins_before_it_may() {
-    bites(Mutation::BeginsAtOnce, "is made at most once");
+    bites(Mutation::BeginsAtOnce, 344, "is made at most once");
 }
 
 #[test]
 fn the_oracle_notices_an_attempt_that_is_run_twice() {
-    bites(Mutation::OneLife, "was run 2 times");
+    bites(Mutation::OneLife, 867, "was run 2 times");
 }
 
 #[test]
 fn the_oracle_notices_what_is_taken_for_lost_before_workers_could_tell_that_they_hold_it() {
-    bites(Mutation::NoAnnouncing, "lost a worker, and none was harmed");
+    bites(Mutation::NoAnnouncing, 187, "lost a worker, and none was harmed");
 }
 
 #[test]
 fn the_oracle_notices_workers_that_do_not_tell_what_they_hold() {
-    bites(Mutation::TellsNothing, "lost a worker, and none was harmed");
+    bites(Mutation::TellsNothing, 2, "lost a worker, and none was harmed");
 }
 
 #[test]
 fn the_oracle_notices_results_that_nobody_keeps() {
-    bites(Mutation::KeepsNothing, "lost a worker, and none was harmed");
+    bites(Mutation::KeepsNothing, 2, "lost a worker, and none was harmed");
 }
 
 #[test]
 fn the_oracle_notices_words_that_count_in_another_life_of_the_queue() {
-    bites(Mutation::AnyLife, "lost a worker, and none was harmed");
+    bites(Mutation::AnyLife, 10, "lost a worker, and none was harmed");
 }
 
 #[test]
 fn the_oracle_notices_a_leadership_that_is_counted_by_a_clock_that_steps() {
-    bites(Mutation::StoreClock, "is won");
+    bites(Mutation::StoreClock, 47, "is won");
 }
 
 #[test]
 fn the_oracle_notices_a_commit_of_whoever_leads_no_longer() {
-    bites(Mutation::NoStoreFence, "of another");
+    bites(Mutation::NoStoreFence, 21, "of another");
 }
 
 #[test]
 fn the_oracle_notices_a_row_that_stops_others() {
-    bites(Mutation::PoisonSpreads, "an error was logged");
+    bites(Mutation::PoisonSpreads, 1, "an error was logged");
 }

@@ -8,7 +8,7 @@ use relay::{
     engine::Refused,
     model::{
         change::Batch,
-        ids::RunId,
+        ids::{RunId, TaskRunId},
         job::{Job, JobId},
         status::TaskStatus,
     },
@@ -33,6 +33,11 @@ pub struct Handed {
 impl Handed {
     pub fn echo(&mut self, jobs: &[Job]) {
         self.echoes.extend(jobs.iter().map(|job| job.id.clone()));
+    }
+
+    /// Did any attempt of a task run come a second time by itself? What was said of that one may hit the next of its number.
+    pub fn has_echo(&self, task_run: &TaskRunId) -> bool {
+        self.echoes.iter().any(|job| job.task_run == *task_run)
     }
 
     pub fn is_echo(&self, job: &JobId) -> bool {
