@@ -10,12 +10,13 @@ use super::house::House;
 use super::plan::Fault;
 
 /// Keys of the pool that are empty when nothing is under way, and what counts them.
-const BOOKS: [(&str, &str); 8] = [
+const BOOKS: [(&str, &str); 9] = [
     ("ZCARD", "queue:pending_jobs"),
     ("HLEN", "queue:jobs"),
     ("HLEN", "queue:inputs"),
     ("HLEN", "leases"),
     ("SCARD", "leases:ended"),
+    ("HLEN", "leases:go"),
     ("SCARD", "leases:cancelled"),
     ("XLEN", "stream:results"),
     ("XLEN", "stream:logs"),

@@ -1,4 +1,5 @@
-//! What runs while things die: diamonds with a wide forEach in the middle, of short tasks that write down what they do.
+//! What runs while things die: diamonds with a wide forEach in the middle, of short tasks that write down what they do, and
+//! beside them tasks that are made at most once.
 
 use std::time::Duration;
 
@@ -6,8 +7,12 @@ use super::house::House;
 
 /// Items of a run.
 const ITEMS: usize = 250;
-/// Tasks of a run that a worker runs: the items, and four around them.
-const TASKS: usize = ITEMS + 4;
+/// Tasks of a run that are made at most once.
+const AT_MOST_ONCE: usize = 10;
+/// Tasks of a run that a worker runs: the items, four around them, and those made at most once.
+const TASKS: usize = ITEMS + 4 + AT_MOST_ONCE;
+/// The task that is made at most once, for each of its items.
+pub const ONCE: &str = "once";
 /// So many tasks are open at least when things die.
 const OPEN: usize = 2_500;
 /// So many tasks may end in a second meanwhile.
@@ -38,6 +43,13 @@ spec:
       env: *env
       script: *script
     - {name: last, dependsOn: [each], env: *env, script: 'LAST'}
+    - name: once
+      dependsOn: [first]
+      forEach: {from: '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]', as: item}
+      onWorkerLost: Fail
+      onError: Continue
+      env: *env
+      script: *script
 "#;
 const SAY: &str = r#"W=${RELAY_DIR#$HOUSE/}; say() { read -r up _ < /proc/uptime; echo "$RELAY_RUN $RELAY_TASK ${RELAY_INDEX:--} $RELAY_ATTEMPT ${W%%/*} $1 $up" >> "$HOUSE/ledger"; }; say start; "#;
 
@@ -93,7 +105,7 @@ impl Load {
 
     fn open(&self, house: &House) -> usize {
         let done = house.number(&format!(
-            "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status = 'SUCCESS' and {}", self.own()
+            "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status in ('SUCCESS', 'FAILED') and {}", self.own()
         )).unwrap_or(0);
         self.tasks().saturating_sub(usize::try_from(done).unwrap_or(0))
     }

@@ -134,10 +134,10 @@ impl Course {
     /// The figures so far, for a program, where RELAY_CHAOS_REPORT names a file.
     fn write(&self, length: &Length, since: Instant) {
         if let Some(path) = std::env::var_os("RELAY_CHAOS_REPORT") {
-            let Tally { runs, tasks, attempts, again } = self.all;
+            let Tally { runs, tasks, attempts, again, unknown } = self.all;
             let figures = json!({
                 "seed": length.seed, "seeds": self.rounds, "seconds": since.elapsed().as_secs(), "runs": runs,
-                "tasks": tasks, "attempts": attempts, "tasks_again": again, "faults": self.report.json(),
+                "tasks": tasks, "attempts": attempts, "tasks_again": again, "at_most_once_unknown": unknown, "faults": self.report.json(),
             });
             std::fs::write(path, format!("{figures:#}\n")).expect("the report's file");
         }

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::house::House;
 use super::ledger::{Ledger, Who};
-use super::load::Load;
+use super::load::{Load, ONCE};
 use crate::cluster::kubectl::condition;
 
 /// What was looked at.
@@ -17,6 +17,8 @@ pub struct Tally {
     pub attempts: usize,
     /// Task runs of which more than one attempt started.
     pub again: usize,
+    /// Task runs that are made at most once, and FAILED for nobody can say how far they came.
+    pub unknown: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -25,13 +27,17 @@ impl std::ops::AddAssign for Tally {
         self.tasks += other.tasks;
         self.attempts += other.attempts;
         self.again += other.again;
+        self.unknown += other.unknown;
     }
 }
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Tally { runs, tasks, attempts, again } = self;
-        write!(out, "{runs} runs, {tasks} tasks, {attempts} attempts, {again} tasks again")
+        let Tally { runs, tasks, attempts, again, unknown } = self;
+        write!(
+            out,
+            "{runs} runs, {tasks} tasks, {attempts} attempts, {again} tasks again, {unknown} not again"
+        )
     }
 }
 
@@ -39,6 +45,7 @@ impl std::fmt::Display for Tally {
 struct Row {
     id: String,
     status: String,
+    reason: Option<String>,
     attempt: i32,
     /// The attempts of its rows of history that say SUCCESS.
     successes: Vec<i32>,
@@ -73,13 +80,18 @@ pub fn judge(house: &House, load: &Load) -> Verdict {
     has_no_gaps(house, &mut verdict.wrong);
     let rows = rows(house, load);
     for (who, row) in &rows {
-        of_task_run(who, row, &ledger, &mut verdict);
+        if who.1 == ONCE {
+            of_one_that_is_made_at_most_once(who, row, &ledger, &mut verdict);
+        }
+        if row.status != "FAILED" || who.1 != ONCE {
+            of_task_run(who, row, &ledger, &mut verdict);
+        }
     }
     for who in ledger.0.keys().filter(|who| !rows.contains_key(*who)) {
         verdict.wrong.push(format!("{who:?} ran, and Postgres does not know it"));
     }
     let strays = format!(
-        "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status <> 'SUCCESS' and {}",
+        "select count(*) from task_runs t join runs r on r.id = t.run_id where t.status <> 'SUCCESS' and t.task_id <> '{ONCE}' and {}",
         load.own()
     );
     if house.number(&strays) != Some(0) {
@@ -93,6 +105,7 @@ pub fn judge(house: &House, load: &Load) -> Verdict {
         tasks: rows.len(),
         attempts: ledger.0.values().map(BTreeMap::len).sum(),
         again: ledger.0.values().filter(|attempts| attempts.len() > 1).count(),
+        unknown: rows.values().filter(|row| row.status == "FAILED").count(),
     };
     verdict
 }
@@ -167,6 +180,22 @@ fn of_task_run(who: &Who, row: &Row, ledger: &Ledger, verdict: &mut Verdict) {
     verdict.wrong.extend(lost.into_iter().chain(doubled).map(text));
 }
 
+/// It started once at most, whatever came of it; what is FAILED is so because nobody knows.
+fn of_one_that_is_made_at_most_once(who: &Who, row: &Row, ledger: &Ledger, verdict: &mut Verdict) {
+    let told = ledger.0.get(who);
+    let starts: usize = told.into_iter().flat_map(BTreeMap::values).map(|told| told.starts.len()).sum();
+    if starts > 1 {
+        verdict.doubled.insert(who.clone());
+        verdict.wrong.push(format!("{who:?} is made at most once, and started {starts} times: {told:?}"));
+    }
+    if row.status == "FAILED" && (row.reason.as_deref() != Some("WorkerLost") || !row.successes.is_empty()) {
+        verdict.lost.insert(who.clone());
+        verdict
+            .wrong
+            .push(format!("{who:?} FAILED by {:?}, and was SUCCESS by {:?}", row.reason, row.successes));
+    }
+}
+
 /// The task runs that workers run. A group runs nothing itself.
 fn rows(house: &House, load: &Load) -> BTreeMap<Who, Row> {
     let question = format!(
@@ -175,8 +204,9 @@ fn rows(house: &House, load: &Load) -> BTreeMap<Who, Row> {
          and h.entity_id = t.id and h.new_state = 'SUCCESS'), \
         (select h.new_state from state_history h where h.entity_type = 'task_run' and h.entity_id = t.id \
          order by h.seq desc limit 1), \
-        (select a.worker from attempts a where a.task_run_id = t.id and a.attempt = t.attempt and a.exit_code = 0) \
-        from task_runs t join runs r on r.id = t.run_id where not (t.task_id = 'each' and t.item_index is null) and {}",
+        (select a.worker from attempts a where a.task_run_id = t.id and a.attempt = t.attempt and a.exit_code = 0), \
+        t.reason \
+        from task_runs t join runs r on r.id = t.run_id where not (t.task_id in ('each', '{ONCE}') and t.item_index is null) and {}",
         load.own()
     );
     let rows = house.ask(&question).expect("Postgres is well");
@@ -188,31 +218,38 @@ fn rows(house: &House, load: &Load) -> BTreeMap<Who, Row> {
             successes: row.get(6),
             newest: row.get(7),
             worker: row.get(8),
+            reason: row.get(9),
         };
         ((row.get(0), row.get(1), row.get(2)), of)
     };
     rows.iter().map(row).collect()
 }
 
-/// How often a task run whose attempt 2 is SUCCESS counts as lost and as doubled, by these lines of the ledger.
-fn found(lines: &[&str]) -> (usize, usize) {
-    let lines: String = lines.iter().map(|line| format!("run task 7 {line}\n")).collect();
-    let ledger = Ledger::read(&lines).expect("a ledger");
-    let row = Row {
+/// A task run whose attempt 2 is SUCCESS.
+fn success() -> Row {
+    Row {
         id: "id".to_owned(),
         status: "SUCCESS".to_owned(),
+        reason: None,
         attempt: 2,
         successes: vec![2],
         newest: Some("SUCCESS".to_owned()),
         worker: Some("w-1-abc".to_owned()),
-    };
+    }
+}
+
+/// How often a task run counts as lost and as doubled, by these lines of the ledger.
+fn found_by(judge: impl Fn(&Who, &Row, &Ledger, &mut Verdict), row: &Row, lines: &[&str]) -> (usize, usize) {
+    let lines: String = lines.iter().map(|line| format!("run task 7 {line}\n")).collect();
+    let ledger = Ledger::read(&lines).expect("a ledger");
     let mut verdict = Verdict::default();
-    of_task_run(&("run".to_owned(), "task".to_owned(), "7".to_owned()), &row, &ledger, &mut verdict);
+    judge(&("run".to_owned(), "task".to_owned(), "7".to_owned()), row, &ledger, &mut verdict);
     (verdict.lost.len(), verdict.doubled.len())
 }
 
 #[test]
 fn the_oracle_notices_what_must_not_be() {
+    let found = |lines: &[&str]| found_by(of_task_run, &success(), lines);
     assert_eq!(found(&["1 w-2 start 1", "2 w-1 start 2", "2 w-1 end 3"]), (0, 0));
     assert_eq!(
         found(&["2 w-1 start 1", "2 w-1 end 2", "1 w-2 start 3", "1 w-2 end 4"]),
@@ -224,4 +261,20 @@ fn the_oracle_notices_what_must_not_be() {
     assert_eq!(found(&["2 w-1 start 1", "2 w-1 end 2", "3 w-1 start 3"]), (0, 1), "one ran beyond it");
     assert_eq!(found(&["2 w-1 start 1", "2 w-1 start 2", "2 w-1 end 3"]), (0, 1), "it ran twice");
     assert_eq!(found(&["2 w-11 start 1", "2 w-11 end 2"]), (0, 1), "another worker made it");
+}
+
+#[test]
+fn the_oracle_notices_what_was_made_more_than_once() {
+    let failed = |reason: &str| Row {
+        status: "FAILED".to_owned(),
+        reason: Some(reason.to_owned()),
+        successes: Vec::new(),
+        ..success()
+    };
+    let found = |row: Row, lines: &[&str]| found_by(of_one_that_is_made_at_most_once, &row, lines);
+    assert_eq!(found(success(), &["2 w-1 start 1", "2 w-1 end 2"]), (0, 0));
+    assert_eq!(found(failed("WorkerLost"), &["1 w-1 start 1"]), (0, 0), "nobody knows how far it came");
+    assert_eq!(found(failed("WorkerLost"), &[]), (0, 0), "nor whether it began");
+    assert_eq!(found(failed("ExitCode"), &["1 w-1 start 1"]), (1, 0), "it does not fail by itself");
+    assert_eq!(found(success(), &["1 w-1 start 1", "2 w-2 start 2"]), (0, 1), "two began");
 }

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::house::House;
 use super::ledger::Ledger;
-use super::load::{Load, run};
+use super::load::{Load, ONCE, run};
 use super::plan::Fault;
 use super::recovery::Struck;
 use crate::support::PostgresServer;
@@ -140,7 +140,7 @@ fn ends(house: &mut House, load: &Load, ended: &BTreeSet<String>) -> Vec<String>
     }
     house.until("what is deleted is cancelled", |house| house.ask(&live).is_ok_and(|rows| rows.is_empty()));
     let odd = format!(
-        "select count(*) from task_runs t join runs r on r.id = t.run_id where r.status = 'SUCCESS' and {} and \
+        "select count(*) from task_runs t join runs r on r.id = t.run_id where r.status = 'SUCCESS' and t.task_id <> '{ONCE}' and {} and \
          (t.status <> 'SUCCESS' or 1 <> (select count(*) from state_history h where h.entity_type = 'task_run' \
           and h.entity_id = t.id and h.new_state = 'SUCCESS'))",
         load.own()
