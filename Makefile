@@ -9,6 +9,7 @@ export INSTA_UPDATE ?= no
 
 # Recipes that hold the bed begin with exec: a signal to make then reaches the bed and not a shell before it.
 CARGO := cargo
+PROOFS := $(CARGO) test --locked --profile proofs --test proofs
 SCRIPTS := $(addprefix tests/bed/,run install tools images relay-static cluster kubernetes/node) \
 	$(wildcard tests/bed/*.sh tests/bed/parts/*.sh tests/bed/kubernetes/*.sh) infra/test_infra.sh .ci/run
 
@@ -33,7 +34,7 @@ without-bed: fmt core scripts
 # Within the bed. What fails soonest comes first.
 in-bed: fmt core clippy scripts docs
 	$(CARGO) test --locked --all-targets $(if $($(without)),-- --skip cluster::)
-	@$(MAKE) --no-print-directory sim SEEDS=2000
+	$(PROOFS)
 	@[ -z "$${$(without):-}" ] || echo "Left out: the tests under cluster::, which need Kubernetes. Here $${$(without)}."
 
 check: fmt clippy scripts ## formatting, lints with warnings as errors, shell scripts
@@ -42,7 +43,7 @@ fmt:
 	$(CARGO) fmt --check
 
 clippy:
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --test proofs -- -D warnings
 
 scripts:
 	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
@@ -58,12 +59,12 @@ it: ## the integration tests with servers; T=infra:: for some of them, with Kube
 	@exec tests/bed/run $(if $(T),$(if $(findstring cluster,$(T)),,--without kubernetes)) \
 		sh -c 'exec $(CARGO) test --locked --test it -- $${$(without):+--skip cluster::} $(T)'
 
-sim: ## the simulation; SEEDS=100000 for many seeds, FROM=2000 to begin there, SEED=417 for one with its trace
+sim: ## the simulation; SEEDS=100000 for so many seeds, FROM=2000 to begin there, SEED=417 for one with its trace
 	$(if $(SEEDS),RELAY_SIM_SEEDS=$(SEEDS)) $(if $(FROM),RELAY_SIM_FIRST=$(FROM)) $(if $(SEED),RELAY_SIM_SEED=$(SEED)) \
-		$(CARGO) test --locked $(if $(SEEDS),--profile sim --test sim,--test it) -- --nocapture sim::$(if $(SEEDS)$(SEED),whatever)
+		$(PROOFS) -- --nocapture sim::$(if $(SEEDS)$(SEED),whatever)
 
 model: ## the protocol as a model, with more that goes wrong: minutes
-	RELAY_MODEL_MUCH=1 $(CARGO) test --locked --release --test it -- --nocapture protocol::every_order
+	RELAY_MODEL_MUCH=1 $(PROOFS) -- --nocapture protocol::every_order
 
 chaos: ## real faults on the real parts; MINUTES=45 for so long, SEED=7 to begin with that one
 	@kubernetes="$$(tests/bed/tools kubernetes)" || exit 1; RELAY_TEST_KUBECTL="$$kubernetes/kubectl" \

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{
@@ -25,6 +25,8 @@ pub(super) struct Shift {
     /// Which jobs that are made at most once were begun here.
     pub(super) once: Once,
     slots: Arc<Semaphore>,
+    /// What was given and could not be taken on can be now: the queue gives it to whoever asks anew.
+    anew: Notify,
     /// The queue has heard of this worker: only then may it hold jobs, for the jobs of an unknown worker are lost.
     known: CancellationToken,
     /// The queue said to claim nothing more, until it says otherwise.
@@ -42,6 +44,8 @@ pub(super) struct Orderly {
     pub(super) go: CancellationToken,
     /// Nobody waits for news of it.
     pub(super) abandoned: CancellationToken,
+    /// It was given once more while it was still at hand.
+    given_again: CancellationToken,
 }
 
 /// A job on its way from the claim to its attempt, with the slot that it takes up.
@@ -61,6 +65,7 @@ impl Shift {
             held: Mutex::default(),
             once: Once::default(),
             slots,
+            anew: Notify::new(),
             known,
             retired: watch::Sender::new(false),
             ready,
@@ -125,6 +130,7 @@ impl Shift {
                 biased;
                 answer = self.links.jobs.claim(&claim) => answer,
                 () = self.until_retired(true) => continue,
+                () = self.anew.notified() => continue,
             };
             let jobs = match answer {
                 Ok(jobs) => jobs,
@@ -184,7 +190,9 @@ impl Shift {
     fn take_on(&self, job: Job, slot: OwnedSemaphorePermit, found: &mpsc::Sender<Claimed>) {
         let orders = Orderly::default();
         let mut held = self.held();
-        if held.contains_key(&job.id) {
+        if let Some(old) = held.get(&job.id) {
+            // The queue took it away, and gave it once more before its process was gone. It is taken on after that.
+            old.given_again.cancel();
             return;
         }
         held.insert(job.id.clone(), orders.clone());
@@ -216,6 +224,9 @@ impl Shift {
     async fn attempt(&self, claimed: Claimed) {
         let log = self.make(&claimed.job, &claimed.orders).await;
         self.held().remove(&claimed.job.id);
+        if claimed.orders.given_again.is_cancelled() {
+            self.anew.notify_one();
+        }
         if *self.retired.borrow() {
             self.tell_ready();
         }

@@ -8,7 +8,7 @@ use std::{
 use redis::{Pipeline, Value, cmd};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys};
+use crate::link::{BadSettings, EntryId, Link, LinkError, RedisSettings, Reply, Script, keys, text};
 use crate::queue::{
     Epochs, QueueError,
     redis::{access, known::Known, memory::MEMORY, scripts},
@@ -127,7 +127,9 @@ impl Server {
             }
             let incarnation = self.incarnation().await?;
             let pools: BTreeSet<Arc<str>> = open.iter().map(|n| calls[*n].pool.clone()).collect();
-            self.open(&incarnation, pools).await?;
+            if !self.open(&incarnation, pools).await? {
+                continue;
+            }
             let mut commands = Pipeline::with_capacity(open.len());
             for call in open.iter().map(|n| &calls[*n]) {
                 let mut command = call.script.on(&[&keys::of_pool(self.prefix(), &call.pool)]);
@@ -301,41 +303,46 @@ impl Server {
     pub(super) async fn look_for_pools(&self, seen: EntryId) -> Result<(), QueueError> {
         let incarnation = self.incarnation().await?;
         let pools = self.pools().await?;
-        self.open(&incarnation, pools).await?;
+        if !self.open(&incarnation, pools).await? {
+            return Ok(());
+        }
         let mut known = self.known();
         known.pools_seen = known.pools_seen.max(seen);
         Ok(())
     }
 
-    /// Opens pools that are not open yet.
-    async fn open(&self, incarnation: &str, pools: BTreeSet<Arc<str>>) -> Result<(), QueueError> {
+    /// Opens pools that are not open yet; false when this is not the incarnation any more.
+    async fn open(&self, incarnation: &str, pools: BTreeSet<Arc<str>>) -> Result<bool, QueueError> {
         let new: BTreeSet<Arc<str>> = pools.difference(&self.known().open).cloned().collect();
         if new.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if self.open_all(incarnation, &new).await?.is_some() {
-            // Another process is further: what is asked next hears of it.
+            // What is asked next hears of the one of now.
             self.known().checked = None;
-            return Ok(());
+            return Ok(false);
         }
         self.known().open.extend(new);
-        Ok(())
+        Ok(true)
     }
 
-    /// Brings pools into the incarnation; a newer one that a pool is in already.
+    /// Brings pools into the incarnation; a newer one that a pool is in already, or this one when Redis knows it no longer: it was
+    /// emptied since it was asked for, and what was opened is of no life in which workers tell what they hold.
     async fn open_all(
         &self,
         incarnation: &str,
         pools: &BTreeSet<Arc<str>>,
     ) -> Result<Option<String>, QueueError> {
         let prefix = self.prefix();
-        let mut commands = Pipeline::with_capacity(2 * pools.len());
+        let mut commands = Pipeline::with_capacity(2 * pools.len() + 1);
         for pool in pools {
             commands.cmd("SADD").arg(keys::pools(prefix)).arg(pool.as_ref());
             let mut open = scripts::OPEN.on(&[&keys::of_pool(prefix, pool)]);
             open.arg(self.standing(incarnation, pool)?);
             commands.add_command(open);
         }
+        // Asked after they are open: what empties Redis later takes them along.
+        commands.cmd("HGET").arg(keys::incarnation(prefix)).arg("id");
         let (mut added, mut newer) = (false, None);
         let mut answers = self.link.ask_all(&commands).await?.into_iter();
         for pool in pools {
@@ -353,7 +360,8 @@ impl Server {
             told.arg(keys::pools_changed(prefix)).arg("MAXLEN").arg(10).arg("*").arg("p").arg("1");
             self.link.ask(&told).await?;
         }
-        Ok(newer)
+        let same = answers.next().and_then(|id| id.and_then(text).ok()).is_some_and(|id| id == incarnation);
+        Ok(newer.max((!same).then(|| incarnation.to_owned())))
     }
 }
 

@@ -3,6 +3,8 @@
 mod certificates;
 mod committed;
 mod database;
+#[allow(dead_code, reason = "the simulation uses the rest of it")]
+pub mod dice;
 pub mod jobs;
 mod postgres_server;
 mod program;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,8 @@ use crate::support::jobs::{all_led, second};
 #[derive(Default)]
 pub struct Scripted {
     seen: Mutex<Seen>,
+    /// The time between the word to stop and the end, in seconds.
+    pub stopping: AtomicU64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -62,7 +67,11 @@ impl Executor for Scripted {
         log.line(Stream::Stdout, &format!("task {task} runs")).await;
         let long = Duration::from_secs(job.rank.unsigned_abs());
         let outcome = match tokio::time::timeout(long, cancel.cancelled()).await {
-            Ok(()) => Outcome::Cancelled,
+            Ok(()) => {
+                let long = Duration::from_secs(self.stopping.load(Ordering::Relaxed));
+                let _ = tokio::time::timeout(long, std::future::pending::<()>()).await;
+                Outcome::Cancelled
+            }
             Err(_) => success(),
         };
         going.2 = true;

@@ -1,6 +1,6 @@
 //! The worker's loops when all goes well: claim, run, tell, beat, obey, drain.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use relay::feed::{Feed, Item, Reader};
 use relay::model::job::{Job, News, Outcome, PROTOCOL};
@@ -64,6 +64,23 @@ async fn a_short_job_does_not_wait_for_a_long_one() {
     let ends = beside(stage.worker(2), stage.ends(4)).await;
     let order: Vec<(u32, i64)> = ends.iter().map(|(task, _, at)| (*task, *at)).collect();
     assert_eq!(order, [(1, 1), (2, 2), (3, 4), (0, 62)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_taken_away_and_given_again_runs_once_its_old_process_is_gone() {
+    let stage = Stage::new();
+    stage.executor.stopping.store(30, Ordering::Relaxed);
+    stage.publish(&[lasting(1, 3600)]).await;
+    let ends = beside(stage.worker(2), async {
+        stage.until(1).await;
+        stage.queue.settle(Position::START, &[placed(1)]).await.expect("taken away");
+        stage.publish(&[lasting(1, 3600)]).await;
+        stage.ends(1).await
+    })
+    .await;
+    assert_eq!(ends, [(1, success(), 3631)]);
+    assert_eq!(stage.executor.seen().started, [1, 1]);
+    assert_eq!(stage.executor.seen().most_at_once, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sim::rng::Dice;
+use crate::support::dice::Dice;
 
 /// Something that happens to a real part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

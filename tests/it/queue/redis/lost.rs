@@ -161,6 +161,22 @@ async fn a_job_that_was_offered_again_too_early_stays_with_whoever_runs_it() {
 }
 
 #[tokio::test]
+async fn a_pool_that_is_opened_after_a_loss_that_nobody_noticed_is_waited_for_as_well() {
+    let server = RedisServer::start(&[]).await;
+    let settings = with_time(&server, Duration::from_secs(600));
+    let (_, w) = at_work(&settings).await;
+    // It knows the incarnation, and has no pool open yet.
+    server.say(&["DEL", "relay:pools"]).await;
+    let queue = conductor(&settings).await;
+    until("nobody tells anything", async || (!census(&queue).await.announcing).then_some(())).await;
+    server.say(&["FLUSHALL"]).await;
+    assert_eq!(queue.remove(&placed(0)).await.expect("an answer"), Removal::Claimed, "somebody may have it");
+    assert!(census(&queue).await.announcing);
+    w.beat(&[job_id(0)]).await.expect("a beat");
+    assert_eq!(books(&census(&queue).await).1, [(job_id(0), "w"), (job_id(1), "w")]);
+}
+
+#[tokio::test]
 async fn an_unknown_worker_is_waited_for() {
     let server = RedisServer::start(&[]).await;
     let settings = with_time(&server, Duration::from_secs(2));

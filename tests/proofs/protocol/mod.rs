@@ -37,12 +37,18 @@ enum Rule {
     Tenure,
     /// A report counts for the attempt that it names, and for no other.
     AttemptFence,
+    /// What Redis lost and nobody tells of is tried as another attempt.
+    Forgotten,
+    /// What is made at most once begins at the word, which comes after the commit.
+    Word,
 }
 
 /// What is explored.
 struct Model {
     without: Option<Rule>,
     budget: Budget,
+    /// Is the task made at most once?
+    once: bool,
 }
 
 impl Model {
@@ -86,6 +92,8 @@ impl Explored for Model {
             Step::Flush => {
                 state.budget.flushes = state.budget.flushes.checked_sub(1)?;
                 state.redis = Default::default();
+                // Of books that are gone nobody needs to know what was offered in them.
+                state.conductors.iter_mut().for_each(|conductor| conductor.offered = (0, 0));
             }
             Step::AnnouncingEnds => {
                 state.redis.announcing = [false; 2];
@@ -102,6 +110,8 @@ impl Explored for Model {
             Property::always("nothing is published of what has ended", |_, state: &State| {
                 !state.published_late
             }),
+            Property::always(ONCE, |model: &Model, state: &State| !state.begun_more || !model.once),
+            Property::always(TWICE, |_, state: &State| !state.begun_twice),
             Property::always(AGAIN, |_, state: &State| !state.begun_again),
             Property::always("no end that was told is thrown away", |_, state: &State| !state.thrown_away),
             // Nobody can do anything more: then all is done, and nothing is left behind.
@@ -118,31 +128,39 @@ impl Explored for Model {
     }
 }
 
+const ONCE: &str = "what is made at most once is begun at most once";
+const TWICE: &str = "no attempt is begun twice";
 const AGAIN: &str = "nothing is begun again, unless a worker died or was silent for too long";
 
 /// What the usual run lets go wrong; `make model` has more of it.
 const USUAL: Budget = Budget { takeovers: 1, flushes: 1, deaths: 1, silences: 0 };
 const MUCH: Budget = Budget { takeovers: 2, flushes: 1, deaths: 1, silences: 1 };
 
-fn explore(budget: Budget) {
-    let checker = Model { without: None, budget }.checker().threads(2).spawn_bfs().join();
-    println!("{budget:?}: {} states", checker.unique_state_count());
+fn explore(budget: Budget, once: bool) {
+    let checker = Model { without: None, budget, once }.checker().threads(2).spawn_bfs().join();
+    println!("{budget:?}, at most once: {once}: {} states", checker.unique_state_count());
     checker.assert_properties();
 }
 
 #[test]
 fn every_order_of_steps_ends_once_loses_nothing_and_obeys_no_stale_leader() {
-    explore(if std::env::var_os("RELAY_MODEL_MUCH").is_some() { MUCH } else { USUAL });
+    explore(if std::env::var_os("RELAY_MODEL_MUCH").is_some() { MUCH } else { USUAL }, false);
+}
+
+#[test]
+fn every_order_of_steps_begins_what_is_made_at_most_once_at_most_once() {
+    explore(if std::env::var_os("RELAY_MODEL_MUCH").is_some() { MUCH } else { USUAL }, true);
 }
 
 #[test]
 fn a_worker_that_is_taken_for_dead_and_lives_counts_once() {
-    explore(Budget { takeovers: 1, flushes: 0, deaths: 0, silences: 1 });
+    explore(Budget { takeovers: 1, flushes: 0, deaths: 0, silences: 1 }, false);
 }
 
 /// Without the rule this property does not hold.
 fn needs(rule: Rule, property: &'static str) {
-    let mutant = Model { without: Some(rule), budget: Budget { silences: 1, ..USUAL } };
+    let once = property == ONCE;
+    let mutant = Model { without: Some(rule), budget: Budget { silences: 1, ..USUAL }, once };
     let checker =
         mutant.checker().threads(2).finish_when(HasDiscoveries::AnyOf([property].into())).spawn_bfs().join();
     assert!(checker.discovery(property).is_some(), "{rule:?} is not missed by {property:?}");
@@ -180,7 +198,17 @@ fn whoever_does_not_read_first_is_noticed() {
 
 #[test]
 fn a_leader_that_begins_to_speak_after_its_time_is_noticed() {
-    needs(Rule::Tenure, "nothing is published of what has ended");
+    needs(Rule::Tenure, AGAIN);
+}
+
+#[test]
+fn whoever_offers_an_attempt_again_that_redis_lost_is_noticed() {
+    needs(Rule::Forgotten, TWICE);
+}
+
+#[test]
+fn a_worker_that_begins_before_the_word_is_noticed() {
+    needs(Rule::Word, ONCE);
 }
 
 #[test]

@@ -17,10 +17,8 @@ use relay::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    rng::mix,
-    world::{Shared, pass},
-};
+use super::world::{Shared, pass};
+use crate::support::dice::mix;
 
 /// One execution of an attempt.
 #[derive(Clone, Debug)]

@@ -79,6 +79,10 @@ impl Content {
         }
     }
 
+    fn is_in(&self, incarnation: u64) -> bool {
+        self.incarnation.is_some_and(|(id, _)| id == incarnation)
+    }
+
     /// How long workers still tell what they hold.
     fn announcing(&self, now: Timestamp) -> Duration {
         let until = self.announcing.unwrap_or(now);

@@ -6,7 +6,17 @@ pub enum Status {
     #[default]
     Ready,
     Queued,
+    /// Of a task that is made at most once: a worker may begin it.
+    Running,
     Success,
+    /// Of such a task: whoever might have begun it is gone.
+    Failed,
+}
+
+impl Status {
+    pub fn is_final(self) -> bool {
+        matches!(self, Status::Success | Status::Failed)
+    }
 }
 
 /// The committed row, and what a conductor believes of it.
@@ -14,6 +24,8 @@ pub enum Status {
 pub struct Row {
     pub status: Status,
     pub attempt: u8,
+    /// Of RUNNING: whose.
+    pub worker: usize,
 }
 
 /// A job in somebody's hands.
@@ -22,6 +34,17 @@ pub struct Lease {
     pub attempt: u8,
     pub worker: usize,
     pub ended: bool,
+    /// Its worker may begin it.
+    pub go: bool,
+}
+
+/// What a worker told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Report {
+    pub attempt: u8,
+    pub worker: usize,
+    /// It would begin; otherwise it has ended.
+    pub start: bool,
 }
 
 /// Redis. Incarnation 0: it knows of none.
@@ -31,7 +54,7 @@ pub struct Redis {
     pub epoch: u8,
     pub pending: Vec<u8>,
     pub leases: Vec<Lease>,
-    pub reports: Vec<u8>,
+    pub reports: Vec<Report>,
     /// Workers that have not told yet what they hold.
     pub announcing: [bool; 2],
 }
@@ -52,6 +75,8 @@ pub enum Word {
     Publish(u8),
     /// Forget this attempt, and its reports.
     Settle(u8),
+    /// Begin it.
+    Go(u8, usize),
 }
 
 /// A conductor. Epoch 0: it leads nothing.
@@ -61,6 +86,8 @@ pub struct Conductor {
     /// The incarnation that it knows.
     pub incarnation: u8,
     pub row: Row,
+    /// What it offered last, and in which incarnation.
+    pub offered: (u8, u8),
     /// On its way, with the epoch and the incarnation in which it was decided.
     pub word: Option<(Word, u8, u8)>,
 }
@@ -70,6 +97,8 @@ pub struct Conductor {
 pub struct Worker {
     pub dead: bool,
     pub incarnation: u8,
+    /// The attempt that it would begin, once it may.
+    pub waits: Option<u8>,
     /// The attempt that it runs.
     pub runs: Option<u8>,
     /// The attempt whose end it told, or has to tell again.
@@ -97,13 +126,15 @@ pub struct State {
     pub budget: Budget,
     /// Somebody's time was over, or a worker died: what was begun may begin again.
     pub waited_enough: bool,
-    /// The newest attempt that a worker took.
-    pub begun: u8,
+    /// Which attempts were begun, a bit each.
+    pub begun: u16,
     // What went wrong.
     pub ends: u8,
     pub wrong_end: bool,
     pub published_late: bool,
+    pub begun_more: bool,
     pub begun_again: bool,
+    pub begun_twice: bool,
     pub thrown_away: bool,
 }
 
@@ -122,7 +153,9 @@ impl State {
             ends: 0,
             wrong_end: false,
             published_late: false,
+            begun_more: false,
             begun_again: false,
+            begun_twice: false,
             thrown_away: false,
         }
     }
@@ -130,6 +163,6 @@ impl State {
     /// The task has ended, and Redis holds nothing of it.
     pub fn is_clean(&self) -> bool {
         let Redis { pending, leases, reports, .. } = &self.redis;
-        self.row.status == Status::Success && pending.is_empty() && leases.is_empty() && reports.is_empty()
+        self.row.status.is_final() && pending.is_empty() && leases.is_empty() && reports.is_empty()
     }
 }

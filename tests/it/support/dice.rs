@@ -1,4 +1,4 @@
-//! The only source of chance in the simulation: splitmix64, so that a seed says everything.
+//! The only source of chance in what is played by seeds: splitmix64, so that a seed says everything.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -150,10 +150,13 @@ impl Leader {
                 let opened = content.books(pool).open(incarnation, standing.epoch, stamp);
                 (pool.clone(), opened)
             };
-            opening.iter().map(one).collect::<Vec<_>>()
+            let opened = opening.iter().map(one).collect::<Vec<_>>();
+            (opened, content.is_in(incarnation))
         };
-        let mut newer = None;
-        for (pool, opened) in self.wire.ask("open", open).await? {
+        let (opened, same) = self.wire.ask("open", open).await?;
+        // Emptied since: what was opened is of no life in which workers tell what they hold.
+        let mut newer = (!same).then_some(incarnation);
+        for (pool, opened) in opened {
             match opened {
                 Ok(name) if name.incarnation > incarnation => newer = newer.max(Some(name.incarnation)),
                 Ok(name) => drop(self.known().opened.insert(pool, name)),
@@ -169,17 +172,17 @@ impl Leader {
         QueueError::Deposed { pool: pool.to_owned(), epoch }
     }
 
-    async fn open(&self, incarnation: u64, pools: &BTreeSet<Arc<str>>) -> Result<(), QueueError> {
+    async fn open(&self, incarnation: u64, pools: &BTreeSet<Arc<str>>) -> Result<bool, QueueError> {
         let new: BTreeSet<Arc<str>> = pools.difference(&self.known().open).cloned().collect();
         if new.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if self.open_all(incarnation, &new).await?.is_some() {
             self.known().checked = None;
-            return Ok(());
+            return Ok(false);
         }
         self.known().open.extend(new);
-        Ok(())
+        Ok(true)
     }
 
     /// Runs a script on pools, all at once; the answers by pool. `act` is told which content it is, and whether it is a copy.
@@ -197,7 +200,9 @@ impl Leader {
                 return Ok(answers);
             }
             let incarnation = self.incarnation().await?;
-            self.open(incarnation, &open).await?;
+            if !self.open(incarnation, &open).await? {
+                continue;
+            }
             let mut calls = Vec::new();
             for pool in open {
                 let standing = self.standing(incarnation, &pool)?;

@@ -32,10 +32,10 @@ use super::{
     queue::Server,
     redis::{Loss, Redis},
     reign::Reign,
-    rng::Dice,
     rows::{Counts, Seen, What},
     trace::Trace,
 };
+use crate::support::dice::Dice;
 
 /// Lets so much time of the manual clock pass.
 pub async fn pass(wait: Duration) {

@@ -2,7 +2,7 @@
 
 use super::{
     Model, Rule,
-    state::{Lease, Row, State, Status, Word},
+    state::{Report, Row, State, Status, Word},
 };
 
 /// What a conductor may do next.
@@ -60,7 +60,7 @@ fn lead(state: &mut State, c: usize) -> Option<()> {
     let (epoch, row) = (state.epoch, state.row);
     let me = &mut state.conductors[c];
     // What it said before and has not arrived may still do so.
-    (me.epoch, me.row, me.incarnation) = (epoch, row, 0);
+    (me.epoch, me.row, me.incarnation, me.offered) = (epoch, row, 0, (0, 0));
     Some(())
 }
 
@@ -94,7 +94,7 @@ fn commit(model: &Model, state: &mut State, c: usize, row: Row) -> bool {
         state.conductors[c].epoch = 0;
         return false;
     }
-    if row.status == Status::Success && state.conductors[c].row.status != Status::Success {
+    if row.status.is_final() && !state.conductors[c].row.status.is_final() {
         state.ends += 1;
         state.wrong_end |= state.row.attempt != row.attempt;
     }
@@ -112,7 +112,7 @@ fn dispatch(model: &Model, state: &mut State, c: usize) -> Option<()> {
     if row.status != Status::Ready {
         return None;
     }
-    let next = Row { status: Status::Queued, attempt: row.attempt + 1 };
+    let next = Row { status: Status::Queued, attempt: row.attempt + 1, worker: 0 };
     if commit(model, state, c, next) {
         decide(state, c, Word::Publish(next.attempt));
     }
@@ -125,14 +125,46 @@ fn read(model: &Model, state: &mut State, c: usize) -> Option<()> {
     if known == 0 || known != state.redis.incarnation {
         return None;
     }
-    let attempt = *state.redis.reports.first()?;
+    let Report { attempt, worker, start } = *state.redis.reports.first()?;
     let row = state.conductors[c].row;
-    let counts = row.status == Status::Queued && (row.attempt == attempt || !model.has(Rule::AttemptFence));
-    let next = if counts { Row { status: Status::Success, attempt } } else { row };
+    if model.once && row.status == Status::Running && row.attempt == attempt && row.worker != worker {
+        // The queue gave the job away since: whoever had it is lost, and may have begun.
+        lose(model, state, c, attempt, true)?;
+        if state.conductors[c].epoch > 0 {
+            decide(state, c, Word::Settle(attempt));
+        }
+        return Some(());
+    }
+    if start {
+        started(model, state, c, attempt, worker);
+        return Some(());
+    }
+    let open = if model.once { Status::Running } else { Status::Queued };
+    let begun = row.status == open || (row.status == Status::Queued && !model.has(Rule::Word));
+    let counts = begun && (row.attempt == attempt || !model.has(Rule::AttemptFence));
+    let next = if counts { Row { status: Status::Success, attempt, worker: 0 } } else { row };
     if commit(model, state, c, next) {
         decide(state, c, Word::Settle(attempt));
     }
     Some(())
+}
+
+/// A worker would begin: that is committed first, and only then may it. Said again, the word goes out again.
+fn started(model: &Model, state: &mut State, c: usize, attempt: u8, worker: usize) {
+    let row = state.conductors[c].row;
+    let live = row.attempt == attempt;
+    let next = match row.status {
+        Status::Queued if live => Row { status: Status::Running, attempt, worker },
+        _ => row,
+    };
+    if !commit(model, state, c, next) {
+        return;
+    }
+    let word = match next.status {
+        Status::Running if live && next.worker == worker => Word::Go(attempt, worker),
+        _ => Word::Settle(attempt),
+    };
+    decide(state, c, word);
 }
 
 /// May the books be judged?
@@ -144,14 +176,14 @@ fn may_judge(model: &Model, state: &State, c: usize) -> bool {
     known && read && !announcing
 }
 
-/// What the rows say is QUEUED and Redis does not hold is published; what Redis holds of attempts that are over goes; and the
+/// What the rows say is QUEUED and Redis does not hold is tried as another attempt, unless it was never there; what Redis holds of attempts that are over goes; and the
 /// attempt of a worker that is dead is lost.
 fn sweep(model: &Model, state: &mut State, c: usize) -> Option<()> {
     if !may_judge(model, state, c) {
         return None;
     }
     let row = state.conductors[c].row;
-    let live = (row.status == Status::Queued).then_some(row.attempt);
+    let live = matches!(row.status, Status::Queued | Status::Running).then_some(row.attempt);
     let held = state.redis.pending.iter().copied().chain(state.redis.leases.iter().map(|l| l.attempt));
     if let Some(stray) = held.into_iter().find(|attempt| Some(*attempt) != live) {
         decide(state, c, Word::Settle(stray));
@@ -159,17 +191,26 @@ fn sweep(model: &Model, state: &mut State, c: usize) -> Option<()> {
     }
     let live = live?;
     if !state.redis.knows(live) {
-        decide(state, c, Word::Publish(live));
+        match row.status {
+            Status::Running => lose(model, state, c, live, true)?,
+            // Offered in these very books, and not in them: it never got there.
+            _ if state.conductors[c].offered == (live, state.redis.incarnation) => {
+                decide(state, c, Word::Publish(live))
+            }
+            _ if !model.has(Rule::Forgotten) => decide(state, c, Word::Publish(live)),
+            // Somebody may have it who cannot tell any more: its number is not used again.
+            _ => drop(commit(model, state, c, Row { status: Status::Ready, attempt: live, worker: 0 })),
+        }
         return Some(());
     }
     let lease = *state.redis.lease(live)?;
-    lose(model, state, c, lease, state.workers[lease.worker].dead)
+    lose(model, state, c, lease.attempt, state.workers[lease.worker].dead)
 }
 
 /// A worker that lives says nothing for so long that it counts as dead.
 fn judge(model: &Model, state: &mut State, c: usize) -> Option<()> {
     let row = state.conductors[c].row;
-    if !may_judge(model, state, c) || row.status != Status::Queued {
+    if !may_judge(model, state, c) || !matches!(row.status, Status::Queued | Status::Running) {
         return None;
     }
     let lease = *state.redis.lease(row.attempt)?;
@@ -178,15 +219,20 @@ fn judge(model: &Model, state: &mut State, c: usize) -> Option<()> {
     }
     state.budget.silences = state.budget.silences.checked_sub(1)?;
     state.waited_enough = true;
-    lose(model, state, c, lease, true)
+    lose(model, state, c, lease.attempt, true)
 }
 
-fn lose(model: &Model, state: &mut State, c: usize, lease: Lease, gone: bool) -> Option<()> {
+/// What may have been begun, and is made at most once, has failed; anything else is tried again.
+fn lose(model: &Model, state: &mut State, c: usize, attempt: u8, gone: bool) -> Option<()> {
     if !gone {
         return None;
     }
-    state.thrown_away |= state.redis.reports.contains(&lease.attempt);
-    commit(model, state, c, Row { status: Status::Ready, attempt: lease.attempt });
+    let told = |report: &Report| report.attempt == attempt && !report.start;
+    // What another one told of it may be an end as well: nobody knows then which of the two began.
+    state.thrown_away |= !model.once && state.redis.reports.iter().any(told);
+    let begun = state.conductors[c].row.status == Status::Running;
+    let status = if begun { Status::Failed } else { Status::Ready };
+    commit(model, state, c, Row { status, attempt, worker: 0 });
     Some(())
 }
 
@@ -204,16 +250,25 @@ fn say(model: &Model, state: &mut State, c: usize) -> Option<()> {
         return Some(());
     }
     redis.epoch = redis.epoch.max(epoch);
+    if let Word::Publish(attempt) = word {
+        state.conductors[c].offered = (attempt, redis.incarnation);
+    }
     match word {
         Word::Publish(attempt) if !redis.knows(attempt) => {
             redis.pending.push(attempt);
-            state.published_late |= state.row.status == Status::Success;
+            state.published_late |= state.row.status.is_final();
         }
         Word::Publish(_) => {}
+        Word::Go(attempt, worker) => {
+            redis.reports.retain(|report| *report != Report { attempt, worker, start: true });
+            if let Some(lease) = redis.lease(attempt).filter(|lease| lease.worker == worker) {
+                lease.go = true;
+            }
+        }
         Word::Settle(attempt) => {
             redis.pending.retain(|job| *job != attempt);
             redis.leases.retain(|lease| lease.attempt != attempt);
-            redis.reports.retain(|report| *report != attempt);
+            redis.reports.retain(|report| report.attempt != attempt);
         }
     }
     Some(())

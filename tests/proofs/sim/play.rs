@@ -10,12 +10,12 @@ use super::{
     faults::{CrashAt, Rates},
     oracle,
     people::People,
-    rng::Dice,
     rows::Counts,
     trace::Listener,
     workload,
     world::{Mutation, Settings, Shared, pass},
 };
+use crate::support::dice::Dice;
 use crate::support::jobs::second;
 
 /// After the last fault everything must be over within so much of the manual clock: a wide forEach through a window of

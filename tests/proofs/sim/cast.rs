@@ -109,6 +109,8 @@ impl Cast {
                 None => self.shared.trace.say(format!("{} died", life.name)),
                 Some(Ok(_)) => self.shared.trace.say(format!("{} ended", life.name)),
                 Some(Err(ConductorError::Held { .. })) => {}
+                // Everything is over, and it was told to stop before it had asked the store again.
+                Some(Err(ConductorError::Stopped)) => self.shared.trace.say(format!("{} stopped", life.name)),
                 Some(Err(error)) if over => self.shared.trace.wrong(format!("{} ended: {error}", life.name)),
                 Some(Err(error)) => self.shared.trace.say(format!("{} ended: {error}", life.name)),
             }

@@ -16,7 +16,8 @@ use relay::{
 };
 use serde_json::{Value, json};
 
-use super::{executor::plan, rng::Dice};
+use super::executor::plan;
+use crate::support::dice::Dice;
 
 /// The namespaces of the simulation: two shards.
 pub const NAMESPACES: [&str; 2] = ["data", "web"];
