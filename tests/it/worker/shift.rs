@@ -74,6 +74,7 @@ async fn a_job_that_was_taken_away_and_given_again_runs_once_its_old_process_is_
     let ends = beside(stage.worker(2), async {
         stage.until(1).await;
         stage.queue.settle(Position::START, &[placed(1)]).await.expect("taken away");
+        stage.until(2).await;
         stage.publish(&[lasting(1, 3600)]).await;
         stage.ends(1).await
     })

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use relay::link::RedisSettings;
 use relay::model::job::News;
-use relay::queue::{Jobs, Orders, Position, Queue, Removal, redis::RedisQueue};
+use relay::queue::{
+    Jobs, Orders, Position, Queue, Removal,
+    redis::{Limits, RedisQueue},
+};
 
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{job, job_id, placed, report, success},
+    jobs::{all_led, job, job_id, placed, report, success},
 };
 
 /// A conductor, and a worker `w` that runs job 0, has told the end of job 1, and leaves job 2 pending.
@@ -163,11 +166,12 @@ async fn a_job_that_was_offered_again_too_early_stays_with_whoever_runs_it() {
 #[tokio::test]
 async fn a_pool_that_is_opened_after_a_loss_that_nobody_noticed_is_waited_for_as_well() {
     let server = RedisServer::start(&[]).await;
-    let settings = with_time(&server, Duration::from_secs(600));
+    let settings = with_time(&server, Duration::from_secs(5));
     let (_, w) = at_work(&settings).await;
     // It knows the incarnation, and has no pool open yet.
     server.say(&["DEL", "relay:pools"]).await;
-    let queue = conductor(&settings).await;
+    let queue = RedisQueue::new(&settings, Limits::default()).expect("a queue");
+    queue.lead(&all_led(2));
     until("nobody tells anything", async || (!census(&queue).await.announcing).then_some(())).await;
     server.say(&["FLUSHALL"]).await;
     assert_eq!(queue.remove(&placed(0)).await.expect("an answer"), Removal::Claimed, "somebody may have it");
