@@ -23,6 +23,13 @@ async fn set(db: &TestDb, setting: &str) {
 
 /// A store whose sessions have this setting, and which nothing but the server ends early.
 async fn patient_store(setting: &str) -> (TestDb, Arc<PostgresStore>, Fence) {
+    let (db, store) = unled_store(setting).await;
+    let fence = rows::prepare(store.as_ref(), "data", "a").await;
+    (db, store, fence)
+}
+
+/// The same, and nobody leads a shard of it.
+async fn unled_store(setting: &str) -> (TestDb, Arc<PostgresStore>) {
     let db = TestDb::new();
     set(&db, setting).await;
     let store = super::store_on(&db, |settings| {
@@ -31,8 +38,7 @@ async fn patient_store(setting: &str) -> (TestDb, Arc<PostgresStore>, Fence) {
         settings.call_timeout = Duration::from_secs(55);
     })
     .await;
-    let fence = rows::prepare(store.as_ref(), "data", "a").await;
-    (db, store, fence)
+    (db, store)
 }
 
 fn busy(outcome: Result<(), StoreError>, code: &str) {
@@ -83,7 +89,7 @@ async fn a_commit_that_cannot_be_serialized_is_done_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conductor_commits_again_what_could_not_be_serialized_and_sets_no_run_aside() {
-    let (db, store, _) = patient_store("default_transaction_isolation = 'repeatable read'").await;
+    let (db, store) = unled_store("default_transaction_isolation = 'repeatable read'").await;
     let led = Led::by(&store).await;
     let mut other = PgConnection::connect(db.url()).await.expect("connected");
     let mut tx = other.begin().await.expect("begun");
