@@ -6,6 +6,8 @@ export RELAY_CACHE ?= $(cache)/relay
 export CARGO_TARGET_DIR ?= $(RELAY_CACHE)/target
 # A failed snapshot is shown, not written beside its test. `cargo insta review` sets its own.
 export INSTA_UPDATE ?= no
+# Tests wait more than they compute: for servers, for pods, for time to pass.
+export RUST_TEST_THREADS ?= 6
 
 # Recipes that hold the bed begin with exec: a signal to make then reaches the bed and not a shell before it.
 CARGO := cargo

@@ -197,6 +197,11 @@ impl Health {
         self.inner().states.get(&check).cloned()
     }
 
+    /// The states of all checks.
+    pub fn states(&self) -> BTreeMap<Check, State> {
+        self.inner().states.clone()
+    }
+
     fn set(
         &self,
         check: Check,
@@ -279,7 +284,7 @@ impl Health {
     /// The answer to `GET /health` on loopback.
     pub fn report(&self) -> Report {
         let summary = self.summary();
-        let states = self.inner().states.clone();
+        let states = self.states();
         let found = states.into_iter().map(|(check, state)| Finding {
             check: check.name(),
             good: state.good,

@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod health;
 pub mod logs;
+mod metrics;
 pub mod probes;
 pub mod serve;
 pub mod shapes;

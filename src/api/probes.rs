@@ -1,4 +1,4 @@
-//! What a kubelet and a monitor ask: `/livez`, `/readyz`, `/health`. They are told states; the reasons are told on loopback.
+//! What a kubelet and a monitor ask: `/livez`, `/readyz`, `/health`, `/metrics`. They are told states; the reasons are told on loopback.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 
-use crate::api::{answer, health::Health};
+use crate::api::{answer, health::Health, metrics};
 
 /// The routes of the probe listener.
 pub fn router(health: Arc<Health>) -> Router {
@@ -18,6 +18,7 @@ pub fn router(health: Arc<Health>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/health", get(summary))
+        .route("/metrics", get(metrics::of))
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::only_get)
         .with_state(health)

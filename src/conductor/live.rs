@@ -115,6 +115,9 @@ impl Conductor {
             Adopt::All => {
                 for shard in self.shards.clone() {
                     let live = self.store.live_runs(shard).await?;
+                    if !live.is_empty() {
+                        self.heed_history(shard).await?;
+                    }
                     for some in live.chunks(AT_ONCE) {
                         let store = self.store.clone();
                         let records = join_all(some.iter().map(|id| store.run(id))).await;
@@ -125,6 +128,9 @@ impl Conductor {
                 }
             }
             Adopt::Resume(ids) => {
+                for shard in self.shards.clone() {
+                    self.heed_history(shard).await?;
+                }
                 for id in ids {
                     self.reload(&id).await?;
                     if let Some(why) = self.aside.get(&id) {
@@ -136,6 +142,14 @@ impl Conductor {
                 self.sweep.due = later(self.clock.now(), self.limits.sweep_every);
             }
         }
+        Ok(())
+    }
+
+    /// The clock is not behind what was committed last in a shard, by whoever led it with whatever clock.
+    async fn heed_history(&mut self, shard: ShardId) -> Result<(), ConductorError> {
+        let Some(fence) = self.fences.get(&shard).filter(|fence| fence.seq > 0) else { return Ok(()) };
+        let newest = self.store.transitions(shard, fence.seq - 1, 1).await?;
+        newest.iter().for_each(|row| self.clock.at_least(row.changed_at));
         Ok(())
     }
 

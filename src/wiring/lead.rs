@@ -10,12 +10,15 @@ use relay::api::health::Check;
 use relay::conductor::{Conductor, ConductorError, Counters, Handle, Kept, Outlook};
 use relay::model::ids::ShardId;
 use relay::queue::QueueError;
-use relay::store::StoreError;
+use relay::store::{StoreError, TAKEOVER_AFTER};
 
 use crate::wiring::{division::Division, operator::House, patience::Patience, term::Base};
 
-/// How often a shard that somebody else leads is asked for, which is one read: a fail-over takes this much longer.
+/// How often a shard that somebody else leads is asked for, which is one read: a leader that goes in order is followed so
+/// much later. One that says nothing is followed in the moment in which that may be.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Ages are told in whole milliseconds: so much later nothing is rounded.
+const BEHIND: Duration = Duration::from_millis(2);
 
 /// A conductor that leads and works.
 pub struct Leading {
@@ -81,6 +84,8 @@ pub async fn lead(
             Some(shards) => shards,
             None => wish.division.next(wish.held).await,
         };
+        // When the one who leads can be followed, unless it says by then that it is alive.
+        let mut over = Duration::MAX;
         let tried = match base.claim.holds().await {
             Ok(()) => try_to_lead(base, house, shards, (stop, kept)).await?,
             Err(error) => Tried::Failed(error.into()),
@@ -99,6 +104,7 @@ pub async fn lead(
                     tracing::info!(%holder, renewed_ms_ago, "Another operator leads; this one stands by");
                     standing_by = true;
                 }
+                over = TAKEOVER_AFTER.saturating_sub(Duration::from_millis(renewed_ms_ago)) + BEHIND;
                 health.good(Check::Leadership, &format!("it stands by; {holder} leads"));
                 health.good(Check::Kubernetes, "nothing is watched while standing by");
             }
@@ -114,6 +120,7 @@ pub async fn lead(
             biased;
             () = stop.cancelled() => return Ok(None),
             () = patience.wait() => {}
+            () = house.clock.sleep(over) => {}
         }
     }
 }

@@ -72,8 +72,8 @@ async fn probes_are_answered_and_nothing_else_is() {
     assert_eq!(served.gets("/readyz").await.0, 503);
     assert_eq!(served.gets("/livez").await.0, 200);
     assert_eq!(
-        served.gets("/metrics").await,
-        (404, r#"{"error":"there is nothing at /metrics"}"#.to_owned())
+        served.gets("/nothing").await,
+        (404, r#"{"error":"there is nothing at /nothing"}"#.to_owned())
     );
     assert_eq!(served.asks("POST", "/livez").await.0, 405);
     served.ends().await;
@@ -175,6 +175,11 @@ async fn what_is_wrong_with_the_database_is_told_in_a_word() {
         let line = text.lines().find(|line| line.starts_with("[-]database since")).expect("a line");
         assert!(line.ends_with(&format!(": {}", cause.label())) && !text.contains("10.0.0.7"), "{text}");
         assert_eq!(probes.gets("/livez").await.0, 200, "a restart mends no database");
+        let (status, text) = probes.gets("/metrics").await;
+        let state = format!("relay_check_state{{check=\"database\",state=\"{}\"}} 1", cause.label());
+        assert!(status == 200 && text.lines().any(|line| line == state), "{text}");
+        assert!(text.lines().any(|line| line == "relay_check_good{check=\"database\"} 0"), "{text}");
+        assert!(!text.contains("10.0.0.7") && text.ends_with("# EOF\n"), "{text}");
         let (status, body) = inside.gets("/health").await;
         let told: Value = serde_json::from_str(&body).expect("JSON");
         let check = &told["checks"][0];
@@ -188,6 +193,9 @@ async fn what_is_wrong_with_the_database_is_told_in_a_word() {
     let (_, body) = inside.gets("/health").await;
     let told: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!((&told["checks"][0]["state"], &told["checks"][0]["advice"]), (&Value::Null, &Value::Null));
+    let (_, text) = probes.gets("/metrics").await;
+    assert!(text.contains("relay_check_state{check=\"database\",state=\"good\"} 1"), "{text}");
+    assert!(!text.contains("state=\"bad\""), "a state that is over is told no longer: {text}");
     probes.ends().await;
     inside.ends().await;
 }

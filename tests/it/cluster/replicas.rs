@@ -1,4 +1,4 @@
-//! Three operators by the chart, two of which lead at a time: one that leads is killed, and the runs of its part go on.
+//! Two and three operators by the chart, two of which lead at a time: one that leads is killed, and the runs of its part go on.
 
 use std::process::Output;
 
@@ -27,11 +27,17 @@ fn upgrade(values: &str) -> Output {
 
 impl Grown {
     #[track_caller]
-    fn new() -> Grown {
-        let output = upgrade("--set replicas=3 --set leaders=2");
+    fn new(replicas: u32) -> Grown {
         let grown = Grown;
-        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), logs());
+        grown.to(replicas);
         grown
+    }
+
+    /// So many operators, two of which lead.
+    #[track_caller]
+    fn to(&self, replicas: u32) {
+        let output = upgrade(&format!("--set replicas={replicas} --set leaders=2"));
+        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), logs());
     }
 }
 
@@ -61,7 +67,9 @@ fn of_half(half: u8) -> Namespace {
 #[test]
 fn one_of_two_leaders_is_killed_and_the_runs_of_both_parts_end() {
     let (relay, _turn) = alone();
-    let _grown = Grown::new();
+    let grown = Grown::new(2);
+    two_lead(relay);
+    grown.to(3);
     let before = two_lead(relay);
     let owns = [of_half(0), of_half(1)];
     owns.iter().for_each(take_off);

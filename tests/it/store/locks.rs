@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{a_birth, a_store, until_a_commit_waits};
+use super::{a_birth, a_store, trouble::Led, until_a_commit_waits};
 use crate::conformance::store::rows;
 use crate::support::TestDb;
 
@@ -23,6 +23,13 @@ async fn set(db: &TestDb, setting: &str) {
 
 /// A store whose sessions have this setting, and which nothing but the server ends early.
 async fn patient_store(setting: &str) -> (TestDb, Arc<PostgresStore>, Fence) {
+    let (db, store) = unled_store(setting).await;
+    let fence = rows::prepare(store.as_ref(), "data", "a").await;
+    (db, store, fence)
+}
+
+/// The same, and nobody leads a shard of it.
+async fn unled_store(setting: &str) -> (TestDb, Arc<PostgresStore>) {
     let db = TestDb::new();
     set(&db, setting).await;
     let store = super::store_on(&db, |settings| {
@@ -31,8 +38,7 @@ async fn patient_store(setting: &str) -> (TestDb, Arc<PostgresStore>, Fence) {
         settings.call_timeout = Duration::from_secs(55);
     })
     .await;
-    let fence = rows::prepare(store.as_ref(), "data", "a").await;
-    (db, store, fence)
+    (db, store)
 }
 
 fn busy(outcome: Result<(), StoreError>, code: &str) {
@@ -82,6 +88,22 @@ async fn a_commit_that_cannot_be_serialized_is_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_conductor_commits_again_what_could_not_be_serialized_and_sets_no_run_aside() {
+    let (db, store) = unled_store("default_transaction_isolation = 'repeatable read'").await;
+    let led = Led::by(&store).await;
+    let mut other = PgConnection::connect(db.url()).await.expect("connected");
+    let mut tx = other.begin().await.expect("begun");
+    sqlx::query("update shards set renewed_at = renewed_at").execute(&mut *tx).await.expect("held");
+    let submitted = led.submits("r");
+    until_a_commit_waits(&db).await;
+    assert!(!submitted.is_finished(), "nothing is promised that is not written");
+    tx.commit().await.expect("committed");
+    submitted.await.expect("accepted");
+    assert!(store.run(&rows::run_id("r")).await.expect("read").is_some());
+    led.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
     let (db, store) = a_store(|settings| {
         settings.statement_timeout = Duration::from_millis(300);
@@ -127,8 +149,7 @@ async fn freezes_after_begin(server: String) -> std::net::SocketAddr {
 async fn a_transaction_whose_process_froze_is_ended_by_the_server() {
     let (db, healthy) = a_store(|_| {}).await;
     let fence = rows::prepare(healthy.as_ref(), "data", "a").await;
-    healthy.commit(&a_birth(fence)).await.expect("committed");
-    healthy.close().await;
+    let fence = rows::with_runs(healthy.as_ref(), fence, &[rows::a_run("r", "data")]).await;
     let (door, rest) = db.url().rsplit_once('@').expect("a user");
     let (server, name) = rest.split_once('/').expect("a name");
     let address = freezes_after_begin(server.to_owned()).await;
@@ -149,6 +170,10 @@ async fn a_transaction_whose_process_froze_is_ended_by_the_server() {
         while open().await == 0 {
             tokio::task::yield_now().await;
         }
+        // It blocks nobody meanwhile.
+        rows::with_runs(healthy.as_ref(), fence, &[rows::a_run("s", "data")]).await;
+        healthy.renew(&[fence]).await.expect("renewed");
+        assert!(open().await > 0, "it was over already");
         while open().await > 0 {
             tokio::task::yield_now().await;
         }

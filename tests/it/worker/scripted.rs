@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -104,6 +104,8 @@ pub enum Fault {
 pub struct Faulty {
     inner: Arc<MemoryQueue>,
     faults: Mutex<BTreeMap<&'static str, Vec<Fault>>>,
+    /// Until this second of the play nothing that was told is acknowledged as committed.
+    pub unsettled_until: AtomicI64,
 }
 
 impl Faulty {
@@ -142,7 +144,9 @@ impl Jobs for Faulty {
         self.through("report", self.inner.report(report)).await
     }
     async fn beat(&self, worker: &str, holding: &[JobId], now: Timestamp) -> Result<Orders, QueueError> {
-        self.through("beat", self.inner.beat(worker, holding, now)).await
+        let orders = self.through("beat", self.inner.beat(worker, holding, now)).await?;
+        let open = now < second(self.unsettled_until.load(Ordering::Relaxed));
+        Ok(Orders { unsettled: orders.unsettled.max(usize::from(open)), ..orders })
     }
     async fn called(&self, worker: &str) -> Result<(), QueueError> {
         self.through("called", self.inner.called(worker)).await
@@ -171,7 +175,11 @@ impl Stage {
         let queue = Arc::new(MemoryQueue::default());
         queue.lead(&all_led(1));
         Stage {
-            jobs: Arc::new(Faulty { inner: queue.clone(), faults: Mutex::default() }),
+            jobs: Arc::new(Faulty {
+                inner: queue.clone(),
+                faults: Mutex::default(),
+                unsettled_until: AtomicI64::new(0),
+            }),
             queue,
             feed: Arc::default(),
             executor: Arc::default(),

@@ -148,6 +148,31 @@ async fn a_draining_worker_ends_what_it_runs_and_claims_nothing_more() {
     assert_eq!(stage.queue.claim(&left).await.expect("a claim")[0].id, job_id(3), "the third is still there");
 }
 
+/// Drains while a job runs that ends at second 5, and is not acknowledged before that second: when the worker has ended.
+async fn drained(acknowledged: i64) -> i64 {
+    let stage = Stage::new();
+    stage.jobs.unsettled_until.store(acknowledged, Ordering::Relaxed);
+    stage.publish(&[lasting(1, 5)]).await;
+    let drain = async {
+        stage.until(1).await;
+        stage.shutdown.drain.cancel();
+    };
+    let ((), (), ends) = tokio::join!(stage.worker(1), drain, stage.ends(1));
+    assert_eq!(ends, [(1, success(), 5)]);
+    stage.second()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_worker_stays_until_its_results_are_acknowledged() {
+    assert_eq!(drained(0).await, 5);
+    assert_eq!(drained(20).await, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_conductor_a_draining_worker_goes_after_a_while_and_its_results_lie_in_the_queue() {
+    assert_eq!(drained(1_000_000).await, 5 + 30);
+}
+
 #[tokio::test(start_paused = true)]
 async fn draining_has_a_bound_and_a_kill_has_none() {
     let stage = Stage::new();

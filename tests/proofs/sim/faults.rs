@@ -50,11 +50,11 @@ pub struct Rates {
 /// No simulation needs so many calls: whoever makes them goes round in circles.
 const CALLS_MAX: u64 = 300_000;
 
-/// A crash at one chosen call of a conductor: before or after it is done.
+/// What befalls a conductor at one chosen call: it dies before or after it is done, or hears of a failure though it is done.
 #[derive(Clone, Copy, Debug)]
 pub struct CrashAt {
     pub call: u64,
-    pub after: bool,
+    pub what: Fault,
 }
 
 /// Faults, as they come to one caller.
@@ -100,8 +100,7 @@ impl Faults {
     fn choose(&self) -> Fault {
         if let (true, Some(at)) = (self.conductor, self.shared.settings.crash_at) {
             return match self.shared.calls() == at.call {
-                true if at.after => Fault::DiesAfter,
-                true => Fault::DiesBefore,
+                true => at.what,
                 false => Fault::None,
             };
         }

@@ -63,7 +63,7 @@ fn line(row: &HistoryRow) -> String {
 fn chain(entity: &Entity, rows: &[HistoryRow], status: &str, attempt: u32) -> Result<(), String> {
     let of_run = matches!(entity, Entity::Run(_));
     let mut state = None;
-    let (mut tried, mut seq) = (0, 0);
+    let (mut tried, mut seq, mut at) = (0, 0, Timestamp::MIN);
     for row in rows {
         let born_pending = state.is_none() && !of_run && row.old_state.as_deref() == Some("PENDING");
         if row.old_state != state && !born_pending {
@@ -75,6 +75,11 @@ fn chain(entity: &Entity, rows: &[HistoryRow], status: &str, attempt: u32) -> Re
         if row.seq <= seq {
             return Err("its positions fall".to_owned());
         }
+        // Whatever the clocks of those who led did meanwhile.
+        if row.changed_at < at {
+            return Err(format!("{} comes after {at}", row.changed_at));
+        }
+        at = row.changed_at;
         // Taken back unseen, a number may be used again; nothing else lowers it.
         let requeued = row.new_state == "QUEUED" && row.attempt == tried;
         if row.attempt < tried && !(row.attempt + 1 == tried && row.new_state != "QUEUED") {

@@ -37,7 +37,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use faults::CrashAt;
+use faults::{CrashAt, Fault};
 use play::{Outcome, play};
 use rows::Counts;
 use world::{Mutation, Settings};
@@ -185,16 +185,17 @@ fn a_seed_says_everything() {
     }
 }
 
-/// Before and after each await of a conductor that runs one small workflow.
+/// Before and after each await of a conductor that runs one small workflow; and each of them done, and said to have failed.
 #[test]
 fn a_conductor_may_die_at_every_call() {
     let seed = 4;
-    for (after, redis) in [(false, false), (false, true), (true, false), (true, true)] {
+    let each = [Fault::DiesBefore, Fault::DiesAfter, Fault::Before, Fault::After];
+    for (what, redis) in each.into_iter().flat_map(|what| [(what, false), (what, true)]) {
         let mut call = 1;
         loop {
-            let outcome = play(Settings { redis, ..Settings::crash(seed, CrashAt { call, after }) });
-            let when = format!("call {call}, after: {after}, Redis: {redis}");
-            assert!(outcome.wrong.is_empty(), "dies at {when}\n{}", failure(&outcome));
+            let outcome = play(Settings { redis, ..Settings::crash(seed, CrashAt { call, what }) });
+            let when = format!("{what:?} at call {call}, Redis: {redis}");
+            assert!(outcome.wrong.is_empty(), "{when}\n{}", failure(&outcome));
             if outcome.calls < call {
                 break;
             }

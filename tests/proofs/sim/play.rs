@@ -7,7 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
     cast::Cast,
-    faults::{CrashAt, Rates},
+    faults::{CrashAt, Fault, Rates},
     oracle,
     people::People,
     rows::Counts,
@@ -71,7 +71,7 @@ impl Settings {
             crash_at: None,
             runs: 0,
             redis: false,
-            ..Settings::crash(0, CrashAt { call: 0, after: false })
+            ..Settings::crash(0, CrashAt { call: 0, what: Fault::None })
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is left behind: in Redis, in leases, in logs.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use serde_json::Value;
@@ -82,13 +82,21 @@ fn processes(folder: &Path) -> Vec<String> {
     found
 }
 
-/// Lines that are no line of a log (a panic), errors that no fault explains, and ends that no error tells of.
-pub fn complaints(house: &House, faults: &[Fault]) -> Vec<String> {
+/// How far each log was judged, in bytes.
+pub type Judged = BTreeMap<PathBuf, usize>;
+
+/// Lines that are no line of a log (a panic), errors that none of these faults explains, and ends that no error tells of. What
+/// was judged before is over.
+pub fn complaints(house: &House, judged: &mut Judged, faults: &[Fault]) -> Vec<String> {
     let explained: Vec<&str> = faults.iter().flat_map(|one| one.explains()).copied().collect();
     let mut found = Vec::new();
     for path in &house.logs {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let whole = std::fs::read_to_string(path).unwrap_or_default();
+        let (before, end) =
+            (judged.get(path).copied().unwrap_or(0), whole.rfind('\n').map_or(0, |at| at + 1));
+        let text = whole.get(before..end).unwrap_or_default();
+        judged.insert(path.clone(), end.max(before));
         let bad = |line: &&str| match serde_json::from_str::<Value>(line) {
             Ok(line) if line["level"] == "ERROR" => {
                 let message = line["message"].as_str().unwrap_or_default();

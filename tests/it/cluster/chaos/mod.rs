@@ -88,7 +88,7 @@ fn whatever_dies_with_thousands_of_tasks_in_flight_nothing_is_lost_and_nothing_c
         course.write(&length, since);
     }
     let mut wrong = house.close();
-    wrong.extend(books::complaints(&house, &course.faults));
+    wrong.extend(books::complaints(&house, &mut course.judged, &course.faults));
     goes_well(&house, "the end", &wrong);
     println!("{}\n{}", course.all, course.report.table());
 }
@@ -98,7 +98,9 @@ fn whatever_dies_with_thousands_of_tasks_in_flight_nothing_is_lost_and_nothing_c
 struct Course {
     all: Tally,
     report: Report,
+    /// Since logs were judged, and how far they were.
     faults: Vec<Fault>,
+    judged: books::Judged,
     rounds: usize,
 }
 
@@ -113,7 +115,8 @@ impl Course {
         comes_to_rest(house);
         let mut verdict = oracle::judge(house, load);
         verdict.wrong.extend(books::left_behind(house));
-        verdict.wrong.extend(books::complaints(house, &self.faults));
+        verdict.wrong.extend(books::complaints(house, &mut self.judged, &self.faults));
+        self.faults.clear();
         self.report.add(&struck, &house.watch.moments(), &verdict);
         println!("seed {seed}: {}", verdict.tally);
         self.all += verdict.tally;

@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -11,7 +14,7 @@ use crate::cluster::kubectl::{well, with_input};
 use crate::cluster::servers::{free_port, spawn, until};
 use crate::support::{from_bed, relay};
 
-/// The servers. They end with the value; the one that tests share ends with the bed, which finds them by its mark in
+/// The servers. They end with the value; those that tests share end with the bed, which finds them by its mark in
 /// their environment.
 pub struct Control {
     folder: tempfile::TempDir,
@@ -24,11 +27,14 @@ pub struct Control {
     turn: Mutex<()>,
 }
 
-static CONTROL: OnceLock<Control> = OnceLock::new();
+/// Those that tests share, and take in turn: a test has one for itself, and mostly waits.
+static CONTROLS: [OnceLock<Control>; 4] = [const { OnceLock::new() }; 4];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// The control plane, for oneself, without any object of Relay's.
+/// A control plane, for oneself, without any object of Relay's.
 pub fn control() -> (&'static Control, MutexGuard<'static, ()>) {
-    let control = CONTROL.get_or_init(Control::start);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed) % CONTROLS.len();
+    let control = CONTROLS[next].get_or_init(Control::start);
     let turn = control.turn.lock().unwrap_or_else(PoisonError::into_inner);
     for kind in ["runs", "workflows", "workerpools"] {
         let mut delete = control.kubectl();
