@@ -3,6 +3,8 @@
 #[cfg(feature = "full")]
 pub mod api;
 #[cfg(feature = "full")]
+pub mod bench;
+#[cfg(feature = "full")]
 pub mod cli;
 #[cfg(feature = "full")]
 pub mod clock;

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             cli::Verb::Crds(args) => cli::crds::show(&args),
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
             cli::Verb::Worker(args) => told(wiring::worker::run(&args).await),
+            cli::Verb::Bench(args) => run_bench(*args).await,
             cli::Verb::Install(_) | cli::Verb::Probe(_) | cli::Verb::RedisUser(_) => ExitCode::SUCCESS,
         }
     })
@@ -93,6 +94,16 @@ async fn run_operator(args: cli::operator::Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // It is in the log.
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn run_bench(args: cli::bench::Args) -> ExitCode {
+    match wiring::bench::workloads(&args) {
+        Ok(workloads) => told(wiring::bench::bench(args, workloads, compile()).await),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(REFUSED)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What people type and what they read. One file a verb.
 
+pub mod bench;
 pub mod connections;
 pub mod crds;
 pub mod logs;
@@ -29,6 +30,7 @@ pub enum Verb {
     #[command(subcommand)]
     Migrate(migrate::Verb),
     RedisUser(redis_user::Args),
+    Bench(Box<bench::Args>),
     Worker(Box<worker::Args>),
     Install(worker::Install),
     Probe(worker::Probe),

@@ -27,7 +27,7 @@ pub(super) fn bounded(text: &str) -> String {
 fn argv_of(task: &Task) -> &[Template] {
     match &task.action {
         Action::Command(argv) => argv,
-        Action::Script(_) | Action::Gate => &[],
+        Action::Script(_) | Action::Gate | Action::Noop => &[],
     }
 }
 

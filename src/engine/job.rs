@@ -21,6 +21,7 @@ impl Run {
         let program = match &task.action {
             Action::Command(_) => Program::Command(inputs.argv.unwrap_or_default()),
             Action::Script(text) => Program::Script(text.clone()),
+            Action::Noop => Program::Noop,
             Action::Gate => return None,
         };
         Some(Job {

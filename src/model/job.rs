@@ -49,6 +49,8 @@ pub enum Program {
     Command(Vec<String>),
     /// As a file if it opens with `#!`, else by `/bin/sh -e`.
     Script(Arc<str>),
+    /// Nothing at all: it ends well at once. Only `relay bench` makes such jobs.
+    Noop,
 }
 
 /// The expressions of a task run, evaluated: what `task_runs.input` holds.

@@ -62,6 +62,8 @@ pub enum Action {
     Script(Arc<str>),
     /// Nothing: the engine itself ends it in SUCCESS.
     Gate,
+    /// Nothing, but by a worker, the whole way: what `relay bench` measures with. No manifest can say it.
+    Noop,
 }
 
 /// One execution for each element of a list.

@@ -11,6 +11,8 @@ pub fn begin(verb: &Verb) {
     let (level, json) = match verb {
         Verb::Operator(args) => ("info", args.log_format == LogFormat::Json),
         Verb::Worker(_) => ("info", true),
+        // It begins with an empty Redis, which is worth a warning anywhere else.
+        Verb::Bench(_) => ("error", false),
         _ => ("warn", false),
     };
     // A request that fails is told where it is handled; kube's own line about it would say ERROR each time.

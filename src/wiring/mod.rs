@@ -1,5 +1,6 @@
 //! How the parts of `relay operator` and `relay worker` are put together, started, and ended in order.
 
+pub mod bench;
 mod claim;
 mod crew;
 mod division;

@@ -121,6 +121,7 @@ fn argv(job: &Job, scratch: &Scratch) -> Result<(String, Vec<String>), SpawnErro
                 Ok(("/bin/sh".to_owned(), vec!["-e".to_owned(), file]))
             }
         }
+        Program::Noop => Err(SpawnError::NoProgram),
     }
 }
 

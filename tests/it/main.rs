@@ -2,6 +2,7 @@
 
 mod api;
 mod bed;
+mod bench;
 mod cluster;
 mod conformance;
 mod crd;

@@ -22,7 +22,10 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("cli", &["model", "crd", "api"]),
     ("wiring", EVERYTHING),
     ("local", &["model", "crd", "conductor", "worker", "store", "queue", "feed", "clock", "telemetry"]),
-    ("bench", &["model", "crd", "conductor", "worker", "store", "queue", "feed", "clock", "telemetry"]),
+    (
+        "bench",
+        &["model", "crd", "conductor", "worker", "store", "link", "queue", "feed", "clock", "telemetry"],
+    ),
     ("config", EVERYTHING),
 ];
 

@@ -76,6 +76,7 @@ mod roster;
 mod scripts;
 mod server;
 mod worker;
+pub mod yardstick;
 
 pub use access::user_command;
 pub use conductor::{Limits, RedisQueue};

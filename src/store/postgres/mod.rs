@@ -19,6 +19,7 @@ mod migrations;
 mod revisions;
 mod roll;
 mod signs;
+pub mod yardstick;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -1,0 +1,97 @@
+//! What is committed, as the conductor shows it to whoever watches: how many transitions, and when what ended.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::feed::{
+    Edge, Event, Feed, LogLine, Reader, Subscription,
+    memory::{Limits, MemoryFeed},
+};
+use crate::model::{
+    ids::RunId,
+    status::{RunStatus, TaskStatus},
+};
+
+/// A feed that keeps times instead of showing anything.
+pub struct Meter {
+    clock: Clock,
+    seen: Mutex<Seen>,
+    news: Notify,
+    /// For those who want to watch all the same.
+    inner: MemoryFeed,
+}
+
+/// What was committed since the last `begin`; times are what the clock had run.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Rows of history.
+    pub transitions: u64,
+    /// Ends of runs.
+    pub runs: BTreeMap<RunId, (RunStatus, Duration)>,
+    /// Ends of task runs, in their order.
+    pub tasks: Vec<Duration>,
+}
+
+impl Meter {
+    pub fn new(clock: Clock) -> Meter {
+        Meter {
+            clock,
+            seen: Mutex::default(),
+            news: Notify::new(),
+            inner: MemoryFeed::new(Limits::default()),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what was.
+    pub fn begin(&self) {
+        *self.seen() = Seen::default();
+    }
+
+    /// Waits until so many runs have ended, and gives what was seen.
+    pub async fn ends(&self, runs: usize) -> Seen {
+        loop {
+            let news = self.news.notified();
+            if self.seen().runs.len() >= runs {
+                return self.seen().clone();
+            }
+            news.await;
+        }
+    }
+}
+
+#[async_trait]
+impl Feed for Meter {
+    fn publish(&self, events: Vec<Event>) {
+        let now = self.clock.running();
+        let mut seen = self.seen();
+        seen.transitions += events.len() as u64;
+        let before = seen.runs.len();
+        for event in events {
+            match event.edge {
+                Edge::Run { to, .. } if to.is_final() => drop(seen.runs.insert(event.run, (to, now))),
+                Edge::Task { to: TaskStatus::Success, .. } => seen.tasks.push(now),
+                _ => {}
+            }
+        }
+        if seen.runs.len() > before {
+            self.news.notify_one();
+        }
+    }
+
+    async fn log(&self, _lines: Vec<LogLine>) {}
+
+    fn subscribe(&self, run: Option<RunId>, reader: Reader) -> Box<dyn Subscription> {
+        self.inner.subscribe(run, reader)
+    }
+}
