@@ -160,8 +160,10 @@ pub async fn run(params: &Params, mut tell: impl FnMut(&str)) -> Result<Report, 
     let place = stage::Place::make(params).await?;
     let measured = async {
         let bare = yardsticks::measure(params, &place, &mut report, &mut tell).await?;
+        let (report, tell) = (&mut report, &mut tell);
+        let mut measuring = workloads::Measuring { params, place: &place, bare: &bare, report, tell };
         for workload in &params.workloads {
-            workloads::measure(params, &place, &bare, *workload, &mut report, &mut tell).await?;
+            measuring.measure(*workload).await?;
         }
         Ok(())
     };

@@ -12,6 +12,7 @@ fn help_texts() {
         "operator",
         "redis-user",
         "worker",
+        "bench",
         "migrate",
         "migrate up",
         "migrate down",
