@@ -21,7 +21,6 @@ mod yardsticks;
 use std::{path::PathBuf, time::Duration};
 
 pub use report::{Figure, Report, Yardstick};
-pub use shapes::{Shape, noops};
 
 use tokio_util::sync::CancellationToken;
 
@@ -121,22 +120,25 @@ impl std::str::FromStr for Workload {
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The store.
-    #[error("Postgres: {0}")]
+    #[error("Postgres")]
     Store(#[from] StoreError),
+    /// No database could be made in it.
+    #[error("no database can be made there (--database-url needs a user who may: alter role NAME createdb)")]
+    NoDatabase(#[source] StoreError),
     /// Its schema.
-    #[error("Postgres: {0}")]
+    #[error("Postgres")]
     Schema(#[from] MigrateError),
     /// The queue.
-    #[error("Redis: {0}")]
+    #[error("Redis (--redis-url)")]
     Queue(#[from] QueueError),
     /// Where Redis is.
-    #[error("{0}")]
+    #[error("--redis-url")]
     Settings(#[from] BadSettings),
     /// The conductor.
-    #[error("{0}")]
+    #[error(transparent)]
     Conductor(#[from] ConductorError),
     /// A run was not taken.
-    #[error("a run was refused: {0}")]
+    #[error("a run was refused")]
     Refused(#[from] SubmitError),
     /// A worker.
     #[error("{what}: {why}")]

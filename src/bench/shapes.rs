@@ -47,8 +47,8 @@ impl Shape {
             |name: String, after: Vec<String>| json!({"name": name, "dependsOn": after, "script": NOOP});
         let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         match self {
-            Shape::Fan(n) => fan(n, json!({"script": NOOP})),
-            Shape::Processes(n) => fan(n, json!({"command": ["true"]})),
+            Shape::Fan(_) => fan(&json!({"script": NOOP})),
+            Shape::Processes(_) => fan(&json!({"command": ["true"]})),
             Shape::StaticFan(n) => {
                 let middle: Vec<String> = (0..n).map(|i| format!("t{i}")).collect();
                 let mut tasks = vec![task("first".to_owned(), Vec::new())];
@@ -80,7 +80,8 @@ impl Shape {
     }
 }
 
-fn fan(_: usize, what: Value) -> Value {
+/// Its items come as a param.
+fn fan(what: &Value) -> Value {
     let task = |rest: Value| {
         let mut task = what.clone();
         if let (Some(task), Value::Object(rest)) = (task.as_object_mut(), rest) {

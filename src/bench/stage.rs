@@ -2,6 +2,7 @@
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},
     task::JoinSet,
@@ -27,6 +28,8 @@ use crate::store::postgres::{PoolSettings, PostgresStore, migrate, yardstick};
 
 /// Nothing that is measured takes longer, unless something is wrong.
 const LONGEST: Duration = Duration::from_secs(600);
+/// A worker has so long to end by itself.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Between two looks whether workers are there.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -46,7 +49,10 @@ impl Place {
         let word = uuid::Uuid::now_v7().simple().to_string();
         let database = format!("relay_bench_{}", &word[20..]);
         let redis = RedisSettings::new(&params.redis_url)?.with_prefix(&format!("bench-{}", &word[20..]))?;
-        let database_url = yardstick::create(&params.database_url, &database).await?;
+        // Before anything is made.
+        Bare::new(&redis)?.ping().await?;
+        let made = yardstick::create(&params.database_url, &database).await;
+        let database_url = made.map_err(BenchError::NoDatabase)?;
         Ok(Place { database, admin_url: params.database_url.clone(), database_url, redis })
     }
 
@@ -217,7 +223,7 @@ impl Stage {
     /// Ends everything in order.
     pub async fn close(mut self) -> Result<(), BenchError> {
         for worker in &mut self.workers {
-            worker.kill().await.map_err(|why| BenchError::Machine { what: "ending a worker", why })?;
+            end(worker).await.map_err(|why| BenchError::Machine { what: "ending a worker", why })?;
         }
         self.queue.dismiss(POOL).await?;
         self.stop.cancel();
@@ -226,6 +232,18 @@ impl Stage {
             Some(Ok(Err(error))) => Err(error.into()),
             other => Err(BenchError::Wrong(format!("the conductor ended: {other:?}"))),
         }
+    }
+}
+
+/// Lets a worker say good-bye: one that is only gone counts as present for a while, also to whoever is measured next.
+async fn end(worker: &mut Child) -> std::io::Result<()> {
+    let pid = worker.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid {
+        kill_process(pid, Signal::TERM)?;
+    }
+    match tokio::time::timeout(FAREWELL, worker.wait()).await {
+        Ok(ended) => ended.map(drop),
+        Err(_) => worker.kill().await,
     }
 }
 

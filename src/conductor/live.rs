@@ -234,13 +234,8 @@ impl Conductor {
                 }
             },
         };
-        let committed =
-            record.tasks.iter().flat_map(|t| [Some(t.created_at), t.ready_at, t.started_at, t.finished_at]);
-        if let Some(latest) =
-            committed.flatten().chain([record.run.started_at]).chain(record.run.paused_at).max()
-        {
-            self.clock.at_least(latest);
-        }
+        // The one thing that is committed without a row of history.
+        record.run.paused_at.iter().for_each(|at| self.clock.at_least(*at));
         let now = self.clock.now();
         match Run::restore(workflow, record.run, record.tasks, record.approvals, now) {
             Ok((run, plan)) => self.restored(id, run, plan),

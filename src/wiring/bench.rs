@@ -1,5 +1,6 @@
 //! `relay bench`: from arguments to figures.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 use std::pin::pin;
@@ -28,6 +29,11 @@ pub fn workloads(args: &Args) -> Result<Vec<Workload>, String> {
 /// Measures, and tells each figure on standard error as soon as it is there when standard output is for JSON.
 pub async fn bench(args: Args, workloads: Vec<Workload>, compile: Compile) -> anyhow::Result<()> {
     let json_only = args.json.as_deref() == Some(Path::new("-"));
+    if let Some(file) = args.json.as_deref().filter(|_| !json_only) {
+        // Minutes later would be too late to find out.
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.with_context(|| format!("--json: {} cannot be written", file.display()))?;
+    }
     let params = Params {
         database_url: args.database_url,
         redis_url: args.redis_url,

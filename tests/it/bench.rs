@@ -77,5 +77,22 @@ fn a_postgres_that_is_not_there_is_told() {
     command.env("RELAY_DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
     let ran = Program::start(&mut command).finish(LONG);
     assert_eq!(ran.status.code(), Some(1));
-    assert!(ran.errors.starts_with("error: Postgres: "), "{}", ran.errors);
+    assert!(ran.errors.starts_with("error: no database can be made there (--database-url"), "{}", ran.errors);
+}
+
+#[test]
+fn a_redis_that_is_not_there_is_told_once_and_before_anything_is_measured() {
+    let mut command = bench(&["chain"]);
+    command.env("RELAY_REDIS_URL", "redis://127.0.0.1:1");
+    let ran = Program::start(&mut command).finish(LONG);
+    assert_eq!((ran.status.code(), ran.output.as_str()), (Some(1), ""));
+    assert!(ran.errors.starts_with("error: Redis (--redis-url): "), "{}", ran.errors);
+    assert_eq!(ran.errors.matches("127.0.0.1:1").count(), 1, "{}", ran.errors);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let ran = Program::start(&mut bench(&["chain", "--json", "/dev/null/figures"])).finish(LONG);
+    assert_eq!((ran.status.code(), ran.output.as_str()), (Some(1), ""));
+    assert!(ran.errors.starts_with("error: --json: /dev/null/figures cannot be written"), "{}", ran.errors);
 }

@@ -1,8 +1,7 @@
 //! infra/: what its nine-step check prints, when it fails, and that it leaves nothing behind.
 
-use crate::support::{Finished, Program, TestDb, postgres_url, read, redis_url, repository};
+use crate::support::{Finished, Program, TestDb, free_port, postgres_url, read, redis_url, repository};
 use sqlx::Connection;
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -76,12 +75,6 @@ fn address(url: &str) -> &str {
     rest.split_once('/').expect("a path").0
 }
 
-/// A port of this machine at which nobody answers.
-fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
-
 /// Databases that the check made and did not drop.
 async fn left_databases() -> Vec<String> {
     let mut connection = sqlx::PgConnection::connect(&postgres_url()).await.expect("connects");
@@ -110,7 +103,7 @@ async fn the_nine_steps_pass_or_say_why_and_leave_nothing_behind() {
     assert_eq!(passed.errors, "");
 
     // Redis is looked for after the database was made.
-    let no_redis = run(&mut check(&postgres, &format!("redis://127.0.0.1:{}/0", closed_port())));
+    let no_redis = run(&mut check(&postgres, &format!("redis://127.0.0.1:{}/0", free_port())));
     assert_eq!(no_redis.status.code(), Some(1));
     assert!(no_redis.errors.contains("Redis at 127.0.0.1:"), "{}", no_redis.errors);
     assert!(no_redis.errors.contains("did not answer within 1 s"), "{}", no_redis.errors);
@@ -122,7 +115,7 @@ async fn the_nine_steps_pass_or_say_why_and_leave_nothing_behind() {
 
 #[test]
 fn a_server_that_is_not_there_is_named_without_its_password() {
-    let url = format!("postgres://relay:geheim@127.0.0.1:{}/postgres", closed_port());
+    let url = format!("postgres://relay:geheim@127.0.0.1:{}/postgres", free_port());
     let failed = run(&mut check(&url, &redis_url()));
     assert_eq!(failed.status.code(), Some(1));
     assert!(failed.errors.contains("PostgreSQL at 127.0.0.1:"), "{}", failed.errors);

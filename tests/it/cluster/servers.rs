@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{from_bed, own, postgres_program};
+use crate::support::{free_port, from_bed, own, postgres_program};
 
 /// How long a server may take to be there, on a machine that others use as well.
 const SOON: Duration = Duration::from_secs(120);
@@ -110,11 +110,6 @@ fn pod_side_host() -> String {
     let url = from_bed("RELAY_TEST_POD_REDIS_URL");
     let after = url.rsplit_once('@').map_or(url.as_str(), |(_, rest)| rest);
     after.rsplit_once(':').map_or(after, |(host, _)| host).to_owned()
-}
-
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
 }
 
 /// Starts a server that ends with the bed.

@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{a_birth, a_store};
 use crate::conformance::store::rows;
-use crate::support::TestDb;
+use crate::support::{TestDb, free_port};
 
 async fn refusal(url: &str) -> String {
     match PostgresStore::connect(&PoolSettings::new(url)).await {
@@ -43,9 +43,9 @@ async fn a_wrong_password_and_a_database_that_is_not_there_are_refused_for_good(
 #[tokio::test]
 async fn a_server_that_is_not_up_yet_may_be_later() {
     // A port where nobody listens any more.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let free = format!("127.0.0.1:{}", free_port());
     let said = unavailable(&format!("postgres://zoe:hunter2@{free}/x")).await;
-    assert!(said.contains(&free.to_string()) && !said.contains("hunter2"), "{said}");
+    assert!(said.contains(&free) && !said.contains("hunter2"), "{said}");
     let said = unavailable("postgres://zoe:hunter2@no-such-host.invalid/x").await;
     assert!(said.contains("no-such-host.invalid"), "{said}");
     // A server that takes no more sessions.

@@ -6,6 +6,7 @@ mod database;
 #[allow(dead_code, reason = "the simulation uses the rest of it")]
 pub mod dice;
 pub mod jobs;
+mod ports;
 mod postgres_server;
 mod program;
 pub mod redis;
@@ -15,6 +16,7 @@ pub mod told;
 pub use certificates::certificates;
 pub use committed::committed;
 pub use database::{TestDb, from_bed, postgres_url, redis_url};
+pub use ports::free_port;
 pub use postgres_server::{PostgresServer, own, postgres_program};
 pub use program::{Finished, Program, relay};
 pub use redis_server::RedisServer;

@@ -1,7 +1,6 @@
 //! A Postgres of a test's own, to be restarted, made a standby, reached by TLS.
 
 use std::{
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -11,6 +10,8 @@ use std::{
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
+
+use super::free_port;
 
 const PASSWORD: &str = "the-servers-own";
 
@@ -40,10 +41,7 @@ impl PostgresServer {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let mut server = PostgresServer { home, options, port: 0, child: None };
         for _ in 0..5 {
-            // Free a moment ago; whoever takes it in between makes the next try take another.
-            let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            server.port = probe.local_addr().expect("an address").port();
-            drop(probe);
+            server.port = free_port();
             if server.launch().await {
                 return server;
             }
@@ -68,9 +66,8 @@ impl PostgresServer {
         copy.args(["--pgdata=data", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"]);
         let copied = copy.arg(self.url("")).output().expect("pg_basebackup starts");
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-        let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
         let mut server =
-            PostgresServer { home, options: self.options.clone(), port: port.port(), child: None };
+            PostgresServer { home, options: self.options.clone(), port: free_port(), child: None };
         assert!(server.launch().await, "the standby does not start: {}", server.log());
         server
     }

@@ -4,7 +4,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The built `relay` with a bare environment: what a developer has set must not change a test.
@@ -24,8 +23,11 @@ pub struct Program {
     pid: Pid,
     lines: Receiver<String>,
     ended: Receiver<ExitStatus>,
-    errors: Option<JoinHandle<String>>,
+    errors: Option<Receiver<String>>,
 }
+
+/// A failing test waits so long for the errors of a program that it killed: what it started may hold them open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a program left.
 pub struct Finished {
@@ -72,7 +74,7 @@ impl Program {
     pub fn finish(mut self, limit: Duration) -> Finished {
         let Ok(status) = self.ended.recv_timeout(limit) else { panic!("it did not end within {limit:?}") };
         let output = self.lines.iter().map(|line| line + "\n").collect();
-        let errors = self.errors.take().expect("taken once").join().expect("its errors were read");
+        let errors = self.errors.take().expect("taken once").recv().expect("its errors were read");
         Finished { status, output, errors }
     }
 }
@@ -83,6 +85,11 @@ impl Drop for Program {
         if self.errors.is_some() && matches!(self.ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty))
         {
             let _ = kill_process(self.pid, Signal::KILL);
+        }
+        if std::thread::panicking()
+            && let Some(Ok(errors)) = self.errors.take().map(|errors| errors.recv_timeout(LAST_WORDS))
+        {
+            eprintln!("what process {} told until then:\n{errors}", self.pid.as_raw_nonzero());
         }
     }
 }
@@ -99,13 +106,15 @@ fn read_lines(output: ChildStdout) -> Receiver<String> {
     lines
 }
 
-fn read_all(mut errors: ChildStderr) -> JoinHandle<String> {
+fn read_all(mut errors: ChildStderr) -> Receiver<String> {
+    let (send, all) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         // What came before a read error still tells something.
         let _ = errors.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        let _ = send.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    all
 }
 
 fn wait_apart(mut child: Child) -> Receiver<ExitStatus> {

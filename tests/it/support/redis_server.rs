@@ -1,7 +1,6 @@
 //! A Redis of a test's own, to be emptied, frozen, cut off, restarted.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use relay::link::RedisSettings;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::certificates;
+use super::{certificates, free_port};
 
 /// A redis-server on loopback and a free port, with a password and a folder of its own. It ends with the value.
 pub struct RedisServer {
@@ -47,10 +46,7 @@ impl RedisServer {
         let options = options.iter().map(|o| (*o).to_owned()).collect();
         let mut server = RedisServer { folder, options, port: 0, tls, child: None };
         for _ in 0..5 {
-            // Free a moment ago; whoever takes it in between makes the next try take another.
-            let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            server.port = probe.local_addr().expect("an address").port();
-            drop(probe);
+            server.port = free_port();
             if server.launch().await {
                 return server;
             }

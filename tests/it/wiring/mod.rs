@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Program, relay};
+use crate::support::{Program, free_port, relay};
 use cluster::Cluster;
 
 /// Longest wait for anything here.
@@ -105,10 +105,4 @@ impl Desk {
         assert!(in_time.is_ok(), "{path} does not tell {words:?} within {SOON:?} but {last:?}");
         last.expect("it was told")
     }
-}
-
-/// A port that is free now.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
 }

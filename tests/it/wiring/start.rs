@@ -3,8 +3,8 @@
 use rustix::process::Signal;
 use sqlx::Connection as _;
 
-use super::{Desk, SOON, free_port};
-use crate::support::{PostgresServer, Program, RedisServer, TestDb, redis_url};
+use super::{Desk, SOON};
+use crate::support::{PostgresServer, Program, RedisServer, TestDb, free_port, redis_url};
 
 /// Status and standard error of an operator that does not stay.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {

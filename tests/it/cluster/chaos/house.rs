@@ -12,8 +12,7 @@ use super::process::Process;
 use super::watch::Watch;
 use crate::cluster::kubectl::with_input;
 use crate::cluster::runs::control::Control;
-use crate::cluster::servers::free_port;
-use crate::support::{PostgresServer, RedisServer};
+use crate::support::{PostgresServer, RedisServer, free_port};
 
 /// How long anything is waited for, on a machine that others use as well.
 pub const SOON: Duration = Duration::from_secs(240);

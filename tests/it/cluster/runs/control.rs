@@ -11,8 +11,8 @@ use std::sync::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster::kubectl::{well, with_input};
-use crate::cluster::servers::{free_port, spawn, until};
-use crate::support::{from_bed, relay};
+use crate::cluster::servers::{spawn, until};
+use crate::support::{free_port, from_bed, relay};
 
 /// The servers. They end with the value; those that tests share end with the bed, which finds them by its mark in
 /// their environment.
