@@ -16,7 +16,7 @@ async fn databases() -> Vec<String> {
 
 async fn redis_words(command: &[&str]) -> Vec<String> {
     let client = redis::Client::open(redis_url()).expect("a URL");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    let mut connection = crate::support::redis::connected(&client).await.expect("Redis answers");
     let mut asked = redis::cmd(command[0]);
     asked.arg(&command[1..]);
     asked.query_async(&mut connection).await.expect("an answer")

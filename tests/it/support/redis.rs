@@ -25,6 +25,14 @@ pub fn settings(presence: Duration) -> RedisSettings {
     settings
 }
 
+/// A connection whose server may take its time: the client's own bound is half a second, which a busy machine exceeds.
+pub async fn connected(client: &redis::Client) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+    let patient = Some(Duration::from_secs(60));
+    let config =
+        redis::AsyncConnectionConfig::new().set_connection_timeout(patient).set_response_timeout(patient);
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
 /// Workers of any name and pool, each with connections of its own: a worker of no known pool is of the usual one.
 pub struct Crew {
     settings: RedisSettings,

@@ -129,7 +129,7 @@ impl RedisServer {
                 redis::Client::build_with_tls(self.url(), certificates)?
             }
         };
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = super::redis::connected(&client).await?;
         redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
     }
 

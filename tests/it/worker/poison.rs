@@ -107,7 +107,7 @@ impl Lead {
 /// Of whoever holds a lease Redis forgets that it was there, as it does by itself half a minute later.
 async fn forget_presence(site: &Site) {
     let client = redis::Client::open(redis_url()).expect("a URL");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let mut connection = crate::support::redis::connected(&client).await.expect("a connection");
     for worker in site.lease_holders().await {
         let key = format!("{}worker:heartbeat:{worker}", keys::of_pool(&site.prefix, POOL));
         let _: () = redis::cmd("DEL").arg(key).query_async(&mut connection).await.expect("forgotten");

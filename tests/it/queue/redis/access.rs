@@ -22,7 +22,7 @@ pub fn login(server: &RedisServer, pool: &str, password: &str) -> RedisSettings 
 
 async fn say(settings_url: &str, words: &[&str]) -> Result<redis::Value, String> {
     let client = redis::Client::open(settings_url).expect("a URL");
-    let mut connection = client.get_multiplexed_async_connection().await.map_err(|e| e.to_string())?;
+    let mut connection = crate::support::redis::connected(&client).await.map_err(|e| e.to_string())?;
     redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.map_err(|e| format!("{e:?}"))
 }
 

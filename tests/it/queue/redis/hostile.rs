@@ -133,7 +133,7 @@ impl House {
         let user = relay::link::keys::user("relay", HOSTILE);
         let url = relay::link::worker_url(&self.server.url(), &user, "secret").expect("a URL");
         let client = redis::Client::open(url).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("let in");
+        let mut connection = crate::support::redis::connected(&client).await.expect("let in");
         let said: redis::RedisResult<redis::Value> =
             redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await;
         said.expect("it may write this");

@@ -21,7 +21,7 @@ fn as_it_was() -> Script {
 /// What a worker of the version before would hear.
 async fn said(server: &RedisServer) -> Result<Vec<String>, String> {
     let client = redis::Client::open(server.url()).expect("a URL");
-    let mut connection = client.get_multiplexed_async_connection().await.map_err(|e| e.to_string())?;
+    let mut connection = crate::support::redis::connected(&client).await.map_err(|e| e.to_string())?;
     let base = keys::of_pool("relay", POOL);
     as_it_was().on(&[&base]).query_async(&mut connection).await.map_err(|e| e.to_string())
 }

@@ -15,7 +15,7 @@ async fn write(server: &RedisServer, commands: &redis::Pipeline) {
     let user = relay::link::keys::user("relay", HOSTILE);
     let url = relay::link::worker_url(&server.url(), &user, "secret").expect("a URL");
     let client = redis::Client::open(url).expect("a URL");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("let in");
+    let mut connection = crate::support::redis::connected(&client).await.expect("let in");
     let said: redis::RedisResult<()> = commands.query_async(&mut connection).await;
     said.expect("it may write this");
 }
