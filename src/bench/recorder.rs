@@ -76,6 +76,7 @@ pass! {
     fn head_names(after: Option<(String, String)>, limit: u32) -> Vec<(String, String)>;
     fn live_runs(shard: ShardId) -> Vec<RunId>;
     fn run(id: &RunId) -> Option<RunRecord>;
+    fn runs(ids: &[RunId]) -> Vec<Result<Option<RunRecord>, StoreError>>;
     fn run_row(id: &RunId) -> Option<RunRow>;
     fn find_runs(namespace: &str, name: &str, limit: u32) -> Vec<RunId>;
     fn history(entity: &Entity, limit: u32) -> Vec<HistoryRow>;

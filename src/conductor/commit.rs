@@ -103,10 +103,8 @@ impl Conductor {
         for effect in plan.effects {
             match effect {
                 Effect::Offer(key) => {
-                    if let Some(row) = run.task_run(key) {
-                        let rank = row.ready_at.map_or(0, |at| at.as_millisecond());
-                        self.ready.offer(pool_of(run, key.task), rank, id, key);
-                    }
+                    let rank = run.ready_since(key).map_or(0, |at| at.as_millisecond());
+                    self.ready.offer(pool_of(run, key.task), rank, id, key);
                 }
                 Effect::Withdraw(key) => self.ready.withdraw(id, key),
                 effect => draft.effects.push((id.clone(), effect)),
@@ -127,12 +125,13 @@ impl Conductor {
     }
 
     /// Writes the draft, whole or not at all.
-    pub(super) async fn commit(&mut self, draft: Draft, tries: u32) -> Result<Committed, ConductorError> {
+    pub(super) async fn commit(&mut self, mut draft: Draft, tries: u32) -> Result<Committed, ConductorError> {
         let mut batch = Batch::default();
-        for (id, changes) in draft.changes.iter().filter(|(_, c)| !c.is_empty()) {
-            if let Some(fence) = self.fences.get(&changes.shard) {
+        let touched: Vec<RunId> = draft.changes.keys().cloned().collect();
+        for (id, changes) in std::mem::take(&mut draft.changes) {
+            if let Some(fence) = self.fences.get(&changes.shard).filter(|_| !changes.is_empty()) {
                 batch.fences.insert(changes.shard, *fence);
-                batch.runs.insert(id.clone(), changes.clone());
+                batch.runs.insert(id, changes);
             }
         }
         let written = match batch.is_empty() {
@@ -151,7 +150,7 @@ impl Conductor {
         };
         let runs: Vec<RunId> = batch.runs.keys().cloned().collect();
         tracing::warn!(error = %error, error.label = error.label(), runs = runs.len(), "A commit did not go through");
-        let inputs = self.again(draft).await?;
+        let inputs = self.again(draft, &touched).await?;
         Ok(match error {
             StoreError::Unavailable(_) | StoreError::Unknown(_) => Committed::NotYet(inputs),
             // The runs were just loaded again: now they should fit.
@@ -268,8 +267,8 @@ impl Conductor {
     }
 
     /// The commit is not in the store: load its runs again and give the inputs back.
-    async fn again(&mut self, draft: Draft) -> Result<Vec<Input>, ConductorError> {
-        for id in draft.changes.keys() {
+    async fn again(&mut self, draft: Draft, touched: &[RunId]) -> Result<Vec<Input>, ConductorError> {
+        for id in touched {
             self.reload(id).await?;
         }
         // Loading a run finds again what it owes itself.

@@ -54,7 +54,11 @@ impl Outbox {
     /// Follows the rows of a plan.
     pub(super) fn follow(&mut self, run: &Run, changes: &Changes) {
         for (key, change) in &changes.tasks {
-            self.count(run, *key, change.row.status);
+            let was = change.expect.map(|(status, _)| status);
+            // Most edges have nothing to do with the queue.
+            if [was, Some(change.row.status)].iter().flatten().any(|status| counts(*status)) {
+                self.count(run, *key, change.row.status);
+            }
         }
     }
 
@@ -138,6 +142,11 @@ impl Outbox {
             }
         }
     }
+}
+
+/// Is a job of such a task run in the queue, or with a worker?
+fn counts(status: TaskStatus) -> bool {
+    matches!(status, TaskStatus::Queued | TaskStatus::Running)
 }
 
 impl Conductor {
@@ -224,7 +233,7 @@ impl Conductor {
     /// paused, or stopped, nothing is published.
     fn queued_job(&self, id: &RunId, key: TaskKey) -> Option<crate::model::job::Job> {
         let run = self.runs.get(id)?;
-        let queued = run.task_run(key)?.status == TaskStatus::Queued;
+        let queued = run.standing(key)?.0 == TaskStatus::Queued;
         (queued && run.unwanted(key).is_none()).then(|| run.job(key)).flatten()
     }
 
@@ -234,7 +243,7 @@ impl Conductor {
         let key = job.task_run.key;
         let row = run.task_run(key).filter(|row| row.attempt == job.attempt)?;
         let runs = row.status == TaskStatus::Running && run.unwanted(key).is_none();
-        let worker = row.worker.clone().filter(|_| runs)?;
+        let worker = row.worker.as_deref().filter(|_| runs)?.to_owned();
         Some(Go { place: Placed { pool: pool_of(run, key.task).into(), job }, worker })
     }
 
@@ -242,7 +251,7 @@ impl Conductor {
     async fn take_back(&mut self, job: JobId) -> Result<(), QueueError> {
         let key = job.task_run.key;
         let Some(run) = self.runs.get(&job.task_run.run) else { return Ok(()) };
-        let current = run.task_run(key).is_some_and(|row| row.attempt == job.attempt);
+        let current = run.standing(key).is_some_and(|(_, attempt)| attempt == job.attempt);
         let Some(kill) = run.unwanted(key).filter(|_| current) else { return Ok(()) };
         let unseen = self.outbox.once.contains(&(job.task_run.run.clone(), key));
         let placed = Placed { pool: pool_of(run, key.task).into(), job };

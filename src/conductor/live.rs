@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::conductor::{Adopt, Conductor, ConductorError, commit::Draft, cycle::Input};
@@ -13,7 +12,7 @@ use crate::engine::{Effect, Run};
 use crate::feed::{Edge, Event};
 use crate::model::{
     change::Fence,
-    ids::{RunId, ShardId, WorkflowId},
+    ids::{RunId, ShardId, TaskKey, TaskRunId, WorkflowId},
     job::JobId,
     run::Actor,
     status::TaskStatus,
@@ -23,8 +22,6 @@ use crate::model::{
 use crate::queue::Placed;
 use crate::store::{Leadership, RunRecord, StoreError};
 
-/// Runs that are read at a time; each has a connection to itself.
-const AT_ONCE: usize = 16;
 /// Definitions kept at hand, those of live runs aside.
 const WORKFLOWS_KEPT: usize = 1_000;
 /// Runs set aside that are known by name.
@@ -118,12 +115,19 @@ impl Conductor {
                     if !live.is_empty() {
                         self.heed_history(shard).await?;
                     }
-                    for some in live.chunks(AT_ONCE) {
-                        let store = self.store.clone();
-                        let records = join_all(some.iter().map(|id| store.run(id))).await;
-                        for (id, record) in some.iter().zip(records) {
+                    let mut rest = live.as_slice();
+                    while !rest.is_empty() {
+                        let records = match self.store.runs(rest).await {
+                            Ok(records) if !records.is_empty() => records,
+                            Ok(_) => vec![Ok(None)],
+                            // Alone it is asked for again until the store answers.
+                            Err(error) => vec![Err(error)],
+                        };
+                        let (these, later) = rest.split_at(records.len().min(rest.len()));
+                        for (id, record) in these.iter().zip(records) {
                             self.adopt_run(id, record).await?;
                         }
+                        rest = later;
                     }
                 }
             }
@@ -264,8 +268,7 @@ impl Conductor {
     }
 
     fn restored(&mut self, id: &RunId, run: Run, plan: crate::engine::Plan) {
-        let rows: Vec<_> = run.task_runs().map(|r| (r.key, r.status)).collect();
-        rows.into_iter().for_each(|(key, status)| self.outbox.count(&run, key, status));
+        run.places().for_each(|(key, status)| self.outbox.count(&run, key, status));
         self.runs.insert(id.clone(), run);
         // Places and timers now, as `note` does; the rest as after a commit, for it follows from committed rows.
         let mut draft = Draft::default();
@@ -327,14 +330,13 @@ pub(super) fn is_pool_of(run: &Run, task: u32, pool: &str) -> bool {
 
 /// The jobs of a run that are QUEUED or RUNNING.
 pub(super) fn live_jobs(run: &Run) -> Vec<Placed> {
-    let live = |r: &&crate::model::task_run::TaskRow| {
-        matches!(r.status, TaskStatus::Queued | TaskStatus::Running) && r.attempt > 0
-    };
     let mut pools: BTreeMap<u32, Arc<str>> = BTreeMap::new();
-    let mut place = |r: &crate::model::task_run::TaskRow| {
-        let pool = pools.entry(r.key.task).or_insert_with(|| pool_of(run, r.key.task).into());
-        let job = JobId { task_run: r.id(&run.row().id), attempt: r.attempt };
-        Placed { pool: pool.clone(), job }
+    let mut place = |(key, _): (TaskKey, TaskStatus)| {
+        let pool = pools.entry(key.task).or_insert_with(|| pool_of(run, key.task).into());
+        let task_run = TaskRunId { run: run.row().id.clone(), key };
+        let (_, attempt) = run.standing(key).filter(|(_, attempt)| *attempt > 0)?;
+        Some(Placed { pool: pool.clone(), job: JobId { task_run, attempt } })
     };
-    run.task_runs().filter(live).map(&mut place).collect()
+    let live = run.places().filter(|(_, s)| matches!(s, TaskStatus::Queued | TaskStatus::Running));
+    live.filter_map(&mut place).collect()
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use crate::engine::{ERROR_CHARS, Group, Run};
 use crate::model::{
     expr::{Refs, Scope, Template},
     ids::TaskKey,
-    job::Inputs,
+    job::{Inputs, Listed},
     reason::Reason,
     status::TaskStatus,
     task::{Action, Task, TaskNo},
@@ -52,7 +52,7 @@ impl Run {
         if node.row.status != TaskStatus::Pending {
             return;
         }
-        let key = node.row.key;
+        let key = node.key;
         let (open, failed, skipped) = (node.open, node.failed, node.skipped);
         if failed > 0 {
             return self.end(key, TaskStatus::UpstreamFailed, Some(Reason::UpstreamFailed));
@@ -89,19 +89,21 @@ impl Run {
 
     /// Evaluates all that a task's row holds: the list of a forEach, or the argv and environment. Of a forEach gives the list.
     fn evaluate(&mut self, task: &Task) -> Result<Option<Arc<Vec<Value>>>, (Reason, String)> {
-        let key = TaskKey { round: self.node(task.no).row.key.round, ..TaskKey::of_task(task.no) };
+        let key = TaskKey { round: self.node(task.no).key.round, ..TaskKey::of_task(task.no) };
         let question = self.ask(task).map_err(|why| (Reason::ExpressionError, why))?;
         let Some(for_each) = &task.for_each else {
             let mut inputs =
                 inputs(task, &self.input_scope(task)).map_err(|why| (Reason::ExpressionError, why))?;
             inputs.question = question;
             let stored = inputs.to_json().map_err(|why| (Reason::ExpressionError, why))?;
-            self.touch(key).input = Some(Arc::new(stored));
+            self.touch(key).input = Some(stored);
             return Ok(None);
         };
         let scope = self.run_scope(for_each.from.refs(), task.finally);
         let list = for_each.from.eval_list(&scope);
-        let list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
+        let mut list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
+        // It stays as long as the run.
+        list.shrink_to_fit();
         let most = limits::ITEMS.min(limits::ROWS.saturating_sub(self.rows));
         if list.len() > most {
             return Err((
@@ -112,11 +114,8 @@ impl Run {
         let list = Arc::new(list);
         self.rows += list.len();
         if !list.is_empty() {
-            let mut stored = json!({ "items": *list });
-            if let Some(question) = question {
-                stored["question"] = question.into();
-            }
-            self.touch(key).input = Some(Arc::new(stored));
+            let stored = Listed { items: &list, question }.to_json();
+            self.touch(key).input = Some(stored.map_err(|why| (Reason::ExpressionError, why))?);
         }
         Ok(Some(list))
     }
@@ -132,7 +131,7 @@ impl Run {
 
     /// PENDING -> READY, and on from there.
     fn leave_pending(&mut self, task: &Task, key: TaskKey, list: Option<Arc<Vec<Value>>>) {
-        self.nodes[task.no as usize].group = list.map(Group::new);
+        self.nodes[task.no as usize].group = list.map(|list| Box::new(Group::new(list)));
         self.step(key, TaskStatus::Ready, None);
         let Some(approval) = &task.approval else { return self.proceed(task, key) };
         self.step(key, TaskStatus::Blocked, Some(Reason::AwaitingApproval));
@@ -147,7 +146,7 @@ impl Run {
             self.step(key, TaskStatus::Running, None);
             self.expand(task.no);
         } else if task.action == Action::Gate {
-            self.touch(key).output = Some(Arc::new(json!({})));
+            self.touch(key).set_output(Map::new());
             self.end(key, TaskStatus::Success, None);
         } else {
             self.ready(key);
@@ -166,7 +165,7 @@ impl Run {
 
     /// FAILED for good, with a text.
     pub(super) fn fail(&mut self, key: TaskKey, reason: Reason, why: &str) {
-        self.touch(key).error = Some(bounded(why));
+        self.touch(key).set_error(Some(bounded(why)));
         self.end(key, TaskStatus::Failed, Some(reason));
     }
 }

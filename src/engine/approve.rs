@@ -14,7 +14,7 @@ impl Run {
         let workflow = self.workflow.clone();
         let task = workflow.task(no).ok_or(Refused::Unknown(word.key))?;
         let node = self.node(no);
-        let key = node.row.key;
+        let key = node.key;
         if node.row.status != TaskStatus::Blocked || key.round != asking {
             let (status, asking) = (node.row.status, key.round);
             return Err(Refused::NotAsking { task: task.name.clone(), status, asking });

@@ -1,17 +1,16 @@
 //! forEach: items are born in chunks, in index order, until the list is through or nothing new may start.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, advance, scope, view};
+use crate::engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, Slot, Waiting, advance, scope, view};
 use crate::model::{
     expr::Scope,
     ids::TaskKey,
     reason::Reason,
     status::TaskStatus,
     task::{Task, TaskNo},
-    task_run::TaskRow,
 };
 
 impl Group {
@@ -24,8 +23,20 @@ impl Group {
             failed: 0,
             cancelled: 0,
             used: 0,
-            waiting: BTreeSet::new(),
+            admitted: 0,
+            waiting: Waiting::default(),
         }
+    }
+
+    /// One more item. What it was told is what the one before it was told, as often as not.
+    pub(super) fn bear(&mut self, mut item: Slot) {
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(self.list.len());
+        }
+        if let Some(before) = self.items.last().filter(|before| before.input == item.input) {
+            item.input = before.input.clone();
+        }
+        self.items.push(item);
     }
 
     /// Counts an item that is, or was just made, final.
@@ -42,7 +53,7 @@ impl Group {
 impl Run {
     /// Goes on with a group whose last items are committed.
     pub(super) fn expand_further(&mut self, key: TaskKey) -> Result<(), Refused> {
-        self.row_of(key).filter(|row| row.key.item.is_none()).ok_or(Refused::Unknown(key))?;
+        self.row_of(key).filter(|_| key.item.is_none()).ok_or(Refused::Unknown(key))?;
         self.expand(key.task);
         Ok(())
     }
@@ -51,7 +62,7 @@ impl Run {
     pub(super) fn expand(&mut self, no: TaskNo) {
         let workflow = self.workflow.clone();
         let task = workflow.at(no);
-        let group_key = self.node(no).row.key;
+        let group_key = self.node(no).key;
         if self.node(no).row.status != TaskStatus::Running {
             return;
         }
@@ -86,24 +97,22 @@ impl Run {
         let (index, list) = (group.items.len(), group.list.clone());
         let Some(element) = list.get(index) else { return false };
         let key = group_key.with_item(index as u32);
-        let mut row = TaskRow::new(key, self.sheet.now);
+        let mut row = Slot::new(self.sheet.now);
         let inputs = advance::inputs(task, &scope::with_item(base, for_each, index, element));
         match inputs.and_then(|inputs| inputs.to_json()) {
             Ok(inputs) => {
-                row.status = TaskStatus::Ready;
-                row.ready_at = Some(self.sheet.now);
-                row.input = Some(Arc::new(inputs));
+                row.enter(TaskStatus::Ready, self.sheet.now);
+                row.input = Some(inputs);
             }
             Err(why) => {
-                row.status = TaskStatus::Failed;
+                row.enter(TaskStatus::Failed, self.sheet.now);
                 row.reason = Some(Reason::ExpressionError);
-                row.error = Some(advance::bounded(&why));
-                row.finished_at = Some(self.sheet.now);
+                row.set_error(Some(advance::bounded(&why)));
             }
         }
         let (status, reason) = (row.status, row.reason);
         if let Some(group) = &mut self.nodes[task.no as usize].group {
-            group.items.push(row);
+            group.bear(row);
             group.open += usize::from(!status.is_final());
             group.count(status);
         }
@@ -131,7 +140,7 @@ impl Run {
         if node.row.status != TaskStatus::Running || group.open > 0 || self.more_items(task) {
             return;
         }
-        let key = node.row.key;
+        let key = node.key;
         // What was stopped before its last item was born is not a success.
         let unborn = group.list.len() - group.items.len().min(group.list.len());
         let status = view::aggregate(group.failed, group.cancelled + unborn, group.success);
@@ -142,7 +151,7 @@ impl Run {
         };
         let (failed, of) = (group.failed, group.list.len());
         if status == TaskStatus::Failed {
-            self.touch(key).error = Some(format!("{failed} of {of} items failed"));
+            self.touch(key).set_error(Some(format!("{failed} of {of} items failed")));
         }
         self.end(key, status, reason);
     }

@@ -108,7 +108,7 @@ impl Run {
 
     fn finally_timed_out(&self) -> bool {
         self.row.finally_at.is_some()
-            && self.task_runs().any(|row| row.reason == Some(Reason::FinallyTimeout))
+            && self.slots().any(|(_, slot)| slot.reason == Some(Reason::FinallyTimeout))
     }
 
     /// Lets finally go when the others are through, and ends the run when all is through.

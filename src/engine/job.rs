@@ -17,7 +17,7 @@ impl Run {
         let row = self.row_of(key)?;
         let group = |t: &&Task| t.for_each.is_some() && key.item.is_none();
         let task = self.workflow.task(key.task).filter(|t| !group(t))?;
-        let inputs: Inputs = serde_json::from_value(row.input.as_ref()?.as_ref().clone()).ok()?;
+        let inputs: Inputs = row.input.as_ref()?.read()?;
         let program = match &task.action {
             Action::Command(_) => Program::Command(inputs.argv.unwrap_or_default()),
             Action::Script(text) => Program::Script(text.clone()),
@@ -28,7 +28,7 @@ impl Run {
             version: PROTOCOL,
             id: JobId { task_run: TaskRunId { run: self.row.id.clone(), key }, attempt: row.attempt },
             pool: format!("{}/{}", self.row.namespace, task.pool),
-            rank: row.ready_at.map_or(0, |at| at.as_millisecond()),
+            rank: row.ready_at().map_or(0, |at| at.as_millisecond()),
             run_name: self.row.name.clone(),
             task_name: task.name.clone(),
             program,

@@ -24,8 +24,10 @@ mod report;
 mod restore;
 mod scope;
 mod sheet;
+mod slot;
 mod stop;
 mod view;
+mod waiting;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -43,9 +45,12 @@ use crate::model::{
     run::{Actor, RunRow},
     status::{RunStatus, TaskStatus},
     task::TaskNo,
-    task_run::{ApprovalRow, Decision, TaskRow},
+    task_run::{ApprovalRow, Decision},
     workflow::Workflow,
 };
+
+use slot::Slot;
+use waiting::Waiting;
 
 pub use outline::outline;
 pub use view::aggregate;
@@ -235,28 +240,31 @@ enum Timer {
 struct Group {
     list: Arc<Vec<Value>>,
     /// Born so far, in index order.
-    items: Vec<TaskRow>,
+    items: Vec<Slot>,
     open: usize,
     success: usize,
     failed: usize,
     cancelled: usize,
     /// Places taken of `forEach.maxParallel`.
     used: u32,
-    /// READY items that wait for such a place, by the time they became READY.
-    waiting: BTreeSet<(Timestamp, u32)>,
+    /// READY items that have such a place, and are not dispatched yet.
+    admitted: usize,
+    /// READY items that wait for one.
+    waiting: Waiting,
 }
 
 /// A task in its newest round.
 #[derive(Clone, Debug)]
 struct Node {
-    row: TaskRow,
+    key: TaskKey,
+    row: Slot,
     /// Upstreams that are not final.
-    open: usize,
+    open: u32,
     /// Upstreams that failed, in the eyes of a rule.
-    failed: usize,
+    failed: u32,
     /// Upstreams that were skipped.
-    skipped: usize,
-    group: Option<Group>,
+    skipped: u32,
+    group: Option<Box<Group>>,
     approvals: Vec<ApprovalRow>,
     /// What its jobs share of `$RELAY_INPUT`, made for the first of them and dropped when it ends.
     document: OnceLock<Arc<Value>>,
@@ -283,6 +291,8 @@ pub struct Run {
     rows: usize,
     /// Tasks that became final and whose dependents do not know yet.
     ended: VecDeque<TaskNo>,
+    /// Names of workers that ran something of it.
+    workers: BTreeSet<Arc<str>>,
     sheet: sheet::Sheet,
 }
 

@@ -1,21 +1,23 @@
 //! Which READY task runs may be dispatched: `maxParallel` of the run and of each forEach.
 //!
-//! Places are counted from rows (offered, QUEUED, RUNNING), never kept apart, so none can leak.
+//! Places are counted from rows (offered, QUEUED, RUNNING), never kept apart, so none can leak. Of a forEach without a bound
+//! of its own a part is offered at a time, or the conductor would hold what the run holds: more follow as these go out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::engine::{Effect, Refused, Run};
+use crate::engine::{Effect, Refused, Run, Slot};
 use crate::model::{ids::TaskKey, status::TaskStatus, task::TaskNo};
+
+/// Items of one forEach that are READY, with a place, and not dispatched: more than any commit dispatches.
+const ADMITTED_MOST: usize = 5_000;
 
 /// The places of a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Offers {
     /// READY and within their forEach's bound, by the time they became READY: they wait for the run's bound.
     eligible: BTreeSet<(Timestamp, TaskKey)>,
-    /// READY and offered.
-    offered: BTreeMap<TaskKey, Timestamp>,
     /// Places taken: offered, QUEUED and RUNNING.
     used: usize,
     /// Tasks whose forEach may have both a free place and an item that waits for it.
@@ -25,10 +27,10 @@ pub(super) struct Offers {
 impl Run {
     /// A task run became READY and needs a worker.
     pub(super) fn ready(&mut self, key: TaskKey) {
-        let at = self.row_of(key).and_then(|r| r.ready_at).unwrap_or(self.sheet.now);
+        let at = self.row_of(key).and_then(Slot::ready_at).unwrap_or(self.sheet.now);
         match (key.item, &mut self.nodes[key.task as usize].group) {
             (Some(item), Some(group)) => {
-                group.waiting.insert((at, item));
+                group.waiting.insert(at, item);
                 self.offers.loose.insert(key.task);
             }
             _ => drop(self.offers.eligible.insert((at, key))),
@@ -45,9 +47,9 @@ impl Run {
         }
         let bound = self.workflow.max_parallel.map_or(usize::MAX, |max| max.max(1) as usize);
         while self.offers.used < bound {
-            let Some((at, key)) = self.offers.eligible.pop_first() else { return };
+            let Some((_, key)) = self.offers.eligible.pop_first() else { return };
             self.offers.used += 1;
-            self.offers.offered.insert(key, at);
+            self.mark_offered(key, true);
             self.sheet.effect(Effect::Offer(key));
         }
     }
@@ -56,11 +58,12 @@ impl Run {
     fn admit_items(&mut self, no: TaskNo) {
         let bound = self.workflow.task(no).and_then(|t| t.for_each.as_ref()?.max_parallel);
         let bound = bound.map_or(u32::MAX, |max| max.max(1));
-        let group_key = self.node(no).row.key;
+        let group_key = self.node(no).key;
         let Some(group) = &mut self.nodes[no as usize].group else { return };
-        while group.used < bound {
+        while group.used < bound && group.admitted < ADMITTED_MOST {
             let Some((at, item)) = group.waiting.pop_first() else { return };
             group.used += 1;
+            group.admitted += 1;
             self.offers.eligible.insert((at, group_key.with_item(item)));
         }
     }
@@ -69,9 +72,11 @@ impl Run {
     pub(super) fn dispatched(&mut self, key: TaskKey) -> Result<(), Refused> {
         let row = self.row_of(key).ok_or(Refused::Unknown(key))?;
         let (status, current) = (row.status, row.attempt);
-        if status != TaskStatus::Ready || self.offers.offered.remove(&key).is_none() {
+        if status != TaskStatus::Ready || !row.offered {
             return Err(Refused::Stale { key, attempt: current, status, current });
         }
+        self.mark_offered(key, false);
+        self.admitted_one_less(key);
         let attempt = current + 1;
         // The edge is of the new attempt, so that history tells which try was queued.
         self.touch(key).attempt = attempt;
@@ -82,17 +87,37 @@ impl Run {
 
     /// Takes every offer back: what is READY waits as it does in a run that was just restored.
     pub(super) fn call_in(&mut self) {
-        let offered = std::mem::take(&mut self.offers.offered);
+        let offered: Vec<TaskKey> =
+            self.slots().filter(|(_, slot)| slot.offered).map(|(key, _)| key).collect();
         let eligible = std::mem::take(&mut self.offers.eligible);
         self.offers.used -= offered.len();
-        for key in offered.keys() {
+        for key in &offered {
+            self.mark_offered(*key, false);
             self.sheet.effect(Effect::Withdraw(*key));
         }
-        for key in offered.into_keys().chain(eligible.into_iter().map(|(_, key)| key)) {
+        for key in offered.into_iter().chain(eligible.into_iter().map(|(_, key)| key)) {
+            self.admitted_one_less(key);
             if let (Some(_), Some(group)) = (key.item, &mut self.nodes[key.task as usize].group) {
                 group.used = group.used.saturating_sub(1);
             }
             self.ready(key);
+        }
+    }
+
+    /// No column of the row, so nothing is to be written.
+    fn mark_offered(&mut self, key: TaskKey, offered: bool) {
+        let node = &mut self.nodes[key.task as usize];
+        match (key.item, &mut node.group) {
+            (Some(item), Some(group)) => group.items[item as usize].offered = offered,
+            _ => node.row.offered = offered,
+        }
+    }
+
+    /// An item that had a place is dispatched, or is READY no more: the next one may come.
+    fn admitted_one_less(&mut self, key: TaskKey) {
+        if let (Some(_), Some(group)) = (key.item, &mut self.nodes[key.task as usize].group) {
+            group.admitted = group.admitted.saturating_sub(1);
+            self.offers.loose.insert(key.task);
         }
     }
 
@@ -106,18 +131,20 @@ impl Run {
 
     /// A task run gives its place back: called before it leaves READY otherwise than by dispatch, QUEUED or RUNNING.
     pub(super) fn vacate(&mut self, key: TaskKey) {
-        let Some((status, at)) = self.row_of(key).map(|r| (r.status, r.ready_at)) else { return };
+        let Some(slot) = self.row_of(key) else { return };
+        let (status, offered, at) = (slot.status, slot.offered, slot.ready_at().unwrap_or(self.sheet.now));
         if status == TaskStatus::Ready {
-            let at = at.unwrap_or(self.sheet.now);
-            if self.offers.offered.remove(&key).is_some() {
+            if offered {
                 self.offers.used -= 1;
+                self.mark_offered(key, false);
                 self.sheet.effect(Effect::Withdraw(key));
             } else if !self.offers.eligible.remove(&(at, key)) {
                 if let (Some(item), Some(group)) = (key.item, &mut self.nodes[key.task as usize].group) {
-                    group.waiting.remove(&(at, item));
+                    group.waiting.remove(at, item);
                 }
                 return;
             }
+            self.admitted_one_less(key);
         } else {
             self.offers.used = self.offers.used.saturating_sub(1);
         }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::engine::Run;
 use crate::model::{
+    ids::TaskKey,
+    reason::Reason,
     run::RunRow,
     status::TaskStatus,
-    task::TaskNo,
+    task::{Task, TaskNo},
     task_run::{ApprovalRow, TaskRow},
     view::{Asking, Failure, RunView, VIEW_LIST_MAX},
     workflow::Workflow,
@@ -17,9 +19,12 @@ impl Run {
     pub fn outline(&self, position: i64) -> RunView {
         let approvals = |row: &TaskRow| self.approvals(row.key).to_vec();
         let mut view = RunView::bare(self.row().clone(), position);
-        // A run that was refused at birth has no rows, only places for them.
-        let born = |row: &&TaskRow| row.status != TaskStatus::Pending || !self.row().status.is_final();
-        self.task_runs().filter(born).for_each(|row| add(&mut view, self.workflow(), row, &approvals));
+        for (key, slot) in self.slots() {
+            // A run that was refused at birth has no rows, only places for them.
+            if slot.status != TaskStatus::Pending || !self.row().status.is_final() {
+                add(&mut view, self.workflow(), (key, slot.status), &|| slot.row(key), &approvals);
+            }
+        }
         view
     }
 }
@@ -41,39 +46,41 @@ pub fn outline(
     }
     let words = |row: &TaskRow| approvals.iter().filter(|a| a.key == row.key).cloned().collect();
     let mut view = RunView::bare(row.clone(), position);
-    newest.values().for_each(|row| add(&mut view, workflow, row, &words));
+    for row in newest.values() {
+        add(&mut view, workflow, (row.key, row.status), &|| (*row).clone(), &words);
+    }
     view
 }
 
-fn add(view: &mut RunView, workflow: &Workflow, row: &TaskRow, words: &dyn Fn(&TaskRow) -> Vec<ApprovalRow>) {
-    let Some(task) = workflow.task(row.key.task) else { return };
-    if row.key.item.is_none() {
-        *view.tasks.entry(row.status).or_default() += 1;
+/// Adds a task run; most need no more than where they are.
+fn add(
+    view: &mut RunView,
+    workflow: &Workflow,
+    (key, status): (TaskKey, TaskStatus),
+    row: &dyn Fn() -> TaskRow,
+    words: &dyn Fn(&TaskRow) -> Vec<ApprovalRow>,
+) {
+    let Some(task) = workflow.task(key.task) else { return };
+    if key.item.is_none() {
+        *view.tasks.entry(status).or_default() += 1;
     }
-    match row.status {
+    match status {
         TaskStatus::Blocked if view.askings.len() >= VIEW_LIST_MAX => view.more_askings += 1,
-        TaskStatus::Blocked => view.askings.push(Asking {
-            task: task.name.clone(),
-            number: row.key.round,
-            question: row.question().map(str::to_owned),
-            required: task.approval.as_ref().map_or(1, |a| a.required.max(1)),
-            words: words(row),
-            since: row.ready_at,
-            until: row.due_at,
-        }),
-        // A forEach that failed says so by its items.
-        TaskStatus::Failed if row.reason == Some(crate::model::reason::Reason::ItemFailed) => {}
-        TaskStatus::Failed if view.failures.len() >= VIEW_LIST_MAX => view.more_failures += 1,
-        TaskStatus::Failed => view.failures.push(Failure {
-            task: task.name.clone(),
-            key: row.key,
-            attempts: row.attempt,
-            reason: row.reason,
-            error: row.error.clone(),
-            exit_code: row.exit_code,
-        }),
+        TaskStatus::Blocked => {
+            let row = row();
+            view.askings.push(Asking {
+                task: task.name.clone(),
+                number: key.round,
+                question: row.question(),
+                required: task.approval.as_ref().map_or(1, |a| a.required.max(1)),
+                words: words(&row),
+                since: row.ready_at,
+                until: row.due_at,
+            });
+        }
+        TaskStatus::Failed => add_failure(view, task, row()),
         // A forEach has no job of its own.
-        TaskStatus::Ready | TaskStatus::Queued if task.for_each.is_none() || row.key.item.is_some() => {
+        TaskStatus::Ready | TaskStatus::Queued if task.for_each.is_none() || key.item.is_some() => {
             let known = view.waits_for.contains(&task.pool);
             if !known && view.waits_for.len() < VIEW_LIST_MAX {
                 view.waits_for.insert(task.pool.clone());
@@ -81,4 +88,23 @@ fn add(view: &mut RunView, workflow: &Workflow, row: &TaskRow, words: &dyn Fn(&T
         }
         _ => {}
     }
+}
+
+fn add_failure(view: &mut RunView, task: &Task, row: TaskRow) {
+    // A forEach that failed says so by its items.
+    if row.reason == Some(Reason::ItemFailed) {
+        return;
+    }
+    if view.failures.len() >= VIEW_LIST_MAX {
+        view.more_failures += 1;
+        return;
+    }
+    view.failures.push(Failure {
+        task: task.name.clone(),
+        key: row.key,
+        attempts: row.attempt,
+        reason: row.reason,
+        error: row.error,
+        exit_code: row.exit_code,
+    });
 }

@@ -72,7 +72,7 @@ impl Run {
     }
 
     fn queued(&self) -> Vec<TaskKey> {
-        self.task_runs().filter(|row| row.status == TaskStatus::Queued).map(|row| row.key).collect()
+        self.places().filter(|(_, status)| *status == TaskStatus::Queued).map(|(key, _)| key).collect()
     }
 
     /// Why the run, or its finally, is being stopped, if so; a timeout counts from its moment, noticed or not.

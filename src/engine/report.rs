@@ -1,9 +1,5 @@
 //! What workers, and the lack of them, tell of an attempt.
 
-use std::sync::Arc;
-
-use serde_json::Value;
-
 use crate::engine::{Effect, LOSSES_MAX, Refused, Run};
 use crate::model::{
     ids::TaskKey,
@@ -30,7 +26,7 @@ impl Run {
     pub(super) fn started(&mut self, key: TaskKey, attempt: u32, worker: String) -> Result<(), Refused> {
         let status = self.current(key, attempt)?;
         if status == TaskStatus::Queued {
-            self.run_by(key, worker);
+            self.run_by(key, &worker);
         } else if !self.at_most_once(key) {
             return Err(Refused::Stale { key, attempt, status, current: attempt });
         } else if self.is_anothers(key, &worker) {
@@ -61,7 +57,7 @@ impl Run {
         outcome: Outcome,
     ) -> Result<(), Refused> {
         if self.current(key, attempt)? == TaskStatus::Queued {
-            self.run_by(key, worker);
+            self.run_by(key, &worker);
         } else if self.at_most_once(key) && self.is_anothers(key, &worker) {
             return self.lost(key, attempt);
         }
@@ -69,8 +65,9 @@ impl Run {
             Outcome::Success { outputs } => {
                 self.vacate(key);
                 let row = self.touch(key);
-                row.output = Some(Arc::new(Value::Object(outputs.into_iter().collect())));
-                (row.exit_code, row.error) = (Some(0), None);
+                row.set_output(outputs.into_iter().collect());
+                row.exit_code = Some(0);
+                row.set_error(None);
                 self.attempt_over(key, None, Some(0));
                 self.end(key, TaskStatus::Success, None);
             }
@@ -83,9 +80,9 @@ impl Run {
                 };
                 self.vacate(key);
                 let row = self.touch(key);
-                row.failures += 1;
+                row.count_failure();
                 row.exit_code = exit_code;
-                row.error = Some(super::advance::bounded(&message));
+                row.set_error(Some(super::advance::bounded(&message)));
                 self.attempt_over(key, Some(reason), exit_code);
                 self.attempt_failed(key, kind, reason);
             }
@@ -102,7 +99,7 @@ impl Run {
         let stopped = self.stopped(key).is_some();
         let seed = format!("{}.{}.{:?}", self.row.id, key.task, key.item);
         let row = self.touch(key);
-        let (failures, exit_code) = (row.failures, row.exit_code);
+        let (failures, exit_code) = (row.failures(), row.exit_code);
         if stopped || failures > task.retry.limit || !task.retry.covers(kind, exit_code) {
             return self.end(key, TaskStatus::Failed, Some(reason));
         }
@@ -127,19 +124,19 @@ impl Run {
             return Ok(());
         }
         let row = self.touch(key);
-        row.losses += 1;
-        let (losses, worker) = (row.losses, row.worker.clone());
+        let (losses, worker) = (row.count_loss(), row.worker.clone());
         // QUEUED: nobody was told to begin, so it may go to another worker.
         let begun = status == TaskStatus::Running && self.at_most_once(key);
         if begun || losses > LOSSES_MAX {
-            let who = worker.unwrap_or_default();
-            self.touch(key).error = Some(match (begun, who.is_empty()) {
+            let who = worker.as_deref().unwrap_or_default();
+            let why = match (begun, who.is_empty()) {
                 (true, _) => {
                     format!("its worker {who} was lost, and with onWorkerLost: Fail it is not run again")
                 }
                 (_, true) => format!("{losses} workers were lost while they had it"),
                 (_, false) => format!("{losses} workers were lost while they had it, the last was {who}"),
-            });
+            };
+            self.touch(key).set_error(Some(why));
             self.end(key, TaskStatus::Failed, Some(Reason::WorkerLost));
             return Ok(());
         }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::engine::{Effect, Group, Node, Plan, Refused, Run, Timer, offer::Offers, sheet::Sheet};
+use crate::engine::{Effect, Group, Node, Plan, Refused, Run, Slot, Timer, offer::Offers, sheet::Sheet};
 use crate::model::{
     ids::TaskKey,
     reason::Reason,
@@ -20,8 +21,9 @@ impl Run {
     /// A run without a history: every task PENDING.
     pub(super) fn bare(workflow: Arc<Workflow>, row: RunRow, now: Timestamp) -> Run {
         let node = |no: usize| Node {
-            row: TaskRow::new(TaskKey::of_task(no as TaskNo), now),
-            open: workflow.tasks[no].depends_on.len(),
+            key: TaskKey::of_task(no as TaskNo),
+            row: Slot::new(now),
+            open: workflow.tasks[no].depends_on.len() as u32,
             failed: 0,
             skipped: 0,
             group: None,
@@ -39,6 +41,7 @@ impl Run {
             finally_failed: false,
             rows: workflow.tasks.len(),
             ended: Default::default(),
+            workers: BTreeSet::new(),
             sheet: Sheet::new(now),
             row,
             workflow,
@@ -59,7 +62,7 @@ impl Run {
         run.place(tasks)?;
         for word in approvals {
             let node = run.nodes.get_mut(word.key.task as usize);
-            if let Some(node) = node.filter(|n| n.row.key.round == word.key.round) {
+            if let Some(node) = node.filter(|n| n.key.round == word.key.round) {
                 node.approvals.push(word);
             }
         }
@@ -85,16 +88,17 @@ impl Run {
             match key.item {
                 None => {
                     let of_each = self.workflow.tasks[key.task as usize].for_each.is_some();
-                    node.group =
-                        if of_each { list_of(&row).map(|list| Group::new(Arc::new(list))) } else { None };
-                    node.row = row;
+                    let list = if of_each { list_of(&row) } else { None };
+                    node.group = list.map(|list| Box::new(Group::new(Arc::new(list))));
+                    (node.key, node.row) = (key, Slot::of(row));
+                    self.unpack_no_more(key);
                 }
                 Some(item) => {
                     let group = node.group.as_mut().ok_or(Refused::Unknown(key))?;
                     if group.items.len() != item as usize {
                         return Err(Refused::Unknown(key));
                     }
-                    group.items.push(row);
+                    group.bear(Slot::of(row));
                 }
             }
         }
@@ -120,15 +124,15 @@ impl Run {
     /// Timers, places and effects, as the rows ask for them.
     fn arm(&mut self) {
         self.arm_run_timers();
-        let keys: Vec<TaskKey> = self.task_runs().map(|r| r.key).collect();
+        let keys: Vec<TaskKey> = self.places().map(|(key, _)| key).collect();
         let mut ready: Vec<(Option<Timestamp>, TaskKey)> = Vec::new();
         for key in keys {
             let Some(row) = self.row_of(key) else { continue };
             let group = key.item.is_none() && self.node(key.task).group.is_some();
             match row.status {
-                TaskStatus::Ready => ready.push((row.ready_at, key)),
+                TaskStatus::Ready => ready.push((row.ready_at(), key)),
                 TaskStatus::Blocked | TaskStatus::Retrying => {
-                    if let Some(due) = row.due_at {
+                    if let Some(due) = row.due_at() {
                         self.timers.insert((due, Timer::Task(key)));
                     }
                 }
@@ -174,5 +178,9 @@ impl Run {
 }
 
 fn list_of(group: &TaskRow) -> Option<Vec<Value>> {
-    group.input.as_ref()?.get("items")?.as_array().cloned()
+    #[derive(Deserialize)]
+    struct Listed {
+        items: Vec<Value>,
+    }
+    group.input.as_ref()?.read::<Listed>().map(|listed| listed.items)
 }

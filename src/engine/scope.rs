@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::{Node, Run};
+use crate::engine::{Node, Run, Slot};
 use crate::model::{
     expr::{Refs, Scope, WHOLE},
     status::TaskStatus,
     task::{ForEach, Task},
-    task_run::TaskRow,
     workflow::{Param, ValueType},
 };
 
@@ -24,7 +23,7 @@ pub(super) fn union(refs: &mut Refs, more: &Refs) {
 }
 
 /// The outputs of a row: {} without SUCCESS.
-pub(super) fn outputs_of(row: &TaskRow) -> Value {
+pub(super) fn outputs_of(row: &Slot) -> Value {
     match &row.output {
         Some(output) if row.status == TaskStatus::Success => output.as_ref().clone(),
         _ => json!({}),
@@ -100,16 +99,16 @@ impl Run {
             value["outputs"] = outputs(task, node);
         }
         if let (true, Some(group)) = (wants("items"), &node.group) {
-            let item = |row: &TaskRow| {
+            let item = |(index, row): (usize, &Slot)| {
                 json!({
-                    "index": row.key.item,
+                    "index": index,
                     "status": row.status.as_str(),
                     "reason": row.reason.map_or("", |r| r.as_str()),
                     "attempt": row.attempt,
                     "outputs": outputs_of(row),
                 })
             };
-            value["items"] = group.items.iter().map(item).collect();
+            value["items"] = group.items.iter().enumerate().map(item).collect();
         }
         value
     }

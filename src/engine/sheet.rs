@@ -1,18 +1,21 @@
 //! The sheet on which one `apply` notes what it changes: the expected state of each row, and the edges taken.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use crate::engine::{Effect, Node, Plan, Refused, Run, Timer};
+use crate::engine::{Effect, Node, Plan, Refused, Run, Slot, Timer};
 use crate::model::{
     change::{Changes, RunChange, Step, TaskChange},
     ids::TaskKey,
     reason::Reason,
     run::Actor,
     status::{RunStatus, TaskStatus},
-    task_run::{AttemptRow, TaskRow},
+    task_run::AttemptRow,
 };
+
+/// Names of workers that a run keeps for the next start.
+const NAMES_KEPT: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
 struct Noted {
@@ -68,13 +71,12 @@ impl Sheet {
 
 impl Run {
     /// The row of a task, a group or an item.
-    pub(super) fn row_of(&self, key: TaskKey) -> Option<&TaskRow> {
-        let node = self.nodes.get(key.task as usize)?;
-        let row = match key.item {
-            None => &node.row,
-            Some(item) => node.group.as_ref()?.items.get(item as usize)?,
-        };
-        (row.key == key).then_some(row)
+    pub(super) fn row_of(&self, key: TaskKey) -> Option<&Slot> {
+        let node = self.nodes.get(key.task as usize).filter(|node| node.key.round == key.round)?;
+        match key.item {
+            None => Some(&node.row),
+            Some(item) => node.group.as_ref()?.items.get(item as usize),
+        }
     }
 
     pub(super) fn node(&self, no: u32) -> &Node {
@@ -82,7 +84,7 @@ impl Run {
     }
 
     /// The row, to be changed without an edge: noted, so that it is written.
-    pub(super) fn touch(&mut self, key: TaskKey) -> &mut TaskRow {
+    pub(super) fn touch(&mut self, key: TaskKey) -> &mut Slot {
         let node = &mut self.nodes[key.task as usize];
         let row = match (key.item, &mut node.group) {
             (Some(item), Some(group)) => &mut group.items[item as usize],
@@ -94,19 +96,13 @@ impl Run {
     }
 
     /// Takes an edge of the table. Timestamps that follow from the state alone are set here.
-    pub(super) fn step(&mut self, key: TaskKey, to: TaskStatus, reason: Option<Reason>) -> &mut TaskRow {
+    pub(super) fn step(&mut self, key: TaskKey, to: TaskStatus, reason: Option<Reason>) -> &mut Slot {
         let (now, actor) = (self.sheet.now, self.sheet.actor);
         let row = self.touch(key);
-        let (from, old_due, attempt) = (row.status, row.due_at, row.attempt);
-        row.status = to;
+        let (from, old_due, attempt) = (row.status, row.due_at(), row.attempt);
+        row.enter(to, now);
         row.reason = reason;
-        row.due_at = None;
-        match to {
-            TaskStatus::Ready => row.ready_at = Some(now),
-            TaskStatus::Running => row.started_at = Some(now),
-            to if to.is_final() => row.finished_at = Some(now),
-            _ => {}
-        }
+        row.set_due(None);
         if let Some(due) = old_due {
             self.timers.remove(&(due, Timer::Task(key)));
         }
@@ -120,10 +116,24 @@ impl Run {
     }
 
     /// QUEUED -> RUNNING: a worker has the present attempt.
-    pub(super) fn run_by(&mut self, key: TaskKey, worker: String) {
+    pub(super) fn run_by(&mut self, key: TaskKey, worker: &str) {
+        let worker = self.name_of(worker);
         let row = self.step(key, TaskStatus::Running, None);
         row.worker = Some(worker);
         self.note_attempt(key, |attempt| attempt);
+    }
+
+    /// A worker's name, of which all its task runs share one copy.
+    fn name_of(&mut self, worker: &str) -> Arc<str> {
+        if let Some(name) = self.workers.get(worker) {
+            return name.clone();
+        }
+        let name: Arc<str> = worker.into();
+        if self.workers.len() >= NAMES_KEPT {
+            self.workers.clear();
+        }
+        self.workers.insert(name.clone());
+        name
     }
 
     /// The present attempt is over. Said before its row leaves RUNNING, or QUEUED.
@@ -136,7 +146,7 @@ impl Run {
         let row = self.touch(key);
         // What a row in QUEUED says of worker and start is of the attempt before.
         let (worker, started_at) = match row.status {
-            TaskStatus::Running => (row.worker.clone(), row.started_at),
+            TaskStatus::Running => (row.worker.clone(), row.started_at()),
             _ => (None, None),
         };
         let attempt = row.attempt;
@@ -155,7 +165,7 @@ impl Run {
 
     /// Wakes the row at `due`.
     pub(super) fn wake_at(&mut self, key: TaskKey, due: Timestamp) {
-        self.touch(key).due_at = Some(due);
+        self.touch(key).set_due(Some(due));
         self.timers.insert((due, Timer::Task(key)));
     }
 
@@ -186,6 +196,14 @@ impl Run {
         }
     }
 
+    /// The list of a forEach that runs is in its group, and nobody reads or writes it in the row again.
+    pub(super) fn unpack_no_more(&mut self, key: TaskKey) {
+        let node = &mut self.nodes[key.task as usize];
+        if key.item.is_none() && node.group.is_some() && node.row.status == TaskStatus::Running {
+            node.row.input = None;
+        }
+    }
+
     /// Closes the sheet.
     pub(super) fn take_plan(&mut self) -> Result<Plan, Refused> {
         let now = self.sheet.now;
@@ -196,9 +214,10 @@ impl Run {
         let mut changes = Changes::new(self.row.shard());
         changes.run = sheet.run.map(|(expect, steps)| RunChange { expect, row: self.row.clone(), steps });
         for (key, noted) in sheet.tasks {
-            if let Some(row) = self.row_of(key) {
+            if let Some(row) = self.row_of(key).map(|slot| slot.row(key)) {
                 let Noted { expect, steps, attempts } = noted;
-                changes.tasks.insert(key, TaskChange { expect, row: row.clone(), steps, attempts });
+                changes.tasks.insert(key, TaskChange { expect, row, steps, attempts });
+                self.unpack_no_more(key);
             }
         }
         changes.approvals = sheet.approvals;

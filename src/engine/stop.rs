@@ -1,13 +1,12 @@
 //! What stops a run or keeps tasks from starting: a cancel, the timeouts, failFast.
 
-use crate::engine::{Effect, Run, Timer};
+use crate::engine::{Effect, Run, Slot, Timer};
 use crate::model::{
     ids::TaskKey,
     reason::Reason,
     run::Stop,
     status::TaskStatus,
     task::{OnTimeout, TaskNo},
-    task_run::TaskRow,
 };
 
 impl Run {
@@ -110,13 +109,13 @@ impl Run {
                 let workflow = self.workflow.clone();
                 self.end_group_if_done(workflow.at(no));
             } else {
-                self.halt_row(self.node(no).row.key, reason, kill);
+                self.halt_row(self.node(no).key, reason, kill);
             }
         }
     }
 
     pub(super) fn halt_items(&mut self, no: TaskNo, reason: Reason, kill: bool) {
-        let group_key = self.node(no).row.key;
+        let group_key = self.node(no).key;
         let born = self.node(no).group.as_ref().map_or(0, |g| g.items.len());
         for item in 0..born as u32 {
             self.halt_row(group_key.with_item(item), reason, kill);
@@ -149,11 +148,11 @@ impl Run {
         if !halted && !self.paused() && !self.workflow.fail_fast && !each {
             return Vec::new();
         }
-        let stop = |row: &TaskRow| {
-            let kill = self.unwanted(row.key)?;
-            Some(Effect::Remove { key: row.key, attempt: row.attempt, kill })
+        let stop = |(key, slot): (TaskKey, &Slot)| {
+            let kill = self.unwanted(key)?;
+            Some(Effect::Remove { key, attempt: slot.attempt, kill })
         };
-        self.task_runs().filter_map(stop).collect()
+        self.slots().filter_map(stop).collect()
     }
 
     /// Should the job of this task run not be in the queue, or not run on? With true, a worker that has it stops it.

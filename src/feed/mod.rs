@@ -109,8 +109,8 @@ fn task_events<'a>(run: &'a RunId, key: TaskKey, change: &'a TaskChange) -> impl
             from: step.from,
             to: step.to,
             exit_code: change.row.exit_code.filter(|_| no == last),
-            worker: change.row.worker.clone(),
-            question: change.row.question().filter(|_| step.to == TaskStatus::Blocked).map(str::to_owned),
+            worker: change.row.worker.as_deref().map(str::to_owned),
+            question: (step.to == TaskStatus::Blocked).then(|| change.row.question()).flatten(),
         };
         event(run, step, edge, change.row.error.as_ref().filter(|_| no == last))
     })

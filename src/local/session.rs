@@ -183,7 +183,7 @@ impl Session {
     fn go_on(&mut self, record: &RunRecord) {
         self.screen.say(&format!("run {} (id {}) goes on", record.run.name, record.run.id));
         for row in record.tasks.iter().filter(|t| t.status == TaskStatus::Blocked) {
-            self.blocked(&record.run.id, row.key.task, row.question());
+            self.blocked(&record.run.id, row.key.task, row.question().as_deref());
         }
         self.put_question();
     }
@@ -217,7 +217,7 @@ impl Session {
         }
         for record in open {
             for row in record.tasks.iter().filter(|t| t.status == TaskStatus::Blocked) {
-                self.blocked(&record.run.id, row.key.task, row.question());
+                self.blocked(&record.run.id, row.key.task, row.question().as_deref());
             }
         }
         Ok(())

@@ -96,7 +96,10 @@ impl Changes {
         for (key, change) in later.tasks {
             match self.tasks.get_mut(&key) {
                 Some(earlier) => {
+                    // A later row may leave out what is written once, when the row leaves PENDING.
+                    let input = earlier.row.input.take();
                     earlier.row = change.row;
+                    earlier.row.input = earlier.row.input.take().or(input);
                     earlier.steps.extend(change.steps);
                     earlier.attempts.extend(change.attempts);
                 }

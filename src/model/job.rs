@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::model::{
     ids::{BadId, TaskRunId, bad},
+    json::Text,
     task::{FailureKind, OutputDecl},
 };
 
@@ -69,8 +70,25 @@ pub struct Inputs {
 
 impl Inputs {
     /// As a row holds them.
-    pub fn to_json(&self) -> Result<Value, String> {
-        serde_json::to_value(self).map_err(|e| e.to_string())
+    pub fn to_json(&self) -> Result<Text, String> {
+        Text::of_sorted(self)
+    }
+}
+
+/// The same of a forEach's group.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listed<'l> {
+    /// The elements.
+    pub items: &'l [Value],
+    /// What a person is asked first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+}
+
+impl Listed<'_> {
+    /// As a row holds it.
+    pub fn to_json(&self) -> Result<Text, String> {
+        Text::of_sorted(self)
     }
 }
 

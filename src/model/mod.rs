@@ -5,6 +5,7 @@ pub mod expr;
 pub mod head;
 pub mod ids;
 pub mod job;
+pub mod json;
 pub mod log;
 mod names;
 pub mod reason;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::model::{
     ids::{RunId, TaskKey, TaskRunId},
+    json::Text,
     names::words,
     reason::Reason,
     status::TaskStatus,
@@ -33,11 +34,11 @@ pub struct TaskRow {
     /// The exit status of the last attempt that had one.
     pub exit_code: Option<i32>,
     /// Its expressions, evaluated once: `Inputs`, or of a group `{"items": [...], "question": "..."}`.
-    pub input: Option<Arc<Value>>,
+    pub input: Option<Text>,
     /// Its outputs: an object.
     pub output: Option<Arc<Value>>,
     /// Who runs it, or ran it last.
-    pub worker: Option<String>,
+    pub worker: Option<Arc<str>>,
     /// When it last became READY.
     pub ready_at: Option<Timestamp>,
     /// When its delay or its approval's time is over.
@@ -74,8 +75,12 @@ impl TaskRow {
     }
 
     /// What a person is asked before it starts, if the approval has a message.
-    pub fn question(&self) -> Option<&str> {
-        self.input.as_ref()?.get("question")?.as_str()
+    pub fn question(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Asked {
+            question: Option<String>,
+        }
+        self.input.as_ref()?.read::<Asked>()?.question
     }
 
     /// Its id in `run`.
@@ -90,7 +95,7 @@ pub struct AttemptRow {
     /// Its number; the first is 1.
     pub attempt: u32,
     /// Who ran it; none when it was lost before any worker told of it.
-    pub worker: Option<String>,
+    pub worker: Option<Arc<str>>,
     /// When it became RUNNING, by the conductor's clock.
     pub started_at: Option<Timestamp>,
     /// When its end was committed; none while it runs.

@@ -278,6 +278,15 @@ pub trait Store: Send + Sync {
     /// A run, if it is there.
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;
 
+    /// The first of these runs, as many as are read well at once, at least one unless none is asked for; each as by
+    /// [`Store::run`].
+    async fn runs(&self, ids: &[RunId]) -> Result<Vec<Result<Option<RunRecord>, StoreError>>, StoreError> {
+        match ids.first() {
+            Some(id) => Ok(vec![self.run(id).await]),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// A run's own row, if it is there: where it is, without its task runs, of which there may be very many.
     async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
         Ok(self.run(id).await?.map(|record| record.run))

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::model::{
     change::{Batch, Fence, RunChange, Step, TaskChange},
     ids::{RunId, ShardId, TaskRunId, WorkflowId},
+    json::Text,
     run::RunRow,
     status::{RunStatus, TaskStatus},
     task_run::{ApprovalRow, AttemptRow, TaskRow},
@@ -176,9 +177,9 @@ fn task_write(run: &RunId, change: &TaskChange) -> Result<(Expected, TaskRow), S
     let input = row.input.as_ref().filter(|_| sets_input(change.expect));
     let row = TaskRow {
         error: option(&row.error),
-        input: input.map(|v| value(&id, v)).transpose()?,
+        input: input.map(|text| json_text(&id, text)).transpose()?,
         output: row.output.as_ref().map(|v| value(&id, v)).transpose()?,
-        worker: option(&row.worker),
+        worker: row.worker.as_ref().map(name),
         ready_at: row.ready_at.map(micros),
         due_at: row.due_at.map(micros),
         started_at: row.started_at.map(micros),
@@ -195,7 +196,7 @@ fn attempt_write(task: &TaskRunId, made: &AttemptRow) -> Result<AttemptRow, Stor
         return Err(refused(task, "its first attempt is 1"));
     }
     Ok(AttemptRow {
-        worker: option(&made.worker),
+        worker: made.worker.as_ref().map(name),
         started_at: made.started_at.map(micros),
         ended_at: made.ended_at.map(micros),
         ..made.clone()
@@ -234,6 +235,37 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
 
 fn option(given: &Option<String>) -> Option<String> {
     given.as_deref().map(|t| text(t).into_owned())
+}
+
+fn name(given: &Arc<str>) -> Arc<str> {
+    if given.contains('\0') { text(given).into() } else { given.clone() }
+}
+
+/// The text of a value as it can be kept: the same one, unless there is a NUL in it.
+fn json_text(what: &dyn std::fmt::Display, given: &Text) -> Result<Text, StoreError> {
+    if !given.as_str().contains("\\u0000") && depth(given.as_str()) <= DEPTH_MAX {
+        return Ok(given.clone());
+    }
+    let read =
+        given.read().ok_or_else(|| refused(what, &format!("a value is nested deeper than {DEPTH_MAX}")))?;
+    Text::of(value(what, &Arc::new(read))?.as_ref()).map_err(|why| refused(what, &why))
+}
+
+/// How deep the lists and objects of a JSON text are nested.
+fn depth(json: &str) -> usize {
+    let (mut now, mut most, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => now += 1,
+            b']' | b'}' if !quoted => now = now.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    most
 }
 
 /// A value as it can be kept: the same one, unless there is a NUL in it.

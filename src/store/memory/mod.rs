@@ -30,6 +30,9 @@ use crate::store::{
 };
 use commit::place;
 
+/// Runs that are read at once.
+const RUNS_AT_ONCE: usize = 100;
+
 pub use logs::LOG_BYTES_MAX;
 
 /// How many finished runs are kept; the oldest goes first, with its history.
@@ -211,6 +214,14 @@ impl Store for MemoryStore {
             .filter(|run| !run.status.is_final() && run.shard() == shard);
         let in_order: BTreeSet<_> = live.map(|run| (run.created_at, run.id.clone())).collect();
         Ok(in_order.into_iter().map(|(_, id)| id).collect())
+    }
+
+    async fn runs(&self, ids: &[RunId]) -> Result<Vec<Result<Option<RunRecord>, StoreError>>, StoreError> {
+        let mut found = Vec::new();
+        for id in ids.iter().take(RUNS_AT_ONCE) {
+            found.push(self.run(id).await);
+        }
+        Ok(found)
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff_sqlx::{Timestamp as At, ToSqlx};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, Postgres, postgres::PgArguments, query::Query, types::Json};
 
 use crate::model::{
@@ -205,6 +205,12 @@ fn task_moves<'q>(sql: Sql<'q>, rows: &[(TaskStatus, u32, &'q TaskWrite)]) -> Re
 /// What births and moves have in common, in the statement's order.
 fn task_columns<'q>(sql: Sql<'q>, rows: &[&'q TaskRow]) -> Result<Sql<'q>, StoreError> {
     let outputs = rows.iter().map(|r| r.output.as_deref().map(serde_json::to_string).transpose());
+    let input =
+        |r: &&'q TaskRow| r.input.as_ref().map(|text| serde_json::from_str::<&'q RawValue>(text.as_str()));
+    let inputs = rows.iter().map(|r| Ok(input(r).transpose()?.map(Json)));
+    let inputs: Vec<Option<Json<&RawValue>>> = inputs
+        .collect::<Result<_, _>>()
+        .map_err(|e: serde_json::Error| StoreError::Refused(format!("an input is no JSON: {e}")))?;
     let outputs: Vec<Option<String>> = outputs
         .collect::<Result<_, _>>()
         .map_err(|e| StoreError::Refused(format!("an output is no JSON: {e}")))?;
@@ -216,7 +222,7 @@ fn task_columns<'q>(sql: Sql<'q>, rows: &[&'q TaskRow]) -> Result<Sql<'q>, Store
         .bind(column(rows, |r| r.reason.map(|w| w.as_str())))
         .bind(column(rows, |r| r.error.as_deref()))
         .bind(column(rows, |r| r.exit_code))
-        .bind(column(rows, |r| json(&r.input)))
+        .bind(inputs)
         .bind(outputs)
         .bind(column(rows, |r| r.worker.as_deref()))
         .bind(column(rows, |r| at(r.ready_at)))

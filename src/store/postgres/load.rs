@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{Connection, Row, postgres::PgRow, types::Json};
-use std::{sync::Arc, time::Duration};
+use sqlx::{Connection, PgConnection, Row, postgres::PgRow, types::Json};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::model::{
     ids::{RunId, ShardId, TaskRunId, WorkflowId},
+    json::Text,
     reason::Reason,
     run::{RunRow, Stop},
     status::{RunStatus, TaskStatus},
@@ -24,18 +25,32 @@ const LIVE: &str = "
 const NAMED: &str = "
     select id from runs where namespace = $1 and name = $2 order by created_at desc, id desc limit $3";
 
-const RUN: &str = "
+/// How many of these runs, from the first on, have at most so many task runs together.
+const FIT: &str = "
+    select count(*) from (
+        select sum(n) over (order by place) as together from (
+            select place, (select count(*) from task_runs t where t.run_id = ids.id) as n
+            from unnest($1::text[]) with ordinality as ids(id, place)) as each) as summed
+    where together <= $2";
+
+const RUNS: &str = "
     select id, workflow_id, namespace, name, status, reason, error, input, outputs, stop_reason, stop_finally,
         created_at, started_at, finally_at, finished_at, paused_at, paused_us
-    from runs where id = $1";
+    from runs where id = any($1)";
 
 const TASKS: &str = "
-    select id, status, attempt, failures, losses, reason, error, exit_code, input, output, worker, ready_at, due_at,
+    select run_id, id, status, attempt, failures, losses, reason, error, exit_code, input, output, worker, ready_at, due_at,
         started_at, finished_at, created_at
-    from task_runs where run_id = $1";
+    from task_runs where run_id = any($1)";
 
 const APPROVALS: &str = "
-    select task_run_id, user_name, decision, note, verified, decided_at from approvals where run_id = $1 order by id";
+    select run_id, task_run_id, user_name, decision, note, verified, decided_at from approvals
+    where run_id = any($1) order by id";
+
+/// Runs that are read at once, ...
+const RUNS_AT_ONCE: usize = 500;
+/// ... and their task runs; of one run alone it may be more.
+const ROWS_AT_ONCE: i64 = 10_000;
 
 pub(super) async fn live_runs(store: &PostgresStore, shard: ShardId) -> Result<Vec<RunId>, StoreError> {
     let mut line = store.line().await?;
@@ -67,30 +82,87 @@ fn run_ids(ids: Vec<String>) -> Result<Vec<RunId>, StoreError> {
 pub(super) async fn run(store: &PostgresStore, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
     let mut line = store.line().await?;
     let bound = line.bound;
-    let work = async {
-        // One snapshot for the three: a commit in between would show a run that never was.
-        let mut tx = line.sql().begin_with("begin isolation level repeatable read read only").await?;
-        let run = sqlx::query(RUN).bind(id.as_str()).fetch_optional(&mut *tx).await?;
-        let Some(run) = run else { return tx.commit().await.map(|()| None) };
-        let tasks = sqlx::query(TASKS).bind(id.as_str()).fetch_all(&mut *tx).await?;
-        let approvals = sqlx::query(APPROVALS).bind(id.as_str()).fetch_all(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(Some((run, tasks, approvals)))
-    };
-    let found = within(bound, work).await.map_err(Failed::before)?;
+    let mut found = within(bound, read(line.sql(), &[id.as_str()])).await.map_err(Failed::before)?;
     line.done();
-    let Some((run, tasks, approvals)) = found else { return Ok(None) };
-    let mut tasks = tasks.iter().map(task_row).collect::<Result<Vec<_>, _>>()?;
-    tasks.sort_by_key(|row| row.key);
-    let approvals = approvals.iter().map(approval_row).collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(RunRecord { run: run_row(&run)?, tasks, approvals }))
+    found.take(id).record()
+}
+
+pub(super) async fn runs(
+    store: &PostgresStore,
+    ids: &[RunId],
+) -> Result<Vec<Result<Option<RunRecord>, StoreError>>, StoreError> {
+    let ids = &ids[..ids.len().min(RUNS_AT_ONCE)];
+    let names: Vec<&str> = ids.iter().map(RunId::as_str).collect();
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let work = async {
+        let fit = sqlx::query_scalar(FIT).bind(&names).bind(ROWS_AT_ONCE);
+        let fit: i64 = fit.fetch_one(line.sql()).await?;
+        let some = usize::try_from(fit).unwrap_or(0).clamp(1.min(names.len()), names.len());
+        read(line.sql(), &names[..some]).await.map(|found| (some, found))
+    };
+    let (some, mut found) = within(bound, work).await.map_err(Failed::before)?;
+    line.done();
+    Ok(ids[..some].iter().map(|id| found.take(id).record()).collect())
+}
+
+/// What was found of some runs, by run.
+#[derive(Default)]
+struct Found(BTreeMap<String, Rows>);
+
+/// The rows of one run.
+#[derive(Default)]
+struct Rows {
+    run: Option<PgRow>,
+    tasks: Vec<PgRow>,
+    approvals: Vec<PgRow>,
+}
+
+async fn read(sql: &mut PgConnection, ids: &[&str]) -> Result<Found, sqlx::Error> {
+    // One snapshot for the three: a commit in between would show a run that never was.
+    let mut tx = sql.begin_with("begin isolation level repeatable read read only").await?;
+    let mut found = Found::default();
+    for row in sqlx::query(RUNS).bind(ids).fetch_all(&mut *tx).await? {
+        let id = row.try_get("id")?;
+        found.of(id).run = Some(row);
+    }
+    for row in sqlx::query(TASKS).bind(ids).fetch_all(&mut *tx).await? {
+        let run = row.try_get("run_id")?;
+        found.of(run).tasks.push(row);
+    }
+    for row in sqlx::query(APPROVALS).bind(ids).fetch_all(&mut *tx).await? {
+        let run = row.try_get("run_id")?;
+        found.of(run).approvals.push(row);
+    }
+    tx.commit().await?;
+    Ok(found)
+}
+
+impl Found {
+    fn of(&mut self, run: String) -> &mut Rows {
+        self.0.entry(run).or_default()
+    }
+
+    fn take(&mut self, id: &RunId) -> Rows {
+        self.0.remove(id.as_str()).unwrap_or_default()
+    }
+}
+
+impl Rows {
+    fn record(self) -> Result<Option<RunRecord>, StoreError> {
+        let Some(run) = self.run else { return Ok(None) };
+        let mut tasks = self.tasks.iter().map(task_row).collect::<Result<Vec<_>, _>>()?;
+        tasks.sort_by_key(|row| row.key);
+        let approvals = self.approvals.iter().map(approval_row).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(RunRecord { run: run_row(&run)?, tasks, approvals }))
+    }
 }
 
 /// A run's own row: one look-up.
 pub(super) async fn row_of_run(store: &PostgresStore, id: &RunId) -> Result<Option<RunRow>, StoreError> {
     let mut line = store.line().await?;
     let bound = line.bound;
-    let found = within(bound, sqlx::query(RUN).bind(id.as_str()).fetch_optional(line.sql()));
+    let found = within(bound, sqlx::query(RUNS).bind([id.as_str()]).fetch_optional(line.sql()));
     let found = found.await.map_err(Failed::before)?;
     line.done();
     found.as_ref().map(run_row).transpose()
@@ -134,9 +206,13 @@ fn task_row(row: &PgRow) -> Result<TaskRow, StoreError> {
         reason: from.reason("reason")?,
         error: from.get("error")?,
         exit_code: from.get("exit_code")?,
-        input: from.json("input")?,
+        input: from
+            .json("input")?
+            .map(|value| Text::of(&value))
+            .transpose()
+            .map_err(|e| corrupt("task_runs", e))?,
         output: output.map_err(|e| corrupt("task_runs", format!("output: {e}")))?.map(Arc::new),
-        worker: from.get("worker")?,
+        worker: from.get::<Option<&str>>("worker")?.map(Arc::from),
         ready_at: from.maybe_at("ready_at")?,
         due_at: from.maybe_at("due_at")?,
         started_at: from.maybe_at("started_at")?,

@@ -290,6 +290,10 @@ impl Store for PostgresStore {
         self.noted(load::live_runs(self, shard).await)
     }
 
+    async fn runs(&self, ids: &[RunId]) -> Result<Vec<Result<Option<RunRecord>, StoreError>>, StoreError> {
+        self.noted(load::runs(self, ids).await)
+    }
+
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.noted(load::run(self, id).await)
     }

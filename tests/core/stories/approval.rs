@@ -130,7 +130,7 @@ fn the_question_is_put_in_words() {
     let ask = |question: &str| {
         let flow = workflow(&format!("a(ask question={question})"));
         let (run, _) = Run::begin(flow.clone(), run_row(&flow), dawn()).expect("it begins");
-        run.task_run(TaskKey::of_task(0)).and_then(|row| row.question()).map(str::to_owned)
+        run.task_run(TaskKey::of_task(0)).and_then(|row| row.question())
     };
     assert_eq!(ask("Ship-$(params.n)?").as_deref(), Some("Ship-2?"));
     story("a(ask question=$(params.missing))", "begin => a FAILED(ExpressionError); run FAILED(TaskFailed)");

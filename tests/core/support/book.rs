@@ -99,12 +99,15 @@ impl Book {
         }
         // QUEUED -> READY with the number below: the queue took the job back unseen.
         let unseen = old.is_some_and(|r| r.status == TaskStatus::Queued && row.attempt + 1 == r.attempt);
+        // As in a store: written when the row leaves PENDING, and not again.
+        let kept = old.filter(|old| old.status != TaskStatus::Pending).map(|old| old.input.clone());
         self.write_attempts(key, change)?;
         self.history += change.steps.len();
         if unseen {
             self.seen.insert(key, row.attempt);
         }
-        self.tasks.insert(key, row.clone());
+        let input = kept.unwrap_or_else(|| row.input.clone());
+        self.tasks.insert(key, TaskRow { input, ..row.clone() });
         Ok(())
     }
 
@@ -166,7 +169,13 @@ impl Book {
         if self.run.as_ref() != Some(run.row()) {
             return Err(format!("the run in memory is {:?}, committed {:?}", run.row(), self.run));
         }
-        let held: BTreeMap<TaskKey, TaskRow> = run.task_runs().map(|r| (r.key, r.clone())).collect();
+        let mut held: BTreeMap<TaskKey, TaskRow> = run.task_runs().map(|r| (r.key, r)).collect();
+        for (key, row) in held.iter_mut().filter(|(key, _)| key.item.is_none()) {
+            // The list of a forEach at work is in memory once, apart from its row.
+            if row.input.is_none() && run.element(key.with_item(0)).is_some() {
+                row.input = self.tasks.get(key).and_then(|row| row.input.clone());
+            }
+        }
         if let Some((key, row)) = self.tasks.iter().find(|(key, row)| held.get(key) != Some(row)) {
             return Err(format!("{key:?} in memory is {:?}, committed {row:?}", held.get(key)));
         }

@@ -131,7 +131,7 @@ async fn dies_of(site: &Site, lead: &Lead, run: &RunId, attempt: u32) -> String 
     assert_eq!(finished.status.code(), None, "it did not end by itself: {}", finished.errors);
     fs::remove_file(site.path("ready")).expect("a killed worker leaves it");
     forget_presence(site).await;
-    row.worker.expect("somebody ran it")
+    row.worker.expect("somebody ran it").to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,7 +155,8 @@ async fn a_task_that_kills_every_worker_fails_at_its_bound() {
         made.iter().all(|made| made.reason == Some(Reason::WorkerLost) && made.ended_at.is_some()),
         "{made:?}"
     );
-    let of: Vec<String> = made.into_iter().rev().filter_map(|made| made.worker).collect();
+    let of: Vec<String> =
+        made.into_iter().rev().filter_map(|made| made.worker.map(|worker| worker.to_string())).collect();
     assert_eq!(of, workers);
     let record = lead.store.run(&run).await.expect("read").expect("there");
     assert_eq!((record.run.status, record.run.reason), (RunStatus::Failed, Some(Reason::TaskFailed)));

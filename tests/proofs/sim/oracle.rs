@@ -181,7 +181,11 @@ impl End<'_> {
         let any = |status| self.items(task.no).any(|item| item.status == status);
         match row.status {
             TaskStatus::Success => {
-                let list = row.input.as_ref().and_then(|input| input["items"].as_array()).map_or(0, Vec::len);
+                let list = row
+                    .input
+                    .as_ref()
+                    .and_then(|input| input.read::<serde_json::Value>()?["items"].as_array().map(Vec::len))
+                    .unwrap_or(0);
                 let well = self.items(task.no).all(|item| item.status == TaskStatus::Success);
                 must(well && self.items(task.no).count() == list, "an item is missing, or did not end well")
             }

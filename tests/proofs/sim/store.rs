@@ -187,6 +187,10 @@ impl Store for FaultyStore {
         self.through("live_runs", self.store.live_runs(shard)).await
     }
 
+    async fn runs(&self, ids: &[RunId]) -> Result<Vec<Result<Option<RunRecord>, StoreError>>, StoreError> {
+        self.through("runs", self.store.runs(ids)).await
+    }
+
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.through("run", self.store.run(id)).await
     }

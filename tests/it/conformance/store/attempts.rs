@@ -17,7 +17,7 @@ fn of(run: &str, task: u32) -> TaskRunId {
 }
 
 fn started(attempt: u32) -> AttemptRow {
-    let (worker, started_at) = (Some(format!("w-{attempt}")), Some(at(i64::from(attempt))));
+    let (worker, started_at) = (Some(format!("w-{attempt}").into()), Some(at(i64::from(attempt))));
     AttemptRow { attempt, worker, started_at, ended_at: None, reason: None, exit_code: None }
 }
 

@@ -138,6 +138,31 @@ pub async fn a_thousand_runs_fit_into_one_batch(bench: Bench) {
     assert!(last.tasks.len() == 10 && last.tasks.iter().all(|row| row.status == TaskStatus::Ready));
 }
 
+pub async fn runs_are_read_many_at_once_each_as_alone(bench: Bench) {
+    let store = &bench.store;
+    let fence = prepare(store.as_ref(), "data", "a").await;
+    let rows: Vec<RunRow> = (0..1_200).map(|n| a_run(&format!("run-{n:04}"), "data")).collect();
+    let fence = with_runs(store.as_ref(), fence, &rows).await;
+    let tasks = changes("data", None, (0..3).map(task_birth).collect());
+    store.commit(&batch(fence, vec![("run-0001", tasks)])).await.expect("committed");
+    let mut wanted: Vec<_> = rows.iter().map(|row| row.id.clone()).collect();
+    wanted[700] = run_id("nowhere");
+    assert!(store.runs(&[]).await.expect("read").is_empty());
+    let (mut rest, mut calls) = (wanted.as_slice(), 0);
+    while !rest.is_empty() {
+        let found = store.runs(rest).await.expect("read");
+        assert!(!found.is_empty() && found.len() <= rest.len());
+        for (id, record) in rest.iter().zip(&found) {
+            assert_eq!(*record.as_ref().expect("read"), store.run(id).await.expect("read"), "{id}");
+        }
+        rest = &rest[found.len()..];
+        calls += 1;
+    }
+    assert!((2..=20).contains(&calls), "{calls}");
+    let second = store.runs(&wanted[1..2]).await.expect("read").remove(0).expect("read").expect("there");
+    assert_eq!(second.tasks.len(), 3);
+}
+
 pub async fn live_runs_come_oldest_first(bench: Bench) {
     let store = &bench.store;
     let fence = prepare(store.as_ref(), "data", "a").await;

@@ -103,7 +103,7 @@ cases! {
         a_revision_that_is_there_stays_as_it_is, what_is_unknown_is_none, times_are_kept_to_the_microsecond,
         a_nul_is_replaced_and_harms_nobody, what_a_row_was_born_with_stays, approvals_come_back_in_order;
     commit: a_conflict_writes_nothing_at_all, a_second_birth_is_a_conflict, a_batch_writes_several_shards,
-        a_batch_without_edges_leaves_the_position, a_thousand_runs_fit_into_one_batch, live_runs_come_oldest_first,
+        a_batch_without_edges_leaves_the_position, a_thousand_runs_fit_into_one_batch, runs_are_read_many_at_once_each_as_alone, live_runs_come_oldest_first,
         an_empty_batch_is_nothing;
     lead: a_position_is_raised_by_its_leader_alone_and_never_falls, a_deposed_leader_writes_nothing, one_of_two_that_race_wins, silence_of_four_seconds_costs_the_shard,
         a_clock_that_was_put_back_keeps_nobody_from_leading, the_same_holder_begins_a_new_epoch, a_released_shard_is_free_and_its_epoch_over,

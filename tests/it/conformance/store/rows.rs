@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use relay::model::change::{Batch, Changes, Fence, RunChange, Step, TaskChange};
 use relay::model::ids::{RunId, ShardId, TaskKey, WorkflowId};
+use relay::model::json::Text;
 use relay::model::reason::Reason;
 use relay::model::run::{Actor, RunRow, Stop};
 use relay::model::status::{RunStatus, TaskStatus};
@@ -233,9 +234,9 @@ pub fn any_task(key: TaskKey) -> impl Strategy<Value = TaskRow> {
         reason: words.1,
         error: words.2,
         exit_code: numbers.3,
-        input: values.0.map(Arc::new),
+        input: values.0.map(|value| Text::of(&value).expect("a text")),
         output: values.1.map(Arc::new),
-        worker: words.3,
+        worker: words.3.map(Arc::from),
         ready_at: times.0,
         due_at: times.1,
         started_at: times.2,
@@ -257,7 +258,7 @@ pub fn any_attempt(attempt: u32) -> impl Strategy<Value = AttemptRow> {
     (option::of(a_text()), times, a_reason(), option::of(any::<i32>())).prop_map(
         move |(worker, (started_at, ended_at), reason, exit_code)| AttemptRow {
             attempt,
-            worker,
+            worker: worker.map(Arc::from),
             started_at,
             ended_at,
             reason,
