@@ -1,6 +1,6 @@
 //! The API server, as the operator needs it: every call has a deadline, and an error tells what may be done about it.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json, value::RawValue};
 use crate::conductor::Outlook;
 use crate::crd::schema::{API_VERSION, Kind};
 use crate::crd::{Finding, Findings};
-use crate::model::ids::ShardId;
+use crate::model::{ids::ShardId, json::Text};
 
 /// Longest wait for the answer to one call.
 pub const CALL_WITHIN: Duration = Duration::from_secs(10);
@@ -147,13 +147,13 @@ pub struct Object {
     pub version: String,
     /// metadata.generation
     pub generation: i64,
-    /// metadata.annotations
-    pub annotations: BTreeMap<String, String>,
+    /// Its annotations of Relay's.
+    pub annotations: Vec<(String, String)>,
     /// Has its deletion begun?
     pub deleting: bool,
-    /// metadata (name, namespace, uid, labels), spec and status.
-    pub json: Json,
-    /// Why its spec is not in `json`, when it cannot be read.
+    /// metadata (name, namespace, uid, labels), spec and status: as text, for there may be very many.
+    text: Text,
+    /// Why its spec is not among them, when it cannot be read.
     pub unreadable: Option<String>,
 }
 
@@ -175,9 +175,9 @@ impl Object {
             uid,
             version: metadata.resource_version.unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
-            annotations: metadata.annotations.unwrap_or_default(),
+            annotations: metadata.annotations.into_iter().flatten().filter(is_ours).collect(),
             deleting: metadata.deletion_timestamp.is_some(),
-            json: Json::Null,
+            text: Text::of(&Json::Null).ok()?,
             unreadable: None,
         };
         // A status that cannot be read is written anew.
@@ -199,13 +199,24 @@ impl Object {
                 json["status"] = status;
             }
         }
-        object.json = json;
+        object.text = Text::of(&json).ok()?;
+        // What alone is just flat enough to be read is within the object too deep to be read again.
+        if object.text.read::<Json>().is_none() {
+            object.unreadable = Some("recursion limit exceeded".to_owned());
+            json.as_object_mut()?.retain(|key, _| key == "metadata");
+            object.text = Text::of(&json).ok()?;
+        }
         Some(object)
+    }
+
+    /// Its metadata (name, namespace, uid, labels), spec and status.
+    pub fn json(&self) -> Json {
+        self.text.read().unwrap_or_default()
     }
 
     /// Reads it by a door of `crd`.
     pub fn read<T>(&self, door: impl FnOnce(&Json) -> Result<T, Findings>) -> Result<T, Findings> {
-        let Some(why) = &self.unreadable else { return door(&self.json) };
+        let Some(why) = &self.unreadable else { return door(&self.json()) };
         let finding = Finding {
             file: String::new(),
             line: 0,
@@ -219,8 +230,8 @@ impl Object {
     }
 
     /// Its status, or null.
-    pub fn status(&self) -> &Json {
-        self.json.get("status").unwrap_or(&Json::Null)
+    pub fn status(&self) -> Json {
+        self.json().get_mut("status").map(Json::take).unwrap_or_default()
     }
 
     /// Was this told after the other? Versions of one object grow; one that is no number counts as newer.
@@ -242,6 +253,14 @@ impl Object {
             ..ObjectReference::default()
         }
     }
+}
+
+/// Is an annotation one that Relay reads? Others may be long: `kubectl apply` keeps the whole manifest in one.
+fn is_ours((key, _): &(String, String)) -> bool {
+    let group = API_VERSION.split_once('/').map_or(API_VERSION, |(group, _)| group);
+    let domain = key.split_once('/').map(|(domain, _)| domain);
+    let own = domain.and_then(|domain| domain.strip_suffix(group));
+    own.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// Does a status say that its Run has ended?

@@ -100,7 +100,7 @@ async fn tell_of_ended(kit: &Kit, object: &Object, before: &RunStatus) -> Result
     let new = serde_json::to_value(new.fitted()).map_err(|error| Trouble::Broken(error.to_string()))?;
     let patch = json!({
         "metadata": {"resourceVersion": object.version, "uid": object.uid},
-        "status": merge_patch(object.status(), &new),
+        "status": merge_patch(&object.status(), &new),
     });
     kit.cluster.patch_status(Kind::Run, &object.name, &patch).await?;
     kit.herald.tell(&object.reference(Kind::Run), Told::warning(STORE_BEHIND, "", ENDED.to_owned()));
@@ -111,7 +111,7 @@ async fn tell_of_ended(kit: &Kit, object: &Object, before: &RunStatus) -> Result
 pub(super) fn positions(objects: &[Arc<Object>]) -> Positions {
     let mut positions = Positions::new();
     for object in objects {
-        if let Some(told) = status_of::<RunStatus>(&object.json).position {
+        if let Some(told) = status_of::<RunStatus>(&object.json()).position {
             let shard = ShardId::of_namespace(&object.name.namespace);
             let known = positions.entry(shard).or_insert(told);
             *known = told.max(*known);

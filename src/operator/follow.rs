@@ -100,7 +100,7 @@ async fn same_spec(kit: &Kit, run: &crate::crd::RunObject, view: &RunView) -> Re
 
 /// Once a generation: the last look, or before it the status, tells which one was seen.
 fn tell_ignored(kit: &Kit, id: &RunId, object: &Object) {
-    let before: RunStatus = status_of(&object.json);
+    let before: RunStatus = status_of(&object.json());
     let looked_at = kit.book.page(id).and_then(|page| page.generation);
     if looked_at.or(before.observed_generation).is_some_and(|seen| seen < object.generation) {
         let told = Told::warning("SpecIgnored", "", IGNORED.to_owned());
@@ -110,7 +110,7 @@ fn tell_ignored(kit: &Kit, id: &RunId, object: &Object) {
 
 /// Hears what people say in annotations; gives what of it decided nothing.
 async fn listen(kit: &Kit, id: &RunId, object: &Object, view: &RunView) -> Result<Vec<Disregarded>, Trouble> {
-    let lines = approvals::lines(&object.annotations);
+    let lines = approvals::lines(object.annotations.iter().map(|(key, value)| (key, value)));
     let page = kit.book.page(id);
     let (decided, before) = page.map(|page| (page.decided, page.disregarded)).unwrap_or_default();
     // What was taken away may be said again.
@@ -166,7 +166,7 @@ pub(super) fn unasked(object: &Object, workflow: &Workflow) -> Vec<Disregarded> 
             Judgement::Decide(..) | Judgement::Known | Judgement::Ask => None,
         }
     };
-    let lines = approvals::lines(&object.annotations);
+    let lines = approvals::lines(object.annotations.iter().map(|(key, value)| (key, value)));
     let disregarded = lines.iter().filter_map(|line| {
         let reason = why(line)?;
         Some(Disregarded { task: line.task.clone(), value: line.text.clone(), reason })

@@ -28,7 +28,7 @@ pub(super) async fn look(kit: Arc<Kit>, at: RunRef) -> Result<(), Trouble> {
     let Some(object) = kit.runs.get(&at.name).filter(|object| object.uid == at.uid) else {
         return gone(&kit, &id, &at).await;
     };
-    let before: RunStatus = status_of(&object.json);
+    let before: RunStatus = status_of(&object.json());
     if finished(&before.conditions) {
         kit.definitions.leave(&at);
         match behind::ended(&kit, &id, &object, &before).await? {
@@ -44,6 +44,12 @@ pub(super) async fn look(kit: Arc<Kit>, at: RunRef) -> Result<(), Trouble> {
         }
     }
     kit.book.open(&id, &at, &before);
+    kit.book.change(&id, |page| {
+        // The watch has told what the write was answered: one copy is enough.
+        if page.patched.as_ref().is_some_and(|patched| patched.version == object.version) {
+            page.patched = Some(object.clone());
+        }
+    });
     let told = kit.book.page(&id).and_then(|page| page.known);
     if told.as_ref().is_some_and(Known::is_final) {
         // Its end is being written, and whatever its object says since then changes nothing.
@@ -77,7 +83,7 @@ async fn ended_before(kit: &Kit, object: &Object, before: &RunStatus) -> Result<
     let new = serde_json::to_value(&new).map_err(|error| Trouble::Broken(error.to_string()))?;
     let patch = serde_json::json!({
         "metadata": {"resourceVersion": object.version, "uid": object.uid},
-        "status": merge_patch(object.status(), &new),
+        "status": merge_patch(&object.status(), &new),
     });
     kit.cluster.patch_status(Kind::Run, &object.name, &patch).await?;
     Ok(())
@@ -99,7 +105,7 @@ async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), 
     // Before the look, so that no change falls between the two.
     kit.definitions.wait(&workflow, at);
     let (version, found) = kit.found(&workflow);
-    let told = status_of::<RunStatus>(&object.json).position.is_some();
+    let told = status_of::<RunStatus>(&object.json()).position.is_some();
     match accept::accept(id, &run, &found, told, kit.clock.now()) {
         Acceptance::Later => Ok(()),
         Acceptance::Wait(waiting) => {

@@ -109,14 +109,15 @@ async fn keep(
     if let Ok(pinnable) = read {
         kit.store.put_revision(&pinnable.revision).await?;
     }
-    let labels = object.json["metadata"]["labels"].as_object().into_iter().flatten();
+    let json = object.json();
+    let labels = json["metadata"]["labels"].as_object().into_iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
     let head = Head {
         namespace: name.namespace.clone(),
         name: name.name.clone(),
         revision: read.as_ref().map(|pinnable| pinnable.revision.id.clone()).map_err(String::clone),
         labels: labels.collect(),
-        unhashed: unhashed(&object.json),
+        unhashed: unhashed(&json),
     };
     Ok(kit.store.put_head(&head, &fence).await?)
 }
@@ -144,7 +145,7 @@ async fn say(
     found: &Result<String, Unfit>,
     warning: Option<&str>,
 ) -> Result<(), Trouble> {
-    let before: WorkflowStatus = status_of(&object.json);
+    let before: WorkflowStatus = status_of(&object.json());
     let new = status(object.generation, (found, warning), &before, kit.clock.now());
     if new == before {
         return Ok(());
@@ -152,7 +153,7 @@ async fn say(
     let written = serde_json::to_value(&new).map_err(|error| Trouble::Broken(error.to_string()))?;
     let patch = json!({
         "metadata": {"resourceVersion": object.version, "uid": object.uid},
-        "status": merge_patch(object.status(), &written),
+        "status": merge_patch(&object.status(), &written),
     });
     kit.cluster.patch_status(Kind::Workflow, &object.name, &patch).await?;
     let reference = object.reference(Kind::Workflow);

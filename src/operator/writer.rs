@@ -127,7 +127,7 @@ async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
     // Until its object was looked at to the end, nobody knows what of it was followed: that look has it told.
     let Some(generation) = page.generation else { return Ok(()) };
     let Some(story) = story(kit, id, &page).await else { return Ok(()) };
-    let before: RunStatus = status_of(&object.json);
+    let before: RunStatus = status_of(&object.json());
     if finished(&before.conditions) && !behind::said(&before) {
         // Its end is told. A later generation is the next look's.
         kit.desk().forget(id);
@@ -193,7 +193,7 @@ async fn story(kit: &Arc<Kit>, id: &RunId, page: &Page) -> Option<Story> {
 /// What makes the object's status the new one.
 fn patch(object: &Object, new: &RunStatus) -> Result<Json, ApiError> {
     let new = serde_json::to_value(new).map_err(|error| ApiError::Refused(error.to_string()))?;
-    let status = merge_patch(object.status(), &new);
+    let status = merge_patch(&object.status(), &new);
     Ok(json!({"metadata": {"resourceVersion": object.version, "uid": object.uid}, "status": status}))
 }
 

@@ -261,7 +261,7 @@ async fn say(kit: &Kit, object: &Object, found: &Found) -> Result<Option<Timesta
         _ => object,
     };
     let now = kit.clock.now();
-    let before: WorkerPoolStatus = status_of(&newest.json);
+    let before: WorkerPoolStatus = status_of(&newest.json());
     let Found { verdict, live, numbers, .. } = found;
     let new = status::status(
         (&object.name.name, object.generation),
@@ -280,7 +280,7 @@ async fn say(kit: &Kit, object: &Object, found: &Found) -> Result<Option<Timesta
     let new = serde_json::to_value(&new).map_err(|error| ApiError::Refused(error.to_string()))?;
     let patch = json!({
         "metadata": {"uid": newest.uid, "resourceVersion": newest.version},
-        "status": merge_patch(newest.status(), &new),
+        "status": merge_patch(&newest.status(), &new),
     });
     match kit.cluster.patch_status(Kind::WorkerPool, &object.name, &patch).await {
         Ok(own) => {

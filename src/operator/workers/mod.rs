@@ -159,8 +159,8 @@ impl Kit {
         };
         match self.mirror.get(&name) {
             Some(object) => {
-                self.pools.drains(&name, desired::drain(&object.json));
-                self.pools.seen(&name, PoolState::of(&object.json));
+                self.pools.drains(&name, desired::drain(&object.json()));
+                self.pools.seen(&name, PoolState::of(&object.json()));
             }
             None => self.pools.gone(&name),
         }
