@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             cli::Verb::Operator(args) => run_operator(*args).await,
             cli::Verb::Crds(args) => cli::crds::show(&args),
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
-            cli::Verb::Worker(args) => told(wiring::worker::run(&args).await),
+            cli::Verb::Worker(args) => run_worker(*args).await,
             cli::Verb::Bench(args) => run_bench(*args).await,
             cli::Verb::Install(_) | cli::Verb::Probe(_) | cli::Verb::RedisUser(_) => ExitCode::SUCCESS,
         }
@@ -94,6 +94,17 @@ async fn run_operator(args: cli::operator::Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // It is in the log.
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// On a thread that also hears what comes from outside: otherwise each answer of Redis would wake another thread.
+async fn run_worker(args: cli::worker::Args) -> ExitCode {
+    match tokio::spawn(async move { wiring::worker::run(&args).await }).await {
+        Ok(done) => told(done),
+        Err(died) => match died.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => ExitCode::FAILURE,
+        },
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::join;
+
 use crate::conductor::{Conductor, ConductorError, cycle::Input, live::pool_of};
 use crate::engine::{Effect, Run};
 use crate::feed::events_of;
 use crate::model::{
     change::{Batch, Changes},
     ids::{RunId, TaskKey, TaskRunId},
-    job::JobId,
+    job::{Job, JobId},
     status::TaskStatus,
 };
-use crate::queue::{Go, Placed, Position, QueueError, Removal};
+use crate::queue::{Go, Placed, Position, QueueError, Removal, Unfit};
 
 /// Jobs taken back in one turn, a call each: a turn must be short, for nothing is committed meanwhile.
 const TAKE_BACK_MAX: usize = 100;
@@ -197,17 +199,22 @@ impl Conductor {
         let wanted =
             publish.into_iter().filter_map(|place| Some((self.queued_job(&place.0, place.1)?, place)));
         let (jobs, places): (Vec<_>, Vec<_>) = wanted.unzip();
-        if !jobs.is_empty() {
-            let life = self.outbox.lives;
-            self.outbox.sent.extend(places.into_iter().map(|place| (place, life)));
-            match self.queue.publish(&jobs).await {
-                // It is there, and what else is to be said makes room in it.
-                Err(QueueError::Full(what)) => {
-                    tracing::warn!(full = what, "The queue is full: jobs wait for the next sweep");
-                }
-                published => self.todo.extend(published?.into_iter().map(Input::Unfit)),
-            }
+        let life = self.outbox.lives;
+        self.outbox.sent.extend(places.into_iter().map(|place| (place, life)));
+        // Both at once: what is settled is committed, whatever becomes of the jobs.
+        let (published, settled) = join(self.offer(&jobs), self.settle()).await;
+        if matches!(settled, Ok(true)) {
+            self.outbox.settled = self.outbox.read;
+            self.outbox.ended.clear();
         }
+        match published {
+            // It is there, and what is settled makes room in it.
+            Err(QueueError::Full(what)) => {
+                tracing::warn!(full = what, "The queue is full: jobs wait for the next sweep");
+            }
+            published => self.todo.extend(published?.into_iter().map(Input::Unfit)),
+        }
+        settled?;
         let go = std::mem::take(&mut self.outbox.go);
         let begun: Vec<Go> = go.into_iter().filter_map(|job| self.may_begin(job)).collect();
         if !begun.is_empty() && self.sure().await {
@@ -220,18 +227,25 @@ impl Conductor {
             let Some(job) = self.outbox.remove.pop_first() else { break };
             self.take_back(job).await?;
         }
-        let settles = self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty();
-        if settles && self.sure().await {
-            self.queue.settle(self.outbox.read, &self.outbox.ended).await?;
-            self.outbox.settled = self.outbox.read;
-            self.outbox.ended.clear();
-        }
         Ok(())
+    }
+
+    async fn offer(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
+        if jobs.is_empty() { Ok(Vec::new()) } else { self.queue.publish(jobs).await }
+    }
+
+    /// Says what is committed of what was told; true when there was anything.
+    async fn settle(&self) -> Result<bool, QueueError> {
+        let settles = self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty();
+        if settles {
+            self.queue.settle(self.outbox.read, &self.outbox.ended).await?;
+        }
+        Ok(settles)
     }
 
     /// The job of a task run, if it is QUEUED still. What is to be taken back does not go out first: of a run that is
     /// paused, or stopped, nothing is published.
-    fn queued_job(&self, id: &RunId, key: TaskKey) -> Option<crate::model::job::Job> {
+    fn queued_job(&self, id: &RunId, key: TaskKey) -> Option<Job> {
         let run = self.runs.get(id)?;
         let queued = run.standing(key)?.0 == TaskStatus::Queued;
         (queued && run.unwanted(key).is_none()).then(|| run.job(key)).flatten()

@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 /// What can go wrong in a queue.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// Not reachable; it may or may not have been done. Every verb may be said again.
     #[error("the queue cannot be reached: {0}")]
@@ -243,6 +243,15 @@ pub trait Jobs: Send + Sync {
     /// Tells what happened to a job. Kept until the conductor settles it. News of a job that the worker does not hold
     /// (settled meanwhile) is dropped without an error. Said twice, it counts once for the conductor.
     async fn report(&self, report: Report) -> Result<(), QueueError>;
+
+    /// The same, of several that belong together, in their order. After an error some of them may have been told, of which the
+    /// first ones: say all of them again.
+    async fn report_all(&self, reports: Vec<Report>) -> Result<(), QueueError> {
+        for report in reports {
+            self.report(report).await?;
+        }
+        Ok(())
+    }
 
     /// Says that the worker is alive, and which jobs it holds (as `Claim::holding`).
     async fn beat(&self, worker: &str, holding: &[JobId], now: Timestamp) -> Result<Orders, QueueError>;

@@ -1,8 +1,8 @@
 //! One attempt: run the job, and tell until the queue has heard it.
 
-use std::time::Duration;
+use std::{pin::pin, task::Poll, time::Duration};
 
-use futures::future::join;
+use futures::{future::join, poll};
 use tokio::time::timeout;
 
 use crate::model::{
@@ -33,35 +33,58 @@ impl Shift {
             tracing::warn!(worker.id = %self.params.id, job.id = %job.id, job.version, "A job is refused: {refusal}");
             let kind = FailureKind::Error;
             let outcome = Outcome::Failed { kind, output_invalid: false, exit_code: None, message: refusal };
-            self.tell(&job.id, News::Ended(outcome), orders).await;
+            self.tell(vec![self.report(&job.id, News::Ended(outcome))], orders).await;
             return log;
         }
         let word = if job.at_most_once { Some(self.word(job, orders).await) } else { None };
-        let work = self.links.executor.execute(job, orders.cancel.clone(), log.clone());
-        let outcome = match word {
-            None => join(self.tell(&job.id, News::Started, orders), work).await.1,
-            Some(Word::Go) => work.await,
-            Some(Word::Stop) => Outcome::Cancelled,
-            Some(Word::Over) => return log,
-        };
-        // What is not taken in time is brought after the end was told.
-        let _ = timeout(LINES_FIRST, log.flush()).await;
-        self.tell(&job.id, News::Ended(outcome), orders).await;
+        match word {
+            None => self.make_at_once(job, orders, &log).await,
+            Some(Word::Go) => {
+                let outcome = self.outcome(job, orders, &log).await;
+                self.tell(vec![self.report(&job.id, News::Ended(outcome))], orders).await;
+            }
+            Some(Word::Stop) => {
+                self.tell(vec![self.report(&job.id, News::Ended(Outcome::Cancelled))], orders).await;
+            }
+            Some(Word::Over) => {}
+        }
         log
     }
 
-    /// Says it until the queue takes it, or nobody waits for it any more.
-    pub(super) async fn tell(&self, job: &JobId, news: News, orders: &Orderly) {
-        let report = Report {
-            version: PROTOCOL,
-            job: job.clone(),
-            worker: self.params.id.clone(),
-            news,
-            at: self.links.clock.now(),
+    /// Begins, and tells that beside it; the end of what ends in that very moment is told together with its start.
+    async fn make_at_once(&self, job: &Job, orders: &Orderly, log: &LogSink) {
+        let start = self.report(&job.id, News::Started);
+        let mut outcome = pin!(self.outcome(job, orders, log));
+        let mut news = Vec::with_capacity(2);
+        let outcome = match poll!(&mut outcome) {
+            Poll::Ready(outcome) => {
+                news.push(start);
+                outcome
+            }
+            Poll::Pending => join(self.tell(vec![start], orders), outcome).await.1,
         };
+        news.push(self.report(&job.id, News::Ended(outcome)));
+        self.tell(news, orders).await;
+    }
+
+    /// Runs the job, and brings its lines to where they go. Lines that are not taken in time are brought after the end was told.
+    async fn outcome(&self, job: &Job, orders: &Orderly, log: &LogSink) -> Outcome {
+        let outcome = self.links.executor.execute(job, orders.cancel.clone(), log.clone()).await;
+        let _ = timeout(LINES_FIRST, log.flush()).await;
+        outcome
+    }
+
+    /// What there is to be told now.
+    pub(super) fn report(&self, job: &JobId, news: News) -> Report {
+        let (worker, at) = (self.params.id.clone(), self.links.clock.now());
+        Report { version: PROTOCOL, job: job.clone(), worker, news, at }
+    }
+
+    /// Says it until the queue takes it, or nobody waits for news of the job any more.
+    pub(super) async fn tell(&self, news: Vec<Report>, orders: &Orderly) {
         let mut failures = 0;
         let saying = async {
-            while let Err(error) = self.links.jobs.report(report.clone()).await {
+            while let Err(error) = self.links.jobs.report_all(news.clone()).await {
                 failures += 1;
                 self.back_off("report", failures, &error).await;
             }

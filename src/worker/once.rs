@@ -68,7 +68,7 @@ impl Shift {
         }
         let asking = async {
             loop {
-                self.tell(&job.id, News::Started, orders).await;
+                self.tell(vec![self.report(&job.id, News::Started)], orders).await;
                 self.links.clock.sleep(self.params.limits.beat).await;
             }
         };

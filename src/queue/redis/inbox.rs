@@ -88,6 +88,11 @@ impl Inbox {
         self.reports.last_key_value().map_or(Position::START, |(at, _)| Position(*at))
     }
 
+    /// How many reports there are after a position.
+    pub(super) fn count(&self, after: Position) -> usize {
+        self.reports.range((Excluded(after.0), Unbounded)).count()
+    }
+
     /// Reports after a position.
     pub(super) fn after(&self, after: Position, max: usize) -> Vec<Told> {
         let told = |(at, kept): (&u64, &Kept)| Told {

@@ -75,6 +75,7 @@ mod reading;
 mod roster;
 mod scripts;
 mod server;
+mod tell;
 mod worker;
 pub mod yardstick;
 

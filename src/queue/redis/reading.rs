@@ -42,13 +42,30 @@ impl RedisQueue {
             tokio::select! {
                 // A look at the books reads as well.
                 () = moved => {}
-                listened = self.listen() => listened?,
+                listened = self.listen() => if listened? { self.read_on(after, max).await? },
             }
         }
     }
 
-    /// Waits for entries in any pool's stream, or for a new pool.
-    async fn listen(&self) -> Result<(), QueueError> {
+    /// Reads what else is there, until there is no more of it, or as much as is asked for: it all goes into one commit.
+    async fn read_on(&self, after: Position, max: usize) -> Result<(), QueueError> {
+        let wanted = || {
+            let inbox = self.inbox();
+            inbox.has_room() && inbox.count(after) < max
+        };
+        let mut more = true;
+        while more && wanted() {
+            more = match self.server.link.ask(&self.read_command(None)).await {
+                // The next wait finds out which stream is none.
+                Err(LinkError::Refused(_)) => false,
+                value => self.hear(value?).await?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Waits for entries in any pool's stream, or for a new pool; true when there may be more than one read brings.
+    async fn listen(&self) -> Result<bool, QueueError> {
         let incarnation = self.server.incarnation().await?;
         self.inbox().enter(&incarnation);
         let value = self.ear.ask(|| {
@@ -56,15 +73,15 @@ impl RedisQueue {
             self.read_command(Some(self.server.settings.look.as_millis() as u64))
         });
         let value = match value.await {
-            Err(LinkError::Refused(why)) => return Ok(self.set_aside(&why).await?),
+            Err(LinkError::Refused(why)) => return Ok(self.set_aside(&why).await.map(|()| false)?),
             value => value?,
         };
         let heard_in = self.heard_in.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A wait that began in another incarnation began behind another entry: read again.
         if heard_in.as_ref() == Some(&incarnation) {
-            self.hear(value).await?;
+            return self.hear(value).await;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Leaves out the streams that are none, so that the others can be read. The next look at the books mends them.
@@ -110,8 +127,8 @@ impl RedisQueue {
         command
     }
 
-    /// Takes in what a read brought.
-    pub(super) async fn hear(&self, value: Value) -> Result<(), QueueError> {
+    /// Takes in what a read brought; true when that was as much of a stream as one read brings.
+    pub(super) async fn hear(&self, value: Value) -> Result<bool, QueueError> {
         let prefix = self.server.prefix();
         let by_key: BTreeMap<String, Arc<str>> = {
             let known = self.server.known();
@@ -121,11 +138,12 @@ impl RedisQueue {
                 .map(|pool| (keys::of_pool(prefix, pool) + keys::RESULTS, pool.clone()))
                 .collect()
         };
-        let mut streams = Reply::list(value)?;
+        let (mut streams, mut more) = (Reply::list(value)?, false);
         while streams.left() > 0 {
             let mut stream = streams.inner()?;
             let (key, mut entries) = (stream.text()?, stream.inner()?);
             let mut last = EntryId::default();
+            more |= entries.left() >= READ_AT_ONCE;
             while entries.left() > 0 {
                 let mut entry = entries.inner()?;
                 let Ok(id) = entry.text()?.parse::<EntryId>() else { continue };
@@ -139,7 +157,7 @@ impl RedisQueue {
             }
         }
         self.moved.notify_waiters();
-        Ok(())
+        Ok(more)
     }
 
     async fn take_in(&self, pool: &Arc<str>, id: EntryId, fields: Value) -> Result<(), LinkError> {

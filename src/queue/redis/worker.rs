@@ -13,31 +13,25 @@ use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply, Script, Wait, keys};
-use crate::model::{
-    job::{Job, JobId, News, Outcome, PROTOCOL, Report},
-    task::FailureKind,
-};
+use crate::model::job::{Job, JobId, News, Report};
 use crate::queue::{
     Claim, Jobs, Orders, Pools, QueueError,
     redis::{
         kept::KeptEnds,
         parcel::{Documents, unpack},
-        scripts::{BEAT, CLAIM, GIVE_BACK, LEAVE, REPORT},
+        scripts::{BEAT, CLAIM, GIVE_BACK, LEAVE},
         server::Answer,
+        tell::Telling,
     },
 };
 
 /// Bytes of jobs that one claim gives, unless one alone is larger.
 const CLAIM_BYTES: usize = 16 << 20;
-/// Reports of one pool that are not settled.
-const REPORTS: usize = 100_000;
-/// Ends that one beat tells again.
-const AGAIN_AT_ONCE: usize = 500;
 
 /// One worker's side of the queue in Redis.
 pub struct RedisJobs {
     pool: String,
-    worker: String,
+    pub(super) worker: String,
     base: String,
     presence: Duration,
     look: Duration,
@@ -45,15 +39,16 @@ pub struct RedisJobs {
     doorbell: Wait,
     bell: Wait,
     mine: Mutex<Mine>,
+    pub(super) telling: Telling,
     /// Something changed that a waiting claim or call should look at.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Mine {
+pub(super) struct Mine {
     /// The incarnation that knows this worker.
     incarnation: Option<String>,
-    kept: KeptEnds,
+    pub(super) kept: KeptEnds,
     documents: Documents,
     /// There may be orders.
     called: bool,
@@ -80,11 +75,12 @@ impl RedisJobs {
             doorbell: Wait::new(settings)?,
             bell: Wait::new(settings)?,
             mine: Mutex::default(),
+            telling: Telling::default(),
             changed: Notify::new(),
         })
     }
 
-    fn mine(&self) -> MutexGuard<'_, Mine> {
+    pub(super) fn mine(&self) -> MutexGuard<'_, Mine> {
         self.mine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,7 +92,7 @@ impl RedisJobs {
         Err(QueueError::Unavailable(format!("this is the queue of worker {}, not of {worker}", self.worker)))
     }
 
-    async fn run(&self, script: &Script, arguments: &[Vec<u8>]) -> Result<Answer, QueueError> {
+    pub(super) async fn run(&self, script: &Script, arguments: &[Vec<u8>]) -> Result<Answer, QueueError> {
         let incarnation = self.mine().incarnation.clone().unwrap_or_default();
         let mut command = script.on(&[&self.base]);
         command.arg(incarnation).arg(&self.worker).arg(arguments);
@@ -116,7 +112,7 @@ impl RedisJobs {
     }
 
     /// The next beat should come now.
-    fn call_myself(&self) {
+    pub(super) fn call_myself(&self) {
         self.mine().called = true;
         self.changed.notify_waiters();
     }
@@ -150,44 +146,6 @@ impl RedisJobs {
         self.tell_again().await?;
         let unsettled = self.mine().kept.jobs().len();
         Ok(Orders { cancel, go, abandoned, retired, unsettled })
-    }
-
-    /// Ends that Redis lost.
-    async fn tell_again(&self) -> Result<(), QueueError> {
-        let untold = self.mine().kept.untold(AGAIN_AT_ONCE);
-        for report in untold {
-            self.tell(report).await?;
-        }
-        Ok(())
-    }
-
-    async fn tell(&self, report: Report) -> Result<(), QueueError> {
-        let ended = matches!(report.news, News::Ended(_));
-        let text = serde_json::to_vec(&report)
-            .map_err(|e| QueueError::Unavailable(format!("a report cannot be written down: {e}")))?;
-        let bytes = text.len();
-        let arguments = [
-            report.job.to_string().into_bytes(),
-            if ended { b"1".to_vec() } else { b"0".to_vec() },
-            REPORTS.to_string().into_bytes(),
-            text,
-        ];
-        let mut answer = self.run(&REPORT, &arguments).await?;
-        match answer.word.as_str() {
-            "ok" if ended => {
-                let entry = answer.rest.text()?.parse().ok();
-                self.mine().kept.told(report, bytes, entry);
-            }
-            "ok" => {}
-            "full" => return Err(QueueError::Full("reports that are not settled")),
-            "stale" => {
-                self.call_myself();
-                return Err(unprepared());
-            }
-            // Nobody waits for it any more.
-            _ => self.mine().kept.forget(&report.job),
-        }
-        Ok(())
     }
 
     async fn try_claim(&self, claim: &Claim) -> Result<Claimed, QueueError> {
@@ -231,19 +189,6 @@ impl RedisJobs {
             }
         }
         Ok(Claimed::Jobs(jobs))
-    }
-
-    /// A job that this worker cannot read fails, or it would be given to it again and again.
-    async fn refuse(&self, job: &str, why: &str) -> Result<(), QueueError> {
-        tracing::error!(job, why, "A job cannot be read, and fails");
-        let Ok(job) = job.parse::<JobId>() else { return Ok(()) };
-        let message =
-            format!("the worker cannot read the job ({why}); is its pool's worker of another version?");
-        let outcome =
-            Outcome::Failed { kind: FailureKind::Error, output_invalid: false, exit_code: None, message };
-        // The time of an end that never began: the epoch says so.
-        let (worker, at) = (self.worker.clone(), Timestamp::UNIX_EPOCH);
-        self.tell(Report { version: PROTOCOL, job, worker, news: News::Ended(outcome), at }).await
     }
 
     /// Waits until there may be jobs, at most for `look`.
@@ -294,14 +239,20 @@ impl Jobs for RedisJobs {
     }
 
     async fn report(&self, report: Report) -> Result<(), QueueError> {
+        self.report_all(vec![report]).await
+    }
+
+    async fn report_all(&self, mut reports: Vec<Report>) -> Result<(), QueueError> {
         // Who was never known here holds nothing.
-        if report.worker != self.worker || self.mine().incarnation.is_none() {
+        reports.retain(|report| report.worker == self.worker);
+        if reports.is_empty() || self.mine().incarnation.is_none() {
             return Ok(());
         }
-        if matches!(report.news, News::Ended(_)) && !self.mine().kept.has_room() {
+        let ends = reports.iter().any(|report| matches!(report.news, News::Ended(_)));
+        if ends && !self.mine().kept.has_room() {
             return Err(QueueError::Full("results of this worker that are not committed"));
         }
-        self.tell(report).await
+        self.tell(reports).await
     }
 
     async fn beat(&self, worker: &str, holding: &[JobId], _now: Timestamp) -> Result<Orders, QueueError> {
@@ -348,6 +299,6 @@ fn jobs(reply: &mut Reply) -> Result<Vec<JobId>, LinkError> {
     Ok(reply.texts()?.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
-fn unprepared() -> QueueError {
+pub(super) fn unprepared() -> QueueError {
     QueueError::Unavailable("Redis began anew, and the conductor has not prepared it yet".to_owned())
 }

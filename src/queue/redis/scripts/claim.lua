@@ -41,11 +41,14 @@ return guarded(function()
     end
 
     for _, job in ipairs(redis.call('ZRANGE', held(worker), 0, -1)) do
-        if redis.call('HGET', LEASES, job) ~= worker then
-            redis.call('ZREM', held(worker), job)
-        elseif not knows[job] and redis.call('SISMEMBER', ENDED, job) == 0 then
-            local raw = body(job)
-            if raw and fits(raw) then give(job, raw) end
+        -- Nearly all are known, or have ended and wait to be settled: of those nothing else is asked.
+        if not knows[job] and redis.call('SISMEMBER', ENDED, job) == 0 then
+            if redis.call('HGET', LEASES, job) ~= worker then
+                redis.call('ZREM', held(worker), job)
+            else
+                local raw = body(job)
+                if raw and fits(raw) then give(job, raw) end
+            end
         end
     end
     while given < slots do

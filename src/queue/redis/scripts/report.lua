@@ -1,15 +1,24 @@
--- Takes news of a job from the worker that holds it, and from nobody else.
--- ARGV: incarnation, worker, job, 1 when it has ended, most reports, report. Answers: full | dropped | ok, entry.
+-- Takes news of jobs from the worker that holds them, and from nobody else; in their order, until there is no room.
+-- ARGV: incarnation, worker, most reports, then (job, 1 when it has ended, report)...
+-- Answers: ok, then for each report its entry, or dropped, or full (and so are all that follow).
 return guarded(function()
     local not_now = stale(ARGV[1])
     if not_now then return not_now end
-    local worker, job = ARGV[2], ARGV[3]
-    if redis.call('HGET', LEASES, job) ~= worker then return { 'dropped' } end
-    if redis.call('XLEN', RESULTS) >= tonumber(ARGV[5]) then return { 'full' } end
-    local entry = redis.call('XADD', RESULTS, '*', 'r', ARGV[6])
-    if ARGV[4] == '1' then
-        redis.call('SADD', ENDED, job)
-        redis.call('SREM', CANCELLED, job)
+    local worker, room = ARGV[2], tonumber(ARGV[3]) - redis.call('XLEN', RESULTS)
+    local answer = { 'ok' }
+    for i = 4, #ARGV, 3 do
+        local job, told = ARGV[i], 'full'
+        if redis.call('HGET', LEASES, job) ~= worker then
+            told = 'dropped'
+        elseif room > 0 then
+            room = room - 1
+            told = redis.call('XADD', RESULTS, '*', 'r', ARGV[i + 2])
+            if ARGV[i + 1] == '1' then
+                redis.call('SADD', ENDED, job)
+                redis.call('SREM', CANCELLED, job)
+            end
+        end
+        answer[#answer + 1] = told
     end
-    return { 'ok', entry }
+    return answer
 end)
