@@ -27,7 +27,6 @@ const GRANTS: &[(&[&str], &[&str])] = &[
     (&["get"], &["incarnation", "stream:results:settled", "stream:logs:bytes"]),
     (&["incrby"], &["stream:logs:bytes"]),
     (&["hget"], &["queue:jobs", "queue:inputs"]),
-    (&["hexists"], &["queue:inputs"]),
     (&["hget", "hset", "hdel"], &["leases"]),
     (&["hget"], &["leases:go"]),
     (&["sadd", "srem", "sismember"], &["leases:ended", "leases:cancelled", "set:active_workers"]),

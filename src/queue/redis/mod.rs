@@ -7,7 +7,7 @@
 //! | key | what |
 //! |---|---|
 //! | `queue:pending_jobs` | sorted set: jobs that nobody has claimed, by rank |
-//! | `queue:jobs`, `queue:inputs`, `queue:inputs:users:<hash>` | the jobs; documents that several of them share; which ones do |
+//! | `queue:jobs`, `queue:inputs`, `queue:inputs:users` | the jobs; documents that several of them share; how many do (`parcel.rs`) |
 //! | `queue:doorbell`, `worker:bell:<id>` | lists: a token wakes one idle worker; this worker, to ask for orders |
 //! | `leases`, `leases:ended`, `leases:cancelled`, `worker:held:<id>` | who holds which job; whose end is reported, or asked for |
 //! | `leases:go` | who may begin which job, of those that wait for that word |
@@ -19,6 +19,12 @@
 //!
 //! Outside of pools: `relay:pools`, the stream `relay:pools:changed` that wakes readers when one joins, and
 //! `relay:{incarnation}` with `relay:{incarnation}:announcing`. Each script stays in one slot.
+//!
+//! **The road of a job**, in trips one after the other: `publish` (which rings the doorbell), the worker's `claim`, and its
+//! `report`, which wakes the conductor's blocked read. Beside it, and awaited by nobody on that road, `settle` goes out together
+//! with the `publish` of the same commit. A worker has one `report` under way at a time, and whatever came meanwhile goes into
+//! the next one (`tell.rs`); the end of a job that ended as it began goes with its start. The conductor reads on while one read
+//! brings as much as it can, so that all that was told goes into one commit. Nothing of this waits for a timer.
 //!
 //! **Who may say what.** The conductor's side (`RedisQueue`) loads the scripts and makes a user a pool. A worker's user has
 //! EVALSHA, the blocked wait, and the few commands that `claim`, `report`, `beat`, `leave` and `append` make on keys of its

@@ -21,6 +21,8 @@ use crate::queue::{
 const AT_ONCE: usize = 500;
 /// ... and bytes of them, unless one alone is larger.
 const BYTES_AT_ONCE: usize = 4 << 20;
+/// A document of fewer bytes goes with every job that has it: to learn that Redis has forgotten it costs more than to send it.
+const ALWAYS: usize = 16 << 10;
 /// Documents that are remembered as sent, over all pools.
 const SENT_MOST: usize = 10_000;
 
@@ -40,8 +42,8 @@ impl<'a> Batch<'a> {
 
     /// What this one would add to it, in bytes.
     fn more(&self, parcel: &Parcel) -> usize {
-        let document = parcel.document.as_ref().filter(|document| !self.documents.contains(&document.hash));
-        parcel.bytes() + document.map_or(0, |document| document.text.len())
+        let new = parcel.documents.iter().filter(|document| !self.documents.contains(&document.hash));
+        parcel.bytes() + new.map(|document| document.text.len()).sum::<usize>()
     }
 
     fn takes(&self, parcel: &Parcel) -> bool {
@@ -51,7 +53,7 @@ impl<'a> Batch<'a> {
 
     fn add(&mut self, job: &'a Job, parcel: Parcel) {
         self.bytes += self.more(&parcel);
-        self.documents.extend(parcel.document.as_ref().map(|document| document.hash.clone()));
+        self.documents.extend(parcel.documents.iter().map(|document| document.hash.clone()));
         self.jobs.push((job, parcel));
     }
 }
@@ -94,7 +96,7 @@ pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<Vec<Unfi
 /// A job as it is stored; why not, if it can never be.
 fn packed(queue: &RedisQueue, packer: &mut Packer, job: &Job) -> Result<Parcel, String> {
     let parcel = packer.pack(job).map_err(|error| format!("its job cannot be written down: {error}"))?;
-    let bytes = parcel.bytes() + parcel.document.as_ref().map_or(0, |d| d.text.len());
+    let bytes = parcel.bytes() + parcel.documents.iter().map(|document| document.text.len()).sum::<usize>();
     let most = queue.limits.job;
     if bytes <= most {
         return Ok(parcel);
@@ -120,7 +122,7 @@ async fn offer(queue: &RedisQueue, pool: &Arc<str>, batch: &[(&Job, Parcel)]) ->
     if full { Err(QueueError::Full("jobs of a pool that nobody has claimed")) } else { Ok(()) }
 }
 
-/// Offers the jobs; those whose document Redis turned out not to have are named. `every`: send all documents.
+/// Offers the jobs; those of which Redis turned out not to have a document are named. `every`: send all documents.
 async fn say(
     queue: &RedisQueue,
     pool: &Arc<str>,
@@ -129,8 +131,8 @@ async fn say(
     full: &mut bool,
 ) -> Result<Vec<String>, QueueError> {
     let mut documents: BTreeMap<&str, &Document> = BTreeMap::new();
-    for document in batch.iter().filter_map(|(_, parcel)| parcel.document.as_ref()) {
-        if every || !queue.was_sent(pool, document) {
+    for document in batch.iter().flat_map(|(_, parcel)| &parcel.documents) {
+        if every || document.text.len() < ALWAYS || !queue.was_sent(pool, document) {
             documents.insert(&document.hash, document);
         }
     }
@@ -140,8 +142,7 @@ async fn say(
         call = call.arg(document.hash.as_bytes()).arg(&document.text);
     }
     for (job, parcel) in batch {
-        let hash = parcel.document.as_ref().map_or("", |d| d.hash.as_ref());
-        call = call.arg(job.id.to_string()).arg(job.rank.to_string()).arg(hash).arg(&parcel.body);
+        call = call.arg(job.id.to_string()).arg(job.rank.to_string()).arg(parcel.shares()).arg(&parcel.body);
     }
     let Answer { mut rest, .. } = queue.server.call_one(call).await?;
     *full |= rest.number()? == 1;

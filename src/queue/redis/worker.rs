@@ -9,7 +9,6 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use redis::{Value, cmd};
-use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply, Script, Wait, keys};
@@ -18,7 +17,7 @@ use crate::queue::{
     Claim, Jobs, Orders, Pools, QueueError,
     redis::{
         kept::KeptEnds,
-        parcel::{Documents, unpack},
+        parcel::{Common, Documents, unpack},
         scripts::{BEAT, CLAIM, GIVE_BACK, LEAVE},
         server::Answer,
         tell::Telling,
@@ -165,9 +164,9 @@ impl RedisJobs {
         }
         let mut raw = Vec::new();
         for _ in 0..rest.number()? {
-            raw.push((rest.text()?, rest.bytes()?));
+            raw.push((rest.text()?, rest.text()?, rest.bytes()?));
         }
-        let mut documents: BTreeMap<String, Arc<Json>> = {
+        let mut documents: BTreeMap<String, Arc<Common>> = {
             let mine = self.mine();
             known
                 .into_iter()
@@ -176,14 +175,14 @@ impl RedisJobs {
         };
         while rest.left() > 0 {
             let (hash, text) = (rest.text()?, rest.bytes()?);
-            if let Ok(document) = serde_json::from_slice::<Json>(&text).map(Arc::new) {
+            if let Ok(document) = serde_json::from_slice::<Common>(&text).map(Arc::new) {
                 self.mine().documents.keep(hash.clone(), document.clone(), text.len());
                 documents.insert(hash, document);
             }
         }
         let mut jobs = Vec::new();
-        for (id, raw) in raw {
-            match unpack(&raw, |hash| documents.get(hash).cloned()) {
+        for (id, rank, raw) in raw {
+            match unpack((&id, &rank), &raw, |hash| documents.get(hash).cloned()) {
                 Ok(job) => jobs.push(job),
                 Err(why) => self.refuse(&id, &why).await?,
             }

@@ -12,6 +12,7 @@ mod memory;
 mod older;
 mod slots;
 mod stored;
+mod telling;
 mod tls;
 mod two;
 

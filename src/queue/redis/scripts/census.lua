@@ -26,6 +26,7 @@ return guarded(function()
             if not known then forget_body(job) end
         end
     end
+    if redis.call('HLEN', JOBS) == 0 then forget_documents() end
     if redis.call('HLEN', GO) > redis.call('HLEN', LEASES) then
         for _, job in ipairs(redis.call('HKEYS', GO)) do
             if redis.call('HEXISTS', LEASES, job) == 0 then redis.call('HDEL', GO, job) end

@@ -2,7 +2,7 @@
 -- ARGV: incarnation, worker, free slots, most bytes, documents that it has (a count), those..., then the jobs that it
 -- knows it holds...
 -- Answers: lost | stale | unknown (it must beat first) | retired | ok, last settled report, jobs,
--- then (job, '<hash or nothing>\n<body>')... and (hash, document)... for what they share and it has not.
+-- then (job, rank, '<hashes>\n<body>')... and (hash, document)... for what they share and it has not.
 return guarded(function()
     local not_now = stale(ARGV[1])
     if not_now then return not_now end
@@ -13,62 +13,78 @@ return guarded(function()
         ring(1)
         return { 'retired' }
     end
-    local answer, documents, knows = { 'ok', redis.call('GET', SETTLED) or '', 0 }, {}, {}
+    local answer, has, documents, sends, knows = { 'ok', redis.call('GET', SETTLED) or '', 0 }, {}, {}, {}, {}
     local given, bytes = 0, 0
     local first = 6 + tonumber(ARGV[5])
-    for i = 6, first - 1 do documents[ARGV[i]] = '' end
+    for i = 6, first - 1 do has[ARGV[i]] = true end
     for i = first, #ARGV do knows[ARGV[i]] = true end
 
     local function fits(raw)
         return given < slots and (given == 0 or bytes + #raw <= room)
     end
-    local function give(job, raw)
+    local function give(job, rank, raw)
         given, bytes = given + 1, bytes + #raw
         answer[#answer + 1] = job
+        answer[#answer + 1] = rank
         answer[#answer + 1] = raw
-        local hash = string.match(raw, '^(%x+)\n')
-        if hash and not documents[hash] then
-            documents[hash] = redis.call('HGET', INPUTS, hash)
-            bytes = bytes + #documents[hash]
+        for hash in hashes(raw) do
+            if not has[hash] and not sends[hash] then
+                sends[hash] = true
+                bytes = bytes + #documents[hash]
+            end
         end
     end
-    -- Without a body, or the document that it shares, it is no job: the conductor's sweep misses it and offers it again.
+    -- Without a body, or a document that it shares, it is no job: the conductor's sweep misses it and offers it again.
     local function body(job)
         local raw = redis.call('HGET', JOBS, job)
-        local hash = raw and string.match(raw, '^(%x+)\n')
-        if hash and not documents[hash] and redis.call('HEXISTS', INPUTS, hash) == 0 then return nil end
-        return raw or nil
+        if not raw then return nil end
+        for hash in hashes(raw) do
+            if not has[hash] and not documents[hash] then
+                documents[hash] = redis.call('HGET', INPUTS, hash)
+                if not documents[hash] then return nil end
+            end
+        end
+        return raw
     end
 
-    for _, job in ipairs(redis.call('ZRANGE', held(worker), 0, -1)) do
-        -- Nearly all are known, or have ended and wait to be settled: of those nothing else is asked.
+    local holds = redis.call('ZRANGE', held(worker), '-inf', '(' .. OVER, 'BYSCORE', 'WITHSCORES')
+    for i = 1, #holds, 2 do
+        local job = holds[i]
         if not knows[job] and redis.call('SISMEMBER', ENDED, job) == 0 then
             if redis.call('HGET', LEASES, job) ~= worker then
                 redis.call('ZREM', held(worker), job)
             else
                 local raw = body(job)
-                if raw and fits(raw) then give(job, raw) end
+                if raw and fits(raw) then give(job, holds[i + 1], raw) end
             end
         end
     end
-    while given < slots do
-        local head = redis.call('ZRANGE', PENDING, 0, 0, 'WITHSCORES')
-        if #head == 0 then break end
-        local job, raw = head[1], body(head[1])
-        if raw and not fits(raw) then break end
-        redis.call('ZREM', PENDING, job)
-        if raw then
-            lease(job, worker, head[2])
-            give(job, raw)
+    local full = false
+    while given < slots and not full do
+        local heads = redis.call('ZRANGE', PENDING, 0, math.min(slots - given, 1000) - 1, 'WITHSCORES')
+        if #heads == 0 then break end
+        local gone, leases, mine = {}, {}, {}
+        for i = 1, #heads, 2 do
+            local job, rank = heads[i], heads[i + 1]
+            local raw = body(job)
+            full = raw ~= nil and not fits(raw)
+            if full then break end
+            gone[#gone + 1] = job
+            if raw then
+                leases[#leases + 1], leases[#leases + 2] = job, worker
+                mine[#mine + 1], mine[#mine + 2] = rank, job
+                give(job, rank, raw)
+            end
         end
+        each('HSET', LEASES, leases)
+        each('ZADD', held(worker), mine)
+        each('ZREM', PENDING, gone)
     end
     ring(1)
     answer[3] = given
-    for hash, document in pairs(documents) do
-        if document ~= '' then
-            answer[#answer + 1] = hash
-            answer[#answer + 1] = document
-        end
+    for hash in pairs(sends) do
+        answer[#answer + 1] = hash
+        answer[#answer + 1] = documents[hash]
     end
     return answer
 end)

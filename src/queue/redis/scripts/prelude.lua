@@ -3,11 +3,11 @@
 local base = KEYS[1]
 -- Sorted set: jobs that nobody has claimed, by rank.
 local PENDING = base .. 'queue:pending_jobs'
--- Hash: job -> '<hash of its document, or nothing>\n<job without the document>'.
+-- Hash: job -> '<hashes of documents, with commas between>\n<what is its own>'.
 local JOBS = base .. 'queue:jobs'
--- Hash: documents that several jobs share, by their hash; for each a set of those jobs.
+-- Hashes: documents that jobs share, by their hash; how many jobs have each.
 local INPUTS = base .. 'queue:inputs'
-local function users(hash) return base .. 'queue:inputs:users:' .. hash end
+local USERS = base .. 'queue:inputs:users'
 -- List: a token for each idle worker that should look for jobs.
 local DOORBELL = base .. 'queue:doorbell'
 -- Hash: job -> the worker that holds it; sets: whose end is reported, whose end is asked for.
@@ -35,6 +35,8 @@ local EPOCH_MS = 86400000
 
 -- String with a time to live: the worker is present. Sorted set: what it holds, by rank. List: a token when it is called.
 local function heartbeat(worker) return base .. 'worker:heartbeat:' .. worker end
+-- (By rank, and behind all of those whose end is reported: whoever looks for others passes them by.)
+local OVER = '+inf'
 local function held(worker) return base .. 'worker:held:' .. worker end
 local function bell(worker) return base .. 'worker:bell:' .. worker end
 
@@ -83,21 +85,31 @@ local function ring(tokens)
     for _ = 1, missing do redis.pcall('RPUSH', DOORBELL, '1') end
 end
 
+-- One command on a key with many arguments, in calls that Lua can make.
+local function each(command, key, arguments)
+    for i = 1, #arguments, 4000 do
+        redis.call(command, key, unpack(arguments, i, math.min(i + 3999, #arguments)))
+    end
+end
+
+-- The hashes of what a job shares, one after the other.
+local function hashes(raw) return string.gmatch(string.match(raw, '^([^\n]*)\n') or '', '[^,]+') end
+
+-- A document goes with the last job that has it. (Where the count is wrong, for a key of a wrong type was cleared, it may
+-- go too soon: then its jobs are none, and the conductor's sweep offers them again.)
 local function forget_body(job)
     local raw = redis.call('HGET', JOBS, job)
     if not raw then return end
     redis.call('HDEL', JOBS, job)
-    local hash = string.match(raw, '^(%x+)\n')
-    if hash then
-        redis.call('SREM', users(hash), job)
-        if redis.call('SCARD', users(hash)) == 0 then redis.call('HDEL', INPUTS, hash) end
+    for hash in hashes(raw) do
+        if redis.call('HINCRBY', USERS, hash, -1) <= 0 then
+            redis.call('HDEL', USERS, hash)
+            redis.call('HDEL', INPUTS, hash)
+        end
     end
 end
 
-local function forget_documents()
-    for _, hash in ipairs(redis.call('HKEYS', INPUTS)) do redis.call('DEL', users(hash)) end
-    redis.call('DEL', INPUTS)
-end
+local function forget_documents() redis.call('DEL', INPUTS, USERS) end
 
 -- A lease for the worker, whatever stood there.
 local function lease(job, worker, rank)
@@ -105,17 +117,25 @@ local function lease(job, worker, rank)
     redis.call('ZADD', held(worker), rank, job)
 end
 
--- The job is nowhere any more. A worker that still runs it is called.
-local function forget(job)
-    redis.call('ZREM', PENDING, job)
-    forget_body(job)
-    local worker = redis.call('HGET', LEASES, job)
-    if not worker then return end
-    redis.call('HDEL', LEASES, job)
-    redis.call('ZREM', held(worker), job)
-    redis.call('SREM', CANCELLED, job)
-    redis.call('HDEL', GO, job)
-    if redis.call('SREM', ENDED, job) == 0 then call_worker(worker) end
+-- These jobs are nowhere any more. Workers that still run one are called.
+local function forget(jobs)
+    local leased, of, seen = {}, {}, {}
+    for _, job in ipairs(jobs) do
+        forget_body(job)
+        local worker = not seen[job] and redis.call('HGET', LEASES, job)
+        seen[job] = true
+        if worker then
+            leased[#leased + 1] = job
+            of[worker] = of[worker] or {}
+            table.insert(of[worker], job)
+            if redis.call('SREM', ENDED, job) == 0 then call_worker(worker) end
+        end
+    end
+    each('ZREM', PENDING, jobs)
+    each('HDEL', LEASES, leased)
+    each('SREM', CANCELLED, leased)
+    each('HDEL', GO, leased)
+    for worker, his in pairs(of) do each('ZREM', held(worker), his) end
 end
 
 -- Whoever may write a book may write anything into it. What is longer than any name of a job or a worker goes, and a
@@ -165,7 +185,7 @@ end
 -- A key of another type than it should be was written by somebody else: it goes, and the conductor's sweep makes up.
 local function mend()
     local types = {
-        [PENDING] = 'zset', [JOBS] = 'hash', [INPUTS] = 'hash', [DOORBELL] = 'list',
+        [PENDING] = 'zset', [JOBS] = 'hash', [INPUTS] = 'hash', [USERS] = 'hash', [DOORBELL] = 'list',
         [LEASES] = 'hash', [ENDED] = 'set', [CANCELLED] = 'set', [GO] = 'hash', [ACTIVE] = 'set', [RETIRED] = 'set',
         [INCARNATION] = 'string', [EPOCH] = 'string', [RESULTS] = 'stream', [SETTLED] = 'string', [LOGS] = 'stream',
     }

@@ -1,6 +1,6 @@
 -- Offers jobs. One that is pending or leased stays as it is.
--- ARGV: standing, most pending jobs, documents, (hash, document)..., then (job, rank, hash or nothing, body)...
--- Answers: ok, 1 when the bound was reached, jobs whose document is not here...
+-- ARGV: standing, most pending jobs, documents, (hash, document)..., then (job, rank, hashes, body)...
+-- Answers: ok, 1 when the bound was reached, jobs of which a document is not here...
 return guarded(function()
     local not_now = not_for(ARGV[1])
     if not_now then return not_now end
@@ -10,22 +10,31 @@ return guarded(function()
         at = at + 2
     end
     local count, full, added, answer = redis.call('ZCARD', PENDING), 0, 0, { 'ok', 0 }
-    for i = at, #ARGV, 4 do
-        local job, rank, hash, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-        local known = redis.call('ZSCORE', PENDING, job) or redis.call('HEXISTS', LEASES, job) == 1
-        -- A body that lies about without its job may be the last user of the very document.
-        if not known then forget_body(job) end
-        if not known and count >= most then
-            full = 1
-        elseif not known and hash ~= '' and not given[hash] and redis.call('HEXISTS', INPUTS, hash) == 0 then
-            answer[#answer + 1] = job
-        elseif not known then
-            if hash ~= '' then
+    local has = {}
+    local function has_all(raw)
+        for hash in hashes(raw) do
+            if has[hash] == nil then
                 if given[hash] then redis.call('HSETNX', INPUTS, hash, given[hash]) end
-                redis.call('SADD', users(hash), job)
+                has[hash] = given[hash] ~= nil or redis.call('HEXISTS', INPUTS, hash) == 1
             end
-            redis.call('HSET', JOBS, job, hash .. '\n' .. body)
-            redis.call('ZADD', PENDING, rank, job)
+            if not has[hash] then return false end
+        end
+        return true
+    end
+    for i = at, #ARGV, 4 do
+        local job, rank, raw = ARGV[i], ARGV[i + 1], ARGV[i + 2] .. '\n' .. ARGV[i + 3]
+        if redis.call('HEXISTS', LEASES, job) == 1 then
+            -- It stays as it is.
+        elseif count >= most then
+            if not redis.call('ZSCORE', PENDING, job) then full = 1 end
+        elseif not has_all(raw) then
+            if not redis.call('ZSCORE', PENDING, job) then answer[#answer + 1] = job end
+        elseif redis.call('ZADD', PENDING, 'NX', rank, job) == 1 then
+            -- A body that lies about without its job may be the last user of the very documents: its own are counted first.
+            local before = redis.call('HGET', JOBS, job)
+            for hash in hashes(raw) do redis.call('HINCRBY', USERS, hash, 1) end
+            if before then forget_body(job) end
+            redis.call('HSET', JOBS, job, raw)
             count, added = count + 1, added + 1
         end
     end

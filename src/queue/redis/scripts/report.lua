@@ -5,20 +5,25 @@ return guarded(function()
     local not_now = stale(ARGV[1])
     if not_now then return not_now end
     local worker, room = ARGV[2], tonumber(ARGV[3]) - redis.call('XLEN', RESULTS)
-    local answer = { 'ok' }
+    local answer, holds, ended, over = { 'ok' }, {}, {}, {}
     for i = 4, #ARGV, 3 do
         local job, told = ARGV[i], 'full'
-        if redis.call('HGET', LEASES, job) ~= worker then
+        if holds[job] == nil then holds[job] = redis.call('HGET', LEASES, job) == worker end
+        if not holds[job] then
             told = 'dropped'
         elseif room > 0 then
             room = room - 1
             told = redis.call('XADD', RESULTS, '*', 'r', ARGV[i + 2])
             if ARGV[i + 1] == '1' then
-                redis.call('SADD', ENDED, job)
-                redis.call('SREM', CANCELLED, job)
+                ended[#ended + 1] = job
+                over[#over + 1] = OVER
+                over[#over + 1] = job
             end
         end
         answer[#answer + 1] = told
     end
+    each('SADD', ENDED, ended)
+    each('SREM', CANCELLED, ended)
+    each('ZADD', held(worker), over)
     return answer
 end)

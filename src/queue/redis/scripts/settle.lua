@@ -8,6 +8,8 @@ return guarded(function()
         -- Not when the memory is full; then it is told the next time.
         redis.pcall('SET', SETTLED, ARGV[2])
     end
-    for i = 4, #ARGV do forget(ARGV[i]) end
+    local jobs = {}
+    for i = 4, #ARGV do jobs[i - 3] = ARGV[i] end
+    forget(jobs)
     return { 'ok' }
 end)

@@ -10,10 +10,11 @@ use super::house::House;
 use super::plan::Fault;
 
 /// Keys of the pool that are empty when nothing is under way, and what counts them.
-const BOOKS: [(&str, &str); 9] = [
+const BOOKS: [(&str, &str); 10] = [
     ("ZCARD", "queue:pending_jobs"),
     ("HLEN", "queue:jobs"),
     ("HLEN", "queue:inputs"),
+    ("HLEN", "queue:inputs:users"),
     ("HLEN", "leases"),
     ("SCARD", "leases:ended"),
     ("HLEN", "leases:go"),

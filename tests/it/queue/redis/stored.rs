@@ -18,7 +18,10 @@ use crate::support::{
 /// Jobs that share one document, as the items of a forEach do.
 fn items(count: u32) -> Vec<Job> {
     let input = Arc::new(json!({ "params": { "text": "x".repeat(100_000) } }));
-    (0..count).map(|n| Job { input: input.clone(), item: Some(json!(n)), ..job(n) }).collect()
+    let task_name = "each".to_owned();
+    (0..count)
+        .map(|n| Job { input: input.clone(), item: Some(json!(n)), task_name: task_name.clone(), ..job(n) })
+        .collect()
 }
 
 async fn length(server: &RedisServer, command: &str, key: &str) -> i64 {
@@ -37,7 +40,7 @@ async fn a_document_that_jobs_share_is_stored_once_and_goes_with_the_last_of_the
     queue.publish(&jobs[..10]).await.expect("published");
     queue.publish(&jobs[10..]).await.expect("published");
     queue.publish(&jobs).await.expect("nothing new");
-    assert_eq!(length(&server, "HLEN", "queue:inputs").await, 1);
+    assert_eq!(length(&server, "HLEN", "queue:inputs").await, 2, "how the task reads, and what it is given");
     let redis::Value::Int(bytes) =
         server.say(&["MEMORY", "USAGE", &format!("relay:{{{POOL}}}:queue:jobs")]).await
     else {
@@ -165,6 +168,7 @@ async fn keys_of_a_wrong_type_stop_nobody_for_long() {
         "queue:pending_jobs",
         "queue:jobs",
         "queue:inputs",
+        "queue:inputs:users",
         "queue:doorbell",
         "leases",
         "leases:ended",
