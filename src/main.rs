@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use tokio::task::JoinSet;
 
 use relay::cli::{self, migrate::show};
 use relay::clock::Clock;
@@ -99,12 +100,15 @@ async fn run_operator(args: cli::operator::Args) -> ExitCode {
 
 /// On a thread that also hears what comes from outside: otherwise each answer of Redis would wake another thread.
 async fn run_worker(args: cli::worker::Args) -> ExitCode {
-    match tokio::spawn(async move { wiring::worker::run(&args).await }).await {
-        Ok(done) => told(done),
-        Err(died) => match died.try_into_panic() {
+    let mut working = JoinSet::new();
+    working.spawn(async move { wiring::worker::run(&args).await });
+    match working.join_next().await {
+        Some(Ok(done)) => told(done),
+        Some(Err(died)) => match died.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => ExitCode::FAILURE,
         },
+        None => ExitCode::FAILURE,
     }
 }
 
