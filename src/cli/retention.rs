@@ -45,9 +45,13 @@ mod tests {
     #[test]
     fn a_time_or_for_ever() {
         let hours = |n: u64| Ok(Retention(Some(Duration::from_secs(n * 3600))));
-        for (text, wanted) in
-            [("30d", hours(720)), ("12h", hours(12)), ("1d12h", hours(36)), ("2w", hours(336)), ("60m", hours(1))]
-        {
+        for (text, wanted) in [
+            ("30d", hours(720)),
+            ("12h", hours(12)),
+            ("1d12h", hours(36)),
+            ("2w", hours(336)),
+            ("60m", hours(1)),
+        ] {
             assert_eq!(text.parse(), wanted, "{text}");
         }
         assert_eq!("forever".parse(), Ok(Retention(None)));

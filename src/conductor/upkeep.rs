@@ -3,12 +3,7 @@
 //! A pass is made of short steps. After each it rests for a multiple of the time that the step took, so it takes a share of
 //! what the store can do, and a smaller one of a store that is busy.
 
-use std::{
-    collections::BTreeSet,
-    ops::ControlFlow,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::conductor::Outlook;
 use crate::model::{change::Fence, ids::ShardId};
-use crate::store::{Expiry, Cursor, Removed, StoreError, Upkeep};
+use crate::store::{Cursor, Expiry, Removed, StoreError, Upkeep};
 
 /// From the end of a pass to the next.
 const PASS_EVERY: Duration = Duration::from_secs(600);
@@ -76,7 +71,9 @@ impl Housekeeping {
         if made > 0 {
             tracing::debug!(made, "Days of history and logs were made ahead");
         }
-        let Some(before) = self.retention.and_then(|keep| earlier(self.clock.now(), keep)) else { return Ok(()) };
+        let Some(before) = self.retention.and_then(|keep| earlier(self.clock.now(), keep)) else {
+            return Ok(());
+        };
         let mut removed = Removed::default();
         let ended = self.expire(before, &mut removed).await;
         if removed != Removed::default() {
@@ -111,7 +108,12 @@ impl Housekeeping {
         }
     }
 
-    async fn step(&self, ask: Expiry, cursor: Cursor, removed: &mut Removed) -> Result<ControlFlow<(), Cursor>, StoreError> {
+    async fn step(
+        &self,
+        ask: Expiry,
+        cursor: Cursor,
+        removed: &mut Removed,
+    ) -> Result<ControlFlow<(), Cursor>, StoreError> {
         let (more, next) = self.store.expire(&ask, cursor).await?;
         *removed = removed.and(more);
         Ok(next.map_or(ControlFlow::Break(()), ControlFlow::Continue))

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::model::ids::RunId;
 use crate::store::{
-    Expiry, Cursor, Removed, StoreError, Upkeep,
+    Cursor, Expiry, Removed, StoreError, Upkeep,
     memory::{Inner, MemoryStore},
 };
 

@@ -18,7 +18,7 @@ use crate::store::{
         load::{Columns, corrupt},
         within,
     },
-    upkeep::{Expiry, Cursor, Place, Removed},
+    upkeep::{Cursor, Expiry, Place, Removed},
 };
 
 /// Runs that one step looks at.
@@ -97,9 +97,7 @@ pub(super) async fn expire(
         // What belongs to no shard is left to whoever leads the first.
         _ if !ask.covers_the_rest() => (Removed::default(), None),
         Place::Days { after, tries } => days::next(store, ask, (after, tries)).await?,
-        Place::Rows { part, of_history, after } => {
-            days::sweep(store, ask, (part, of_history), after).await?
-        }
+        Place::Rows { part, of_history, after } => days::sweep(store, ask, (part, of_history), after).await?,
     };
     Ok((removed, next.map(Cursor)))
 }
@@ -142,7 +140,10 @@ async fn runs(
     Ok((removed, Some(next.unwrap_or(Place::Revisions(String::new())))))
 }
 
-fn key(row: &PgRow, (at, id): (&'static str, &'static str)) -> Result<Option<(Timestamp, RunId)>, StoreError> {
+fn key(
+    row: &PgRow,
+    (at, id): (&'static str, &'static str),
+) -> Result<Option<(Timestamp, RunId)>, StoreError> {
     let from = Columns { row, table: "runs" };
     let (Some(at), Some(id)) = (from.maybe_at(at)?, from.get::<Option<&str>>(id)?) else { return Ok(None) };
     Ok(Some((at, id.parse().map_err(|e| corrupt("runs", e))?)))
