@@ -185,7 +185,7 @@ async fn whoever_leads_removes_what_ended_long_ago_and_nobody_else_does() {
         let (keeping, stop) = (keeping(&others), bystander.clone());
         async move { keeping.run(stop).await }
     });
-    clock.sleep(Duration::from_secs(2_000)).await;
+    clock.sleep_until(rows::at(102_000)).await;
     assert!(there("old").await, "nobody who leads looks after it");
     bystander.cancel();
     standing_by.await.expect("ran");
@@ -194,9 +194,9 @@ async fn whoever_leads_removes_what_ended_long_ago_and_nobody_else_does() {
         let (keeping, stop) = (keeping(&own), stop.clone());
         async move { keeping.run(stop).await }
     });
-    clock.sleep(Duration::from_secs(1)).await;
+    clock.sleep_until(rows::at(102_001)).await;
     assert!(!there("old").await && there("young").await && there("live").await);
-    clock.sleep(Duration::from_secs(1_800)).await;
+    clock.sleep_until(rows::at(104_000)).await;
     assert!(!there("young").await && there("live").await, "a later pass found it old");
     stop.cancel();
     work.await.expect("ran");
