@@ -41,6 +41,7 @@ pub struct Housekeeping {
 impl Housekeeping {
     /// Works until it is told to stop.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut failing = false;
         loop {
             let passed = tokio::select! {
                 biased;
@@ -48,8 +49,13 @@ impl Housekeeping {
                 passed = self.pass() => passed,
             };
             let wait = match passed {
-                Ok(()) => PASS_EVERY,
+                Ok(()) => {
+                    failing = false;
+                    PASS_EVERY
+                }
+                Err(_) if failing => AGAIN_AFTER,
                 Err(error) => {
+                    failing = true;
                     tracing::warn!(%error, error.label = error.label(), "Old runs cannot be removed, or days not be made, for now");
                     AGAIN_AFTER
                 }
