@@ -73,12 +73,14 @@ impl Housekeeping {
         if self.fences().is_empty() {
             return Ok(());
         }
-        let made = self.store.add_days().await?;
-        if made > 0 {
-            tracing::debug!(made, "Days of history and logs were made ahead");
-        }
+        // Whether or not there is room for the days to come, what is too old goes.
+        let made = self.store.add_days().await.map(|made| {
+            if made > 0 {
+                tracing::debug!(made, "Days of history and logs were made ahead");
+            }
+        });
         let Some(before) = self.retention.and_then(|keep| earlier(self.clock.now(), keep)) else {
-            return Ok(());
+            return made;
         };
         let mut removed = Removed::default();
         let ended = self.expire(before, &mut removed).await;
@@ -93,7 +95,7 @@ impl Housekeeping {
                 "What ended long ago was removed, as --retention says"
             );
         }
-        ended
+        made.and(ended)
     }
 
     async fn expire(&self, before: Timestamp, removed: &mut Removed) -> Result<(), StoreError> {
