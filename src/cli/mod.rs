@@ -7,6 +7,7 @@ pub mod logs;
 pub mod migrate;
 pub mod operator;
 pub mod redis_user;
+pub mod retention;
 pub mod run;
 pub mod worker;
 

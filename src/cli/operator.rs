@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::cli::connections::Connections;
+use crate::cli::{connections::Connections, retention::Retention};
 
 /// Run Workflows and Runs of a cluster: what the chart's Deployment starts
 #[derive(clap::Args)]
@@ -64,6 +64,9 @@ pub struct Args {
     /// How many operators lead at a time, each a part of the namespaces; the others stand by. All of them are told the same
     #[arg(long, value_name = "N", env = "RELAY_LEADERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub leaders: u32,
+    /// How long a run that has ended is kept, with its history and logs, as in 30d or 12h; `forever`: always
+    #[arg(long, value_name = "TIME", env = "RELAY_RETENTION", default_value = "30d")]
+    pub retention: Retention,
     /// How lines are logged
     #[arg(long, value_name = "FORMAT", env = "RELAY_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,

@@ -25,6 +25,7 @@ mod submit;
 mod sweep;
 mod take;
 mod tenure;
+mod upkeep;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,6 +53,7 @@ pub use logs::{LogPump, Pumped};
 pub use outlook::{Demand, Demands, Mark, Outlook};
 pub use share::{every_shard, share};
 pub use tenure::{RENEW_EVERY, TRUST};
+pub use upkeep::Housekeeping;
 
 /// Bounds of a conductor.
 #[derive(Clone, Copy, Debug)]

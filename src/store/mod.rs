@@ -6,12 +6,14 @@
 
 pub use crate::model::revision::{Revision, TaskRecord};
 pub use outage::{Cause, Outage};
+pub use upkeep::{Cursor, Expiry, Removed, Upkeep};
 
 mod fit;
 pub mod memory;
 mod outage;
 pub mod postgres;
 mod prepare;
+mod upkeep;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -193,6 +195,14 @@ impl Entity {
         match self {
             Entity::Run(_) => "run",
             Entity::TaskRun(_) => "task_run",
+        }
+    }
+
+    /// The run that it is, or is of.
+    pub fn run(&self) -> &RunId {
+        match self {
+            Entity::Run(id) => id,
+            Entity::TaskRun(id) => &id.run,
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Part {
     Conductor,
     /// Carries log lines from workers to the store.
     LogPump,
+    /// Makes room in the store, and removes what is too old.
+    Upkeep,
     /// Keeps the workers of the cluster's pools.
     Pools,
     /// Watches the cluster's Workflows and Runs.
@@ -36,6 +38,7 @@ impl fmt::Display for Part {
             Part::Roll => "the roll",
             Part::Conductor => "the conductor",
             Part::LogPump => "the log pump",
+            Part::Upkeep => "the store's upkeep",
             Part::Pools => "the keeper of pools",
             Part::Watches => "the watches",
         })
@@ -112,7 +115,7 @@ impl Crew {
         stages.watching.cancel();
         self.wait_for(&[Part::Watches, Part::Pools], WATCHES_WITHIN).await;
         stages.conducting.cancel();
-        self.wait_for(&[Part::Conductor], CONDUCTOR_WITHIN).await;
+        self.wait_for(&[Part::Conductor, Part::Upkeep], CONDUCTOR_WITHIN).await;
         stages.serving.cancel();
         self.wait_for(&[Part::LogPump, Part::Api, Part::Probes, Part::Health, Part::Roll], REST_WITHIN).await;
         self.parts.shutdown().await;

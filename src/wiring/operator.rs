@@ -84,7 +84,8 @@ impl House {
         let api = doors::open_api(self, &mut crews.house).await?;
         let client = operator::api::connect().await.context("no cluster is configured")?;
 
-        let store = crews.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
+        let upkeep = crews.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
+        let store: Arc<dyn Store> = upkeep.clone();
         doors::look_after_store(self, &mut crews.house, store.clone());
         let feed: Arc<dyn Feed> = Arc::new(MemoryFeed::new(feed::memory::Limits::default()));
         api.open_logs(self, (store.clone(), feed.clone()), &redis)?;
@@ -96,7 +97,7 @@ impl House {
         let claiming = claim(&cluster, store.clone(), self.args.adopt_cluster, &self.clock, &self.health);
         let claim = crews.meanwhile(claiming).await?;
         let holder = format!("{}-{}", instance(), uuid::Uuid::now_v7().simple());
-        let base = Base { client, store, feed, queue, redis, access, claim, holder };
+        let base = Base { client, store, upkeep, feed, queue, redis, access, claim, holder };
         terms(self, crews, &base).await
     }
 

@@ -17,15 +17,15 @@ use relay::queue::{
 };
 use relay::store::memory::MemoryStore;
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
-use relay::store::{Store, StoreError};
+use relay::store::{Store, StoreError, Upkeep};
 
 use crate::wiring::patience::Patience;
 
 /// The store that the arguments name, with its schema up to date.
-pub async fn store(args: &Args, clock: &Clock, health: &Health) -> anyhow::Result<Arc<dyn Store>> {
+pub async fn store(args: &Args, clock: &Clock, health: &Health) -> anyhow::Result<Arc<dyn Upkeep>> {
     let Some(url) = &args.database_url else {
         tracing::warn!("Runs are kept in memory, as --store=memory says: they are lost with this process");
-        return Ok(memory_store(clock));
+        return Ok(in_memory(clock));
     };
     migrated(url, clock, health).await?;
     let mut patience = Patience::new(clock);
@@ -46,6 +46,10 @@ pub async fn store(args: &Args, clock: &Clock, health: &Health) -> anyhow::Resul
 
 /// A store in this process alone.
 pub fn memory_store(clock: &Clock) -> Arc<dyn Store> {
+    in_memory(clock)
+}
+
+fn in_memory(clock: &Clock) -> Arc<MemoryStore> {
     let clock = clock.clone();
     Arc::new(MemoryStore::new(Arc::new(move || clock.now())))
 }

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use relay::conductor::{Adopt, Kept, Limits, LogPump, Outlook, Params};
+use relay::conductor::{Adopt, Housekeeping, Kept, Limits, LogPump, Outlook, Params};
 use relay::feed::{Feed, redis::RedisLogs};
 use relay::link::RedisSettings;
 use relay::model::ids::ShardId;
 use relay::operator::workers::password::Access;
 use relay::queue::redis::RedisQueue;
-use relay::store::Store;
+use relay::store::{Store, Upkeep};
 
 use crate::wiring::{
     claim::Claim,
@@ -29,6 +29,8 @@ pub struct Base {
     pub client: kube::Client,
     /// The truth.
     pub store: Arc<dyn Store>,
+    /// The same, to be looked after.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Live views.
     pub feed: Arc<dyn Feed>,
     /// The transport.
@@ -59,6 +61,23 @@ impl Base {
             limits: Limits::default(),
             outlook: Some(outlook.clone()),
         }
+    }
+
+    /// Makes days ahead and removes what ended long ago, for these shards.
+    fn keep_house(
+        &self,
+        house: &House,
+        term: &mut Term,
+        (shards, outlook): (&BTreeSet<ShardId>, Arc<Outlook>),
+    ) {
+        let (store, clock) = (self.upkeep.clone(), house.clock.clone());
+        let retention = house.args.retention.time();
+        let keeping = Housekeeping { store, clock, outlook, shards: shards.clone(), retention };
+        let stop = term.stages.conducting.clone();
+        term.crew.start(Part::Upkeep, async move {
+            keeping.run(stop).await;
+            Ok(())
+        });
     }
 
     /// Carries lines from workers to the store: those of the pools of these shards.
@@ -97,6 +116,7 @@ pub async fn terms(house: &House, crews: &mut Crews, base: &Base) -> anyhow::Res
         division.leads(Some(outlook.clone()));
         term.crew.start(Part::Conductor, work.end());
         base.pump_logs(house, &mut term, (&shards, outlook.clone()))?;
+        base.keep_house(house, &mut term, (&shards, outlook.clone()));
         watches::start(house, base, &mut term, (shards.clone(), handle, outlook));
         crews.begin(term);
         let wish = crews.meanwhile(async { Ok(division.otherwise(&shards).await) }).await?;

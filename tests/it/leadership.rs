@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use relay::clock::Clock;
 use relay::conductor::{
-    Adopt, Conductor, ConductorError, DecideError, Limits, Older, Outlook, Params, Positions, TOLD_WITHIN,
-    TRUST,
+    Adopt, Conductor, ConductorError, DecideError, Housekeeping, Limits, Older, Outlook, Params, Positions,
+    TOLD_WITHIN, TRUST, every_shard,
 };
 use relay::crd::schema::Kind;
 use relay::feed::memory::MemoryFeed;
@@ -18,6 +18,7 @@ use relay::store::{Store, StoreError, TAKEOVER_AFTER, memory::MemoryStore};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::conformance::store::{expire::ended, rows};
 use crate::support::jobs::second;
 
 fn params(store: &Arc<MemoryStore>, clock: &Clock, holder: &str, outlook: &Arc<Outlook>) -> Params {
@@ -154,4 +155,50 @@ async fn a_leader_begins_when_it_was_told_how_far_all_had_come_or_when_nobody_sa
         stop.cancel();
         running.await.expect("ran").expect("in order");
     }
+}
+
+/// Pass after pass, and each only while this process leads.
+#[tokio::test(start_paused = true)]
+async fn whoever_leads_removes_what_ended_long_ago_and_nobody_else_does() {
+    let clock = Clock::manual(rows::at(100_000));
+    let store = a_store(&clock);
+    let fence = rows::prepare(store.as_ref(), "data", "before").await;
+    let ended = [ended("old", "data", 10), ended("young", "data", 99_000), rows::a_run("live", "data")];
+    let fence = rows::with_runs(store.as_ref(), fence, &ended).await;
+    store.release(&[fence]).await.expect("given up");
+    let keeping = |outlook: &Arc<Outlook>| Housekeeping {
+        store: store.clone(),
+        clock: clock.clone(),
+        outlook: outlook.clone(),
+        shards: every_shard().collect(),
+        retention: Some(Duration::from_secs(3_600)),
+    };
+    let there = async |id: &str| store.run_row(&rows::run_id(id)).await.expect("read").is_some();
+    let (own, others) = (Arc::new(Outlook::default()), Arc::new(Outlook::default()));
+    let (conductor, handle) = Conductor::new(params(&store, &clock, "first", &own));
+    let stop = CancellationToken::new();
+    let leading = tokio::spawn(conductor.run(stop.clone()));
+    handle.live().await.expect("it leads");
+
+    let bystander = CancellationToken::new();
+    let standing_by = tokio::spawn({
+        let (keeping, stop) = (keeping(&others), bystander.clone());
+        async move { keeping.run(stop).await }
+    });
+    clock.sleep_until(rows::at(102_000)).await;
+    assert!(there("old").await, "nobody who leads looks after it");
+    bystander.cancel();
+    standing_by.await.expect("ran");
+
+    let work = tokio::spawn({
+        let (keeping, stop) = (keeping(&own), stop.clone());
+        async move { keeping.run(stop).await }
+    });
+    clock.sleep_until(rows::at(102_001)).await;
+    assert!(!there("old").await && there("young").await && there("live").await);
+    clock.sleep_until(rows::at(104_000)).await;
+    assert!(!there("young").await && there("live").await, "a later pass found it old");
+    stop.cancel();
+    work.await.expect("ran");
+    leading.await.expect("ran").expect("in order");
 }

@@ -124,7 +124,8 @@ fn no_such_run(namespace: &str, name: &str) -> ApiError {
     let (name, namespace) = (shortened(name), shortened(namespace));
     ApiError::NoRun(format!(
         "no run `{name}` of namespace `{namespace}` has been accepted yet; `kubectl get runs.relay.works -n \
-         {namespace}` lists them, and the status of one that waits says why"
+         {namespace}` lists them, and the status of one that waits says why. One that ended longer ago than the operator's \
+         --retention was removed with its logs"
     ))
 }
 

@@ -101,7 +101,9 @@ impl Place {
         };
         let says = if seen.says.is_empty() { "its status does not say why yet" } else { &seen.says };
         if seen.ended {
-            printer.note(&format!("the Run `{run}` has ended, and nothing of it ever ran: {says}"));
+            let kept =
+                "nothing of it is kept: it never ran, or it ended longer ago than the operator's --retention";
+            printer.note(&format!("the Run `{run}` has ended, and {kept}; its status: {says}"));
             return Ok(false);
         }
         let waits = format!("the Run `{run}` of namespace `{namespace}` has not been accepted yet: {says}");

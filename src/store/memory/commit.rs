@@ -126,7 +126,7 @@ impl Inner {
     }
 
     /// A run goes with its history and its logs.
-    fn forget(&mut self, id: &RunId) {
+    pub(super) fn forget(&mut self, id: &RunId) {
         if let Some(kept) = self.runs.remove(id) {
             let shard = kept.run.shard();
             for seq in kept.history.into_values().flatten() {

@@ -1,6 +1,7 @@
 //! The store of a laptop: everything in this process, gone with it. Same fences, history and refusals as in Postgres.
 
 mod commit;
+mod expire;
 mod logs;
 mod roll;
 

@@ -14,7 +14,8 @@ use crate::store::{
 };
 
 /// A head that is there as it is given costs a look. To change one, the shard's row is held against a new leader until
-/// the change is committed; it holds up no reader. True: the epoch is not over.
+/// the change is committed; it holds up no reader. True: the epoch is not over. A revision that is left counts as used until
+/// now (`expire.rs`): somebody may just be about to run it.
 const PUT: &str = "
     with same as materialized (
         select from workflow_heads
@@ -22,6 +23,9 @@ const PUT: &str = "
             and labels = $7 and unhashed = $8
     ), led as materialized (
         select id from shards where id = $1 and epoch = $2 and not exists (select from same) for share
+    ), left_behind as (
+        update workflows w set updated_at = now() from workflow_heads h, led
+        where h.namespace = $3 and h.name = $4 and w.id = h.revision and h.revision is distinct from $5
     ), put as (
         insert into workflow_heads (namespace, name, revision, why, labels, unhashed)
         select $3, $4, $5, $6, $7, $8 from led
@@ -36,6 +40,9 @@ const DROP: &str = "
         select from workflow_heads where namespace = $3 and name = $4
     ), led as materialized (
         select id from shards where id = $1 and epoch = $2 and exists (select from there) for share
+    ), left_behind as (
+        update workflows w set updated_at = now() from workflow_heads h, led
+        where h.namespace = $3 and h.name = $4 and w.id = h.revision
     ), gone as (
         delete from workflow_heads using led where namespace = $3 and name = $4
     )

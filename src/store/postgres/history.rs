@@ -18,16 +18,21 @@ use crate::store::{
     },
 };
 
+/// Nothing happened to a run a day before it was accepted: days before that are not looked at. Without a run there is none.
 const HISTORY: &str = "
     select shard, seq, old_state, new_state, attempt, reason, actor, changed_at
-    from state_history where entity_id = $1 and entity_type = $2 order by seq desc limit $3";
+    from state_history
+    where entity_id = $1 and entity_type = $2
+        and changed_at >= (select created_at - interval '1 day' from runs where id = $4 and not expiring)
+    order by seq desc limit $3";
 
 const ATTEMPTS: &str = "
     select attempt, worker, started_at, ended_at, reason, exit_code
     from attempts where task_run_id = $1 order by attempt desc limit $2";
 
 /// In a shard a position is given and committed under the lock of the shard's row: no row comes to light before one of a
-/// smaller position.
+/// smaller position. Each partition is asked by its own key; that times rise with positions is true, and nobody who resumes
+/// depends on it.
 const TRANSITIONS: &str = "
     select shard, seq, entity_type, entity_id, old_state, new_state, attempt, reason, actor, changed_at
     from state_history where shard = $1 and seq > $2 order by seq limit $3";
@@ -71,6 +76,7 @@ pub(super) async fn history(
         .bind(entity.id())
         .bind(entity.kind())
         .bind(i64::from(limit))
+        .bind(entity.run().as_str())
         .fetch_all(line.sql());
     let rows = within(bound, work).await.map_err(Failed::before)?;
     line.done();

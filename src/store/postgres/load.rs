@@ -23,7 +23,7 @@ const LIVE: &str = "
     select id from runs where shard = $1 and status in ('QUEUED', 'RUNNING') order by created_at, id";
 
 const NAMED: &str = "
-    select id from runs where namespace = $1 and name = $2 order by created_at desc, id desc limit $3";
+    select id from runs where namespace = $1 and name = $2 and not expiring order by created_at desc, id desc limit $3";
 
 /// How many of these runs, from the first on, have at most so many task runs together.
 const FIT: &str = "
@@ -33,10 +33,11 @@ const FIT: &str = "
             from unnest($1::text[]) with ordinality as ids(id, place)) as each) as summed
     where together <= $2";
 
+/// What is left of a run on its way out is no run.
 const RUNS: &str = "
     select id, workflow_id, namespace, name, status, reason, error, input, outputs, stop_reason, stop_finally,
         created_at, started_at, finally_at, finished_at, paused_at, paused_us
-    from runs where id = any($1)";
+    from runs where id = any($1) and not expiring";
 
 const TASKS: &str = "
     select run_id, id, status, attempt, failures, losses, reason, error, exit_code, input, output, worker, ready_at, due_at,

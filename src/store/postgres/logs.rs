@@ -60,9 +60,10 @@ macro_rules! page_of {
     };
 }
 
-const OF_RUN: &str = page_of!("run_id = $1");
+/// Lines of a run that is gone, or on its way out, are nobody's: they wait for the end of their day.
+const OF_RUN: &str = page_of!("run_id = (select id from runs where id = $1 and not expiring)");
 
-const OF_TASK: &str = page_of!("run_id = $1 and task = $5");
+const OF_TASK: &str = page_of!("run_id = (select id from runs where id = $1 and not expiring) and task = $5");
 
 /// An item's lines are few beside those of its task: they are found by the ids of its rounds.
 const OF_ITEM: &str = page_of!(
@@ -70,7 +71,7 @@ const OF_ITEM: &str = page_of!(
         select t.id from runs r
         join tasks k on k.workflow_id = r.workflow_id and k.number = $5
         join task_runs t on t.run_id = r.id and t.task_id = k.id and t.item_index = $6
-        where r.id = $1))"
+        where r.id = $1 and not r.expiring))"
 );
 
 pub(super) async fn put(store: &PostgresStore, lines: &[LogLine]) -> Result<usize, StoreError> {

@@ -41,6 +41,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(11, "0011", "attempts"),
     step!(12, "0012", "queue"),
     step!(13, "0013", "operators"),
+    step!(14, "0014", "days"),
 ];
 
 /// The version that this binary brings a database to.

@@ -7,7 +7,9 @@
 pub mod catalog;
 mod cluster;
 mod commit;
+mod days;
 mod errors;
+mod expire;
 mod heads;
 mod history;
 mod lead;
@@ -39,7 +41,8 @@ use crate::model::{
     task_run::AttemptRow,
 };
 use crate::store::{
-    Cause, Entity, HistoryRow, Leadership, Outage, Revision, Roll, RunRecord, Store, StoreError,
+    Cause, Cursor, Entity, Expiry, HistoryRow, Leadership, Outage, Removed, Revision, Roll, RunRecord, Store,
+    StoreError, Upkeep,
 };
 use signs::Signs;
 
@@ -337,5 +340,17 @@ impl Store for PostgresStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.noted(look::look(self).await)
+    }
+}
+
+/// What fails here is no sign of how the database is for runs: a table was busy, or a right is missing that they do not need.
+#[async_trait]
+impl Upkeep for PostgresStore {
+    async fn add_days(&self) -> Result<u32, StoreError> {
+        days::add(self).await
+    }
+
+    async fn expire(&self, ask: &Expiry, cursor: Cursor) -> Result<(Removed, Option<Cursor>), StoreError> {
+        expire::expire(self, ask, cursor).await
     }
 }

@@ -10,9 +10,11 @@ use crate::store::{
     postgres::{PostgresStore, errors::Failed, load::corrupt, within},
 };
 
-/// One statement; whoever comes second finds the row and adds nothing.
+/// One statement; whoever comes second finds the row and adds nothing, but that it is in use (`expire.rs`).
 const PUT: &str = "
-    with born as (
+    with used as (
+        update workflows set updated_at = now() where id = $1 and updated_at < now() - interval '1 hour'
+    ), born as (
         insert into workflows (id, namespace, name, definition) values ($1, $2, $3, $4)
         on conflict do nothing
         returning id

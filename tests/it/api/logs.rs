@@ -138,7 +138,8 @@ async fn what_is_not_there_is_said_with_the_way_to_find_it() {
     assert_eq!(
         refused("nigthly", None).await,
         "no run `nigthly` of namespace `data` has been accepted yet; `kubectl get runs.relay.works -n data` \
-         lists them, and the status of one that waits says why"
+         lists them, and the status of one that waits says why. One that ended longer ago than the operator's \
+         --retention was removed with its logs"
     );
     assert_eq!(
         refused("nightly", Some("t20")).await,

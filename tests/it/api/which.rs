@@ -56,7 +56,7 @@ async fn a_run_that_never_began_ends_its_follower() {
     let bench = Bench::new(Limits { appear: Duration::ZERO, ..Limits::default() }, at_once()).await;
     let which = watch::Sender::new(seen("never", true, "InvalidParams: no such param"));
     let mut follower = reader(&bench, &which, true);
-    assert!(follower.note().await.contains("nothing of it ever ran: InvalidParams"));
+    assert!(follower.note().await.contains("the operator's --retention; its status: InvalidParams"));
     assert_eq!(follower.rest().await.expect("it ends well"), Vec::<String>::new());
     which.send_replace(seen("never", false, "WorkflowMissing"));
     let mut follower = reader(&bench, &which, true);

@@ -29,7 +29,7 @@ async fn base_catalog(db: &TestDb) -> Catalog {
 async fn whole_catalog(db: &TestDb) -> Catalog {
     let mut conn: PgConnection = db.pool().await.acquire().await.expect("connected").detach();
     let names = "select coalesce(array_agg(relname::text), '{}') from pg_class
-        where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')";
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v')";
     let tables: Vec<String> = sqlx::query_scalar(names).fetch_one(&mut conn).await.expect("names");
     let names = "select coalesce(array_agg(proname::text), '{}') from pg_proc where pronamespace = 'public'::regnamespace";
     let functions: Vec<String> = sqlx::query_scalar(names).fetch_one(&mut conn).await.expect("names");

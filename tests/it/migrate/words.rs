@@ -10,7 +10,8 @@ use crate::support::TestDb;
 
 /// The quoted words of a CHECK, in order.
 async fn words(db: &TestDb, constraint: &str) -> Vec<String> {
-    let definition = "select pg_get_constraintdef(oid) from pg_constraint where conname = $1";
+    let definition =
+        "select pg_get_constraintdef(oid) from pg_constraint where conname = $1 order by conrelid limit 1";
     let definition: String =
         sqlx::query_scalar(definition).bind(constraint).fetch_one(&db.pool().await).await.expect("there");
     assert!(!definition.contains("NOT VALID"), "{constraint} was never validated");

@@ -2,6 +2,7 @@
 
 mod answers;
 mod connect;
+mod days;
 mod idle;
 mod locks;
 mod logs;

@@ -94,6 +94,31 @@ fn an_api_server_that_is_away_stops_no_run_and_hears_of_its_end_later() {
     rig.wait("run/after", "Succeeded");
 }
 
+/// A Run may outlive its rows by years: it ended, and stays as it is, whatever is said in it.
+#[test]
+fn a_run_that_ended_and_was_removed_from_the_store_is_not_run_again() {
+    let mut rig = Rig::new();
+    rig.apply(HELLO);
+    rig.apply(&run_of("hello", "old", ""));
+    rig.wait("run/old", "Succeeded");
+    let before = rig.get("run", "old")["status"].clone();
+    rig.remove_what_ended();
+    // While the operator works, ...
+    rig.run(&["label", "run", "old", "looked=at"]);
+    rig.apply(&run_of("hello", "next", ""));
+    rig.wait("run/next", "Succeeded");
+    assert_eq!(rig.get("run", "old")["status"], before);
+    // ... and by one that never heard of it.
+    rig.stop();
+    rig.start();
+    rig.run(&["label", "run", "old", "looked=again", "--overwrite"]);
+    rig.apply(&run_of("hello", "last", ""));
+    rig.wait("run/last", "Succeeded");
+    assert_eq!(rig.get("run", "old")["status"], before);
+    let found = rig.runtime.block_on(rig.store.find_runs(&rig.namespace, "old", 9)).expect("read");
+    assert_eq!(found, vec![], "it was accepted anew");
+}
+
 #[test]
 fn a_store_that_forgot_a_run_does_not_run_it_again() {
     let mut rig = Rig::new();

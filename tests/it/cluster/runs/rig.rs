@@ -14,7 +14,7 @@ use relay::operator::{
     pulse::{Bounds, Pulses},
 };
 use relay::queue::{self, memory::MemoryQueue};
-use relay::store::{Store, memory::MemoryStore};
+use relay::store::{Cursor, Expiry, Upkeep, memory::MemoryStore};
 use relay::worker::process::Processes;
 use relay::worker::{Links, process};
 use serde_json::Value;
@@ -40,7 +40,7 @@ const BOUNDS: Bounds = Bounds {
 pub struct Rig {
     pub control: &'static Control,
     pub namespace: String,
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Upkeep>,
     pub pools: Pools,
     pulses: Arc<Pulses>,
     queue: Arc<MemoryQueue>,
@@ -228,6 +228,17 @@ impl Rig {
         let clock = self.clock.clone();
         self.store = Arc::new(MemoryStore::new(Arc::new(move || clock.now())));
         self.queue = Arc::new(MemoryQueue::new(queue::memory::Limits::default()));
+    }
+
+    /// What has ended by now is removed, as after its retention.
+    pub fn remove_what_ended(&self) {
+        let shard = ShardId::of_namespace(&self.namespace);
+        let (before, rows) = (self.clock.now(), u32::MAX);
+        let removed = self.runtime.block_on(async {
+            let fence = self.store.position(shard).await.expect("read");
+            self.store.expire(&Expiry { fences: vec![fence], before, rows }, Cursor::default()).await
+        });
+        assert!(removed.expect("done").0.runs > 0, "nothing was removed");
     }
 
     /// Nobody takes jobs any longer.

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod commit;
+pub mod expire;
 mod heads;
 mod history;
 mod lead;
@@ -17,15 +18,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use relay::model::ids::ShardId;
-use relay::store::Store;
 use relay::store::memory::MemoryStore;
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
+use relay::store::{Store, Upkeep};
 
 use crate::support::TestDb;
 
 /// A store under test, and a hand on the clock by which leadership is counted.
 pub struct Bench {
     pub store: Arc<dyn Store>,
+    /// The same.
+    pub upkeep: Arc<dyn Upkeep>,
     clock: Clock,
 }
 
@@ -39,7 +42,7 @@ impl Bench {
         let ms = Arc::new(AtomicI64::new(1_700_000_000_000));
         let clock = ms.clone();
         let now = move || Timestamp::from_millisecond(clock.load(Ordering::SeqCst)).expect("a time");
-        Bench { store: Arc::new(MemoryStore::new(Arc::new(now))), clock: Clock::Memory(ms) }
+        Bench::of(Arc::new(MemoryStore::new(Arc::new(now))), Clock::Memory(ms))
     }
 
     async fn postgres() -> Bench {
@@ -47,7 +50,11 @@ impl Bench {
         migrate::up(db.url(), None).await.expect("migrated");
         let settings = PoolSettings { min_connections: 0, max_connections: 8, ..PoolSettings::new(db.url()) };
         let store = PostgresStore::connect(&settings).await.expect("connected");
-        Bench { store: Arc::new(store), clock: Clock::Postgres(db) }
+        Bench::of(Arc::new(store), Clock::Postgres(db))
+    }
+
+    fn of(upkeep: Arc<dyn Upkeep>, clock: Clock) -> Bench {
+        Bench { store: upkeep.clone(), upkeep, clock }
     }
 
     /// Lets the leader of a shard be silent for so long.
@@ -124,6 +131,7 @@ cases! {
         a_reader_who_follows_misses_nothing;
     names: runs_of_a_name_come_newest_first, a_store_belongs_to_the_cluster_that_came_first,
         one_of_many_clusters_that_come_at_once_wins, a_store_that_is_there_answers;
+    expire: what_ended_before_goes_whole, only_runs_of_a_leaders_own_shards_go, many_runs_go_in_steps_of_so_many_rows;
     refuse: what_can_never_be_written_is_refused, a_revision_that_contradicts_itself_is_refused;
 }
 
