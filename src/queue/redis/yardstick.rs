@@ -133,9 +133,12 @@ impl Bare {
 
     /// Removes every key and every user whose name begins with the prefix.
     pub async fn forget(&self) -> Result<(), QueueError> {
-        let users = Reply::list(self.here.ask(cmd("ACL").arg("USERS")).await?)?.texts()?;
-        for user in users.iter().filter(|user| user.starts_with(&self.prefix)) {
-            self.here.ask(cmd("ACL").arg("DELUSER").arg(user)).await?;
+        let mut users = Reply::list(self.here.ask(cmd("ACL").arg("USERS")).await?)?;
+        while users.left() > 0 {
+            let user = users.text()?;
+            if user.starts_with(&self.prefix) {
+                self.here.ask(cmd("ACL").arg("DELUSER").arg(&user)).await?;
+            }
         }
         for some in self.keys("*").await?.chunks(PAGE) {
             self.here.ask(cmd("UNLINK").arg(some)).await?;
