@@ -11,12 +11,17 @@ export RUST_TEST_THREADS ?= 6
 
 # Recipes that hold the bed begin with exec: a signal to make then reaches the bed and not a shell before it.
 CARGO := cargo
+# Alone, for everything else on the machine would be measured too; with the program that the bed built for its image.
+SPEED := $(CARGO) test --locked --test it -- speed::
+# What `make bench` measures: two minutes of it, unless W says otherwise.
+BENCH := fan static-fan diamonds chain one processes queued transitions blocked history \
+	--times 3 --minutes 0.3 --runs 1000 --idle 5 --rows 100000
 PROOFS := $(CARGO) test --locked --profile proofs --test proofs
 SCRIPTS := $(addprefix tests/bed/,run install tools images relay-static cluster kubernetes/node) \
 	$(wildcard tests/bed/*.sh tests/bed/parts/*.sh tests/bed/kubernetes/*.sh) infra/test_infra.sh .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help test in-bed without-bed check fmt clippy scripts core docs it sim model chaos generate bed bed-run cluster-up cluster-down clean
+.PHONY: help test in-bed without-bed check fmt clippy scripts core docs it sim model chaos bench generate bed bed-run cluster-up cluster-down clean
 
 # Tests that need Kubernetes live in tests/it/cluster. Where the bed has none it says why, and they are left out by name.
 without := RELAY_TEST_WITHOUT_KUBERNETES
@@ -35,9 +40,11 @@ without-bed: fmt core scripts
 
 # Within the bed. What fails soonest comes first.
 in-bed: fmt core clippy scripts docs
-	$(CARGO) test --locked --all-targets $(if $($(without)),-- --skip cluster::)
+	$(CARGO) test --locked --all-targets -- --skip speed:: $(if $($(without)),--skip cluster::)
 	$(PROOFS)
-	@[ -z "$${$(without):-}" ] || echo "Left out: the tests under cluster::, which need Kubernetes. Here $${$(without)}."
+	$(if $($(without)),,$(SPEED))
+	@[ -z "$${$(without):-}" ] || \
+		echo "Left out: the tests under cluster:: and speed::, which need Kubernetes, or what is built for it. Here $${$(without)}."
 
 check: fmt clippy scripts ## formatting, lints with warnings as errors, shell scripts
 
@@ -72,6 +79,11 @@ chaos: ## real faults on the real parts; MINUTES=45 for so long, SEED=7 to begin
 	@kubernetes="$$(tests/bed/tools kubernetes)" || exit 1; RELAY_TEST_KUBECTL="$$kubernetes/kubectl" \
 		RELAY_CHAOS_MINUTES=$(or $(MINUTES),10) RELAY_CHAOS_SEED=$(SEED) exec tests/bed/run --without kubernetes \
 		$(CARGO) test --locked --test it -- --nocapture cluster::chaos
+
+bench: ## how fast Relay is on this machine, in two minutes; W='transitions --minutes 10' for something else
+	$(CARGO) build --locked --release
+	@exec tests/bed/run --without kubernetes sh -c 'export RELAY_DATABASE_URL="$$RELAY_TEST_POSTGRES_URL" \
+		RELAY_REDIS_URL="$$RELAY_TEST_REDIS_URL"; exec "$$CARGO_TARGET_DIR/release/relay" bench $(or $(W),$(BENCH))'
 
 generate: ## rewrite the committed files that code prints
 	RELAY_GENERATE=1 $(CARGO) test --locked --test core -- tables::

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
             cli::Verb::Worker(args) => run_worker(*args).await,
             cli::Verb::Bench(args) => run_bench(*args).await,
+            cli::Verb::BenchConductor(args) => told(wiring::bench::conductor(*args, compile()).await),
             cli::Verb::Install(_) | cli::Verb::Probe(_) | cli::Verb::RedisUser(_) => ExitCode::SUCCESS,
         }
     })

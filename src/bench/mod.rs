@@ -1,8 +1,10 @@
 //! `relay bench`: how fast Relay is on this Postgres, this Redis and this machine, beside what each of them can do alone.
 //!
 //! ```text
-//!  shapes.rs   workflows of no-ops ──> stage.rs  the real conductor here, real workers as processes ──> meter.rs  when it was committed
+//!  shapes.rs   workflows of no-ops ──> stage.rs  conducting.rs: the real conductor here; crew.rs: real workers as processes
+//!  meter.rs    when what was committed
 //!  yardsticks.rs  bare commits, bare round trips, bare spawns; the same commits once more without Relay (recorder.rs)
+//!  apart.rs ──> orders.rs   a conductor in a process of its own, where its memory is looked at, or several lead
 //!  workloads.rs   shape x stage -> figures      report.rs  figures beside their yardsticks, for people and programs
 //! ```
 //!
@@ -10,16 +12,27 @@
 //! under a prefix of its own, which go with the bench. A figure is what happened between the commit that accepts the (first)
 //! run and the commit of the last end.
 
+mod apart;
+mod blocked;
+mod conducting;
+mod crew;
+mod crowds;
+mod huge;
 mod meter;
+mod orders;
+mod queued;
 mod recorder;
 mod report;
+mod several;
 mod shapes;
 mod stage;
+mod sustained;
 mod workloads;
 mod yardsticks;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use orders::{Part, conduct};
 pub use report::{Figure, Report, Yardstick};
 
 use tokio_util::sync::CancellationToken;
@@ -48,6 +61,8 @@ pub struct Params {
     pub workers: u32,
     /// Jobs that each of them runs at a time.
     pub slots: u16,
+    /// How large the large ones are.
+    pub sizes: Sizes,
     /// Each bare yardstick is measured for so long.
     pub yardstick: Duration,
     /// Definitions.
@@ -56,6 +71,25 @@ pub struct Params {
     pub clock: Clock,
     /// It is to end before it is through.
     pub stop: CancellationToken,
+}
+
+/// How large, or how long, the workloads are that take minutes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// So often `linear` takes ten times as much.
+    pub tenfold: u8,
+    /// `transitions` is held for so long.
+    pub minutes: f64,
+    /// Live runs of `blocked`.
+    pub runs: usize,
+    /// Seconds for which they are left alone, and then watched.
+    pub idle: u64,
+    /// Tasks of `huge`.
+    pub width: usize,
+    /// Task runs of the past of `history`.
+    pub rows: u64,
+    /// Processes of `conductors`.
+    pub conductors: u8,
 }
 
 /// What can be measured.
@@ -77,11 +111,25 @@ pub enum Workload {
     Processes,
     /// One task, again and again.
     One,
+    /// Ten times as much, beside a tenth of it.
+    Linear,
+    /// Bytes of Redis of what waits for a worker.
+    Queued,
+    /// Fans for minutes.
+    Transitions,
+    /// Live runs that wait for people.
+    Blocked,
+    /// One run of very many tasks.
+    Huge,
+    /// After a long past.
+    History,
+    /// Several processes lead.
+    Conductors,
 }
 
 impl Workload {
-    /// All of them, as they are measured.
-    pub const ALL: [Workload; 8] = [
+    /// What is measured unless somebody asks for others: some minutes.
+    pub const USUAL: [Workload; 8] = [
         Workload::Fan,
         Workload::StaticFan,
         Workload::WideFan,
@@ -91,6 +139,22 @@ impl Workload {
         Workload::Processes,
         Workload::One,
     ];
+
+    /// What takes longer, or makes gigabytes, and is measured by name.
+    pub const LONG: [Workload; 7] = [
+        Workload::Linear,
+        Workload::Queued,
+        Workload::Transitions,
+        Workload::Blocked,
+        Workload::Huge,
+        Workload::History,
+        Workload::Conductors,
+    ];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Workload> {
+        Workload::USUAL.into_iter().chain(Workload::LONG)
+    }
 
     /// As people write it.
     pub const fn name(self) -> &'static str {
@@ -103,6 +167,13 @@ impl Workload {
             Workload::ManyDiamonds => "many-diamonds",
             Workload::Processes => "processes",
             Workload::One => "one",
+            Workload::Linear => "linear",
+            Workload::Queued => "queued",
+            Workload::Transitions => "transitions",
+            Workload::Blocked => "blocked",
+            Workload::Huge => "huge",
+            Workload::History => "history",
+            Workload::Conductors => "conductors",
         }
     }
 }
@@ -110,8 +181,8 @@ impl Workload {
 impl std::str::FromStr for Workload {
     type Err = String;
     fn from_str(text: &str) -> Result<Workload, String> {
-        let names = || Workload::ALL.map(Workload::name).join(", ");
-        let found = Workload::ALL.into_iter().find(|workload| workload.name() == text);
+        let names = || Workload::all().map(Workload::name).collect::<Vec<_>>().join(", ");
+        let found = Workload::all().find(|workload| workload.name() == text);
         found.ok_or_else(|| format!("there is no workload `{text}`; there are {}", names()))
     }
 }

@@ -40,6 +40,19 @@ pub struct Figure {
     pub ratio: f64,
 }
 
+/// What is worth knowing beside a figure, and is held against nothing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Remark {
+    /// The workload.
+    pub workload: &'static str,
+    /// Of what.
+    pub name: String,
+    /// Of what it is so many.
+    pub unit: &'static str,
+    /// How many.
+    pub value: f64,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -47,12 +60,26 @@ pub struct Report {
     pub yardsticks: Vec<Yardstick>,
     /// In the order in which they were measured.
     pub figures: Vec<Figure>,
+    /// The same.
+    pub remarks: Vec<Remark>,
 }
 
 impl Report {
     pub(super) fn yardstick(&mut self, name: &'static str, unit: &'static str, value: f64) -> String {
         self.yardsticks.push(Yardstick { name, unit, value });
         format!("{:<34} {:>12} {unit}", name, shown(value))
+    }
+
+    pub(super) fn remark(
+        &mut self,
+        workload: &'static str,
+        name: String,
+        unit: &'static str,
+        value: f64,
+    ) -> String {
+        let line = format!("{workload:<14} {name}: {} {unit}", shown(value));
+        self.remarks.push(Remark { workload, name, unit, value });
+        line
     }
 
     pub(super) fn figure(
@@ -64,7 +91,8 @@ impl Report {
         let median = middle(&values);
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = values.iter().copied().fold(0.0, f64::max);
-        let ratio = median / yardstick_value;
+        // Beside nothing at all there is no ratio, and programs read no infinity.
+        let ratio = if yardstick_value > 0.0 { median / yardstick_value } else { 0.0 };
         let (least_shown, most_shown) = (shown(least), shown(most));
         self.figures.push(Figure {
             workload,
@@ -79,7 +107,7 @@ impl Report {
             ratio,
         });
         format!(
-            "{:<14} {:<19} {:>10} {unit:<7} {least_shown} to {most_shown}, {ratio:.2} of {yardstick} ({})",
+            "{:<14} {:<27} {:>10} {unit:<7} {least_shown} to {most_shown}, {ratio:.2} of {yardstick} ({})",
             workload,
             name,
             shown(median),

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use crate::bench::{
     BenchError, Params, Workload,
+    conducting::Timing,
+    crowds::hops,
     report::{Report, middle, milliseconds, part},
     shapes::{Maker, Shape},
-    stage::{Place, Stage, Timing},
-    yardsticks::{self, Bare},
+    stage::{Place, Stage},
+    yardsticks::Bare,
 };
 
 /// Runs of one task in a row, for the time that one takes.
 const SINGLE: usize = 100;
-
-/// How the bare loop of the same commits is called.
-const REPLAY: &str = "the same commits alone";
 
 /// What a workload is measured with, and where its figures go.
 pub struct Measuring<'a, T> {
@@ -26,7 +25,7 @@ pub struct Measuring<'a, T> {
 }
 
 /// Once without counting, then so often as it is asked for.
-async fn repeat(
+pub async fn repeat(
     params: &Params,
     stage: &mut Stage,
     shape: Shape,
@@ -41,29 +40,50 @@ async fn repeat(
     Ok(timings)
 }
 
-fn rate(count: usize, time: Duration) -> f64 {
+pub fn rate(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
 }
 
 impl<T: FnMut(&str)> Measuring<'_, T> {
     /// Measures a workload.
     pub async fn measure(&mut self, workload: Workload) -> Result<(), BenchError> {
-        let mut stage = Stage::open(self.params, self.place).await?;
-        let measured = match workload {
-            Workload::Fan => self.crowd(&mut stage, workload, (Shape::Fan(1_000), 1)).await,
-            Workload::StaticFan => self.crowd(&mut stage, workload, (Shape::StaticFan(1_000), 1)).await,
-            Workload::WideFan => self.crowd(&mut stage, workload, (Shape::Fan(10_000), 1)).await,
-            Workload::Diamonds => self.crowd(&mut stage, workload, (Shape::Diamond, 200)).await,
-            Workload::ManyDiamonds => self.crowd(&mut stage, workload, (Shape::Diamond, 2_000)).await,
-            Workload::Chain => self.chain(&mut stage).await,
-            Workload::Processes => self.processes(&mut stage).await,
-            Workload::One => self.one(&mut stage).await,
+        match workload {
+            Workload::History => return self.history().await,
+            Workload::Blocked => return self.blocked().await,
+            Workload::Huge => return self.huge().await,
+            Workload::Conductors => return self.conductors().await,
+            _ => {}
+        }
+        let mut stage = match workload {
+            Workload::Queued => Stage::without_workers(self.params, self.place).await?,
+            _ => Stage::open(self.params, self.place).await?,
         };
+        let measured = self.on(&mut stage, workload).await;
         let closed = stage.close().await;
         measured.and(closed)
     }
 
-    fn figure(
+    /// What is measured with the conductor in this process.
+    async fn on(&mut self, stage: &mut Stage, workload: Workload) -> Result<(), BenchError> {
+        let crowd = match workload {
+            Workload::Fan => (Shape::Fan(1_000), 1),
+            Workload::StaticFan => (Shape::StaticFan(1_000), 1),
+            Workload::WideFan => (Shape::Fan(10_000), 1),
+            Workload::Diamonds => (Shape::Diamond, 200),
+            Workload::ManyDiamonds => (Shape::Diamond, 2_000),
+            Workload::Chain => return self.chain(stage).await,
+            Workload::Processes => return self.processes(stage).await,
+            Workload::One => return self.one(stage).await,
+            Workload::Transitions => return self.transitions(stage).await,
+            Workload::Linear => return self.linear(stage).await,
+            Workload::Queued => return self.queued(stage).await,
+            // These have conductors elsewhere: see `measure`.
+            Workload::History | Workload::Blocked | Workload::Huge | Workload::Conductors => return Ok(()),
+        };
+        self.crowd(stage, workload, crowd).await
+    }
+
+    pub(super) fn figure(
         &mut self,
         of: (&'static str, &'static str, &'static str),
         values: Vec<f64>,
@@ -73,39 +93,16 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
         (self.tell)(&line);
     }
 
-    /// Tasks a second of many tasks, beside the same commits alone.
-    async fn crowd(
-        &mut self,
-        stage: &mut Stage,
-        workload: Workload,
-        (shape, runs): (Shape, usize),
-    ) -> Result<(), BenchError> {
-        let timings = repeat(self.params, stage, shape, runs).await?;
-        // Once more, on record, for the yardstick.
-        let maker = Maker::new(shape)?;
-        stage.recorder.begin();
-        stage.play(&maker, runs).await?;
-        let batches = stage.recorder.end();
-        let commits = batches.len();
-        let alone = yardsticks::replay(self.params, self.place, &maker.revision(), batches).await?;
-        let (name, tasks) = (workload.name(), shape.tasks() * runs);
-        let rates = timings.iter().map(|timing| rate(tasks, timing.lasted())).collect();
-        self.figure((name, "tasks", "/s"), rates, (REPLAY, rate(tasks, alone)));
-        let transitions =
-            timings.iter().map(|timing| rate(timing.seen.transitions as usize, timing.lasted())).collect();
-        let of_alone = rate(timings.first().map_or(0, |timing| timing.seen.transitions as usize), alone);
-        self.figure((name, "transitions", "/s"), transitions, (REPLAY, of_alone));
-        (self.tell)(&format!("{name:<14} its commits: {commits}"));
-        Ok(())
+    pub(super) fn remark(&mut self, workload: &'static str, name: String, unit: &'static str, value: f64) {
+        let line = self.report.remark(workload, name, unit, value);
+        (self.tell)(&line);
     }
 
     /// From end to end of tasks that wait for each other.
     async fn chain(&mut self, stage: &mut Stage) -> Result<(), BenchError> {
         let (mut half, mut most) = (Vec::new(), Vec::new());
         for timing in repeat(self.params, stage, Shape::Chain(100), 1).await? {
-            let ends = timing.seen.tasks;
-            let between = |(a, b): (&Duration, &Duration)| milliseconds(b.saturating_sub(*a));
-            let hops: Vec<f64> = ends.iter().zip(ends.iter().skip(1)).map(between).collect();
+            let hops = hops(&timing);
             half.push(middle(&hops));
             most.push(part(&hops, 0.99));
         }

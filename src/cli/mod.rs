@@ -32,6 +32,9 @@ pub enum Verb {
     Migrate(migrate::Verb),
     RedisUser(redis_user::Args),
     Bench(Box<bench::Args>),
+    /// What `bench` starts where a conductor has a process of its own.
+    #[command(hide = true)]
+    BenchConductor(Box<bench::Conductor>),
     Worker(Box<worker::Args>),
     Install(worker::Install),
     Probe(worker::Probe),

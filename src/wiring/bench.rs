@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use relay::bench::{self, Params, Report, Workload};
-use relay::cli::bench::Args;
+use relay::bench::{self, Params, Part, Report, Sizes, Workload};
+use relay::cli::bench::{Args, Conductor};
 use relay::clock::Clock;
 use relay::conductor::Compile;
 
@@ -21,7 +21,7 @@ const YARDSTICK: Duration = Duration::from_secs(2);
 /// What to measure; `Err` names what there is.
 pub fn workloads(args: &Args) -> Result<Vec<Workload>, String> {
     match args.workloads.as_slice() {
-        [] => Ok(Workload::ALL.to_vec()),
+        [] => Ok(Workload::USUAL.to_vec()),
         named => named.iter().map(|name| name.parse()).collect(),
     }
 }
@@ -42,6 +42,15 @@ pub async fn bench(args: Args, workloads: Vec<Workload>, compile: Compile) -> an
         times: args.times,
         workers: args.workers,
         slots: args.slots,
+        sizes: Sizes {
+            tenfold: args.sizes.tenfold,
+            minutes: args.sizes.minutes,
+            runs: args.sizes.runs as usize,
+            idle: args.sizes.idle,
+            width: args.sizes.width as usize,
+            rows: args.sizes.rows,
+            conductors: args.sizes.conductors,
+        },
         yardstick: YARDSTICK,
         compile,
         clock: Clock::system(),
@@ -62,6 +71,19 @@ pub async fn bench(args: Args, workloads: Vec<Workload>, compile: Compile) -> an
         Some(file) => write(&report, &file),
         None => Ok(()),
     }
+}
+
+/// Conducts for a bench, until that one says no more.
+pub async fn conductor(args: Conductor, compile: Compile) -> anyhow::Result<()> {
+    let part = Part {
+        database_url: args.database_url,
+        redis_url: args.redis_url,
+        redis_prefix: args.redis_prefix,
+        holder: args.holder,
+        first: args.first,
+        shards: args.shards,
+    };
+    Ok(bench::conduct(part, Clock::system(), compile).await?)
 }
 
 /// Whoever reads no longer needs no figures.

@@ -12,7 +12,7 @@ pub fn begin(verb: &Verb) {
         Verb::Operator(args) => ("info", args.log_format == LogFormat::Json),
         Verb::Worker(_) => ("info", true),
         // It begins with an empty Redis, which is worth a warning anywhere else.
-        Verb::Bench(_) => ("error", false),
+        Verb::Bench(_) | Verb::BenchConductor(_) => ("error", false),
         _ => ("warn", false),
     };
     // A request that fails is told where it is handled; kube's own line about it would say ERROR each time.

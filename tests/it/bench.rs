@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use crate::support::{Program, TestDb, postgres_url, redis_url, relay};
 
@@ -29,9 +30,77 @@ fn bench(arguments: &[&str]) -> std::process::Command {
     command
 }
 
-/// One test, for another one's databases would be in the way.
+/// Whoever measures is alone: another one's databases would be in the way of seeing that nothing is left.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+async fn nothing_is_left() {
+    assert_eq!(databases().await, Vec::<String>::new());
+    assert_eq!(redis_words(&["KEYS", "bench-*"]).await, Vec::<String>::new());
+    let users = redis_words(&["ACL", "USERS"]).await;
+    assert!(users.iter().all(|user| !user.starts_with("bench-")), "{users:?}");
+}
+
+/// What was measured, as (workload, name, median, ratio).
+fn figures(json: &str) -> Vec<(String, String, f64, f64)> {
+    let told: Value = serde_json::from_str(json).expect("JSON");
+    let word = |figure: &Value, key: &str| figure[key].as_str().unwrap_or_default().to_owned();
+    let number = |figure: &Value, key: &str| figure[key].as_f64().unwrap_or(f64::NAN);
+    let all = told["figures"].as_array().cloned().unwrap_or_default();
+    let told = |figure: &Value| {
+        assert!(!word(figure, "unit").is_empty() && !word(figure, "yardstick").is_empty(), "{figure}");
+        (word(figure, "workload"), word(figure, "name"), number(figure, "median"), number(figure, "ratio"))
+    };
+    all.iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn the_large_workloads_measure_as_much_as_they_are_told() {
+    let _alone = ALONE.lock().await;
+    let small = ["--tenfold", "1", "--minutes", "0.1", "--runs", "120", "--idle", "1", "--width", "1500"];
+    let ran = Program::start(
+        bench(&["linear", "queued", "transitions", "blocked", "huge", "history", "conductors"])
+            .args(small)
+            .args(["--rows", "1000", "--conductors", "3", "--times", "1", "--json", "-"]),
+    )
+    .finish(LONG);
+    assert!(ran.status.success(), "{}", ran.errors);
+    let figures = figures(&ran.output);
+    let of = |workload: &str, name: &str| {
+        let found = figures.iter().find(|figure| figure.0 == workload && figure.1 == name);
+        found.unwrap_or_else(|| panic!("no {name} of {workload} in {figures:?}"))
+    };
+    for (workload, names) in [
+        ("linear", ["a fan of 1,000", "a chain of 100", "200 diamonds"].as_slice()),
+        ("queued", &["a no-op", "a script"]),
+        ("transitions", &["held", "parts 8 to 10 of 10"]),
+        ("blocked", &["resident", "live after a restart", "a run, Redis emptied"]),
+        ("huge", &["tasks"]),
+        ("history", &["fan, tasks", "chain, a hop, p50", "chain, a hop, p99", "diamonds, tasks"]),
+        ("conductors", &["tasks, of one process", "tasks, of all processes"]),
+    ] {
+        for name in names {
+            let (.., median, ratio) = of(workload, name);
+            assert!(*median > 0.0 && *ratio > 0.0, "{workload}, {name}: {median}, {ratio}");
+        }
+    }
+    // A script is longer than none, and what waits for approvals writes nothing.
+    assert!(of("queued", "a script").2 > of("queued", "a no-op").2 + 100.0, "{figures:?}");
+    assert!(of("blocked", "rows written, idle").2 < 60.0, "{figures:?}");
+    // The rows of the past are counted by the database, and all of them are there.
+    let told: Value = serde_json::from_str(&ran.output).expect("JSON");
+    let remarks = told["remarks"].as_array().cloned().unwrap_or_default();
+    let history = |remark: &&Value| remark["workload"] == "history" && remark["name"] == "task_runs, rows";
+    let rows = remarks.iter().find(history).and_then(|remark| remark["value"].as_f64());
+    assert!(rows.is_some_and(|rows| rows >= 1_000.0), "{remarks:?}");
+    let again = |remark: &&Value| remark["name"] == "of them were run again";
+    let again = remarks.iter().find(again).and_then(|remark| remark["value"].as_f64());
+    assert_eq!(again, Some(0.0), "{remarks:?}");
+    nothing_is_left().await;
+}
+
 #[tokio::test]
 async fn it_tells_figures_beside_their_yardsticks_and_leaves_nothing_behind() {
+    let _alone = ALONE.lock().await;
     let ran = Program::start(&mut bench(&["fan", "chain", "--times", "1", "--slots", "8", "--json", "-"]))
         .finish(LONG);
     assert!(ran.status.success(), "{}", ran.errors);
@@ -57,11 +126,35 @@ async fn it_tells_figures_beside_their_yardsticks_and_leaves_nothing_behind() {
     let stopped = stopped.finish(LONG);
     assert_eq!(stopped.status.code(), Some(1));
     assert!(stopped.errors.contains("stopped before everything was measured"), "{}", stopped.errors);
+    nothing_is_left().await;
+}
 
-    assert_eq!(databases().await, Vec::<String>::new());
-    assert_eq!(redis_words(&["KEYS", "bench-*"]).await, Vec::<String>::new());
-    let users = redis_words(&["ACL", "USERS"]).await;
-    assert!(users.iter().all(|user| !user.starts_with("bench-")), "{users:?}");
+#[test]
+fn sizes_out_of_bounds_are_refused() {
+    for (name, value) in [
+        ("--minutes", "0"),
+        ("--minutes", "nan"),
+        ("--runs", "0"),
+        ("--width", "100001"),
+        ("--conductors", "17"),
+    ] {
+        let ran = Program::start(&mut bench(&["fan", name, value])).finish(LONG);
+        assert_eq!(ran.status.code(), Some(2), "{name} {value}");
+        assert!(ran.errors.contains(name), "{}", ran.errors);
+    }
+}
+
+#[test]
+fn a_conductor_of_a_bench_tells_whoever_asks_why_it_cannot_work() {
+    let mut command = relay();
+    command.args(["bench-conductor", "--redis-prefix", "bench-none", "--holder", "nobody"]);
+    command.args(["--first", "0", "--shards", "64"]);
+    command
+        .env("RELAY_DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+        .env("RELAY_REDIS_URL", redis_url());
+    let ran = Program::start(&mut command).finish(LONG);
+    let told: Value = serde_json::from_str(&ran.output).expect("JSON");
+    assert!(told["failed"].as_str().is_some_and(|why| why.starts_with("Postgres: ")), "{told}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod queue;
 mod readme;
 mod refusals;
 mod run;
+mod speed;
 mod store;
 mod stubborn;
 mod support;

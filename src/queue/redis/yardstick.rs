@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 
-use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply, keys};
+use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply};
 use crate::queue::QueueError;
 
 /// A reader waits so long, in seconds, before it asks anew.
 const BLOCK: u64 = 5;
+/// All that is under a prefix goes at one moment, as a server that lost its memory would show it. KEYS looks at every key there
+/// is: only who measures may ask so.
+const LOSE: &str = "local found = redis.call('KEYS', ARGV[1])
+for first = 1, #found, 1000 do redis.call('UNLINK', unpack(found, first, math.min(first + 999, #found))) end
+return #found";
 /// Keys that are looked at, and removed, at a time.
 const PAGE: usize = 1_000;
 
@@ -76,24 +81,68 @@ impl Bare {
         }
     }
 
-    /// Removes every key under the prefix, and the users of these pools.
-    pub async fn forget(&self, pools: &[&str]) -> Result<(), QueueError> {
-        for pool in pools {
-            self.here.ask(cmd("ACL").arg("DELUSER").arg(keys::user(&self.prefix, pool))).await?;
+    /// Removes every key under the prefix at one moment; how many there were.
+    pub async fn lose(&self) -> Result<i64, QueueError> {
+        let mut lose = cmd("EVAL");
+        lose.arg(LOSE).arg(0).arg(format!("{}:*", self.prefix));
+        Ok(Reply::list(Value::Array(vec![self.here.ask(&lose).await?]))?.number()?)
+    }
+
+    /// What everything under the prefix takes of Redis' memory.
+    pub async fn bytes(&self) -> Result<i64, QueueError> {
+        let mut all = 0;
+        for key in self.keys(":*").await? {
+            // A key may have gone since it was seen.
+            if let Value::Int(bytes) =
+                self.here.ask(cmd("MEMORY").arg("USAGE").arg(key).arg("SAMPLES").arg(0)).await?
+            {
+                all += bytes;
+            }
         }
-        let mut cursor = "0".to_owned();
+        Ok(all)
+    }
+
+    /// What so many names of this length take as members of a sorted set, and nothing else.
+    pub async fn bytes_of_names(&self, names: usize, length: usize) -> Result<i64, QueueError> {
+        let (key, before) = (self.key("names"), self.bytes().await?);
+        for number in 0..names {
+            self.here.ask(cmd("ZADD").arg(&key).arg(number).arg(format!("{number:0length$}"))).await?;
+        }
+        let after = self.bytes().await?;
+        self.here.ask(cmd("UNLINK").arg(&key)).await?;
+        Ok(after - before)
+    }
+
+    /// The keys that are the prefix, and then this.
+    async fn keys(&self, then: &str) -> Result<Vec<String>, QueueError> {
+        let (mut cursor, mut all) = ("0".to_owned(), Vec::new());
         loop {
             let mut scan = cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg(format!("{}:*", self.prefix)).arg("COUNT").arg(PAGE);
+            scan.arg(&cursor).arg("MATCH").arg(format!("{}{then}", self.prefix)).arg("COUNT").arg(PAGE);
             let mut page = Reply::list(self.here.ask(&scan).await?)?;
             cursor = page.text()?;
-            let keys = page.texts()?;
-            for some in keys.chunks(PAGE) {
-                self.here.ask(cmd("UNLINK").arg(some)).await?;
-            }
+            all.extend(page.texts()?);
             if cursor == "0" {
-                return Ok(());
+                // A scan may show a key twice.
+                all.sort_unstable();
+                all.dedup();
+                return Ok(all);
             }
         }
+    }
+
+    /// Removes every key and every user whose name begins with the prefix.
+    pub async fn forget(&self) -> Result<(), QueueError> {
+        let mut users = Reply::list(self.here.ask(cmd("ACL").arg("USERS")).await?)?;
+        while users.left() > 0 {
+            let user = users.text()?;
+            if user.starts_with(&self.prefix) {
+                self.here.ask(cmd("ACL").arg("DELUSER").arg(&user)).await?;
+            }
+        }
+        for some in self.keys("*").await?.chunks(PAGE) {
+            self.here.ask(cmd("UNLINK").arg(some)).await?;
+        }
+        Ok(())
     }
 }

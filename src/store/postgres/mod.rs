@@ -18,6 +18,7 @@ mod logs;
 mod look;
 pub mod migrate;
 mod migrations;
+pub mod past;
 mod revisions;
 mod roll;
 mod signs;

@@ -27,6 +27,12 @@ const CHANGE: &str = "
     )
     insert into yardstick_history (row_id, state) select id, state from changed";
 
+/// What the tables of this database are.
+const TABLES_NOW: &str = "
+    select s.relname::text as name, pg_table_size(s.relid) as bytes, pg_indexes_size(s.relid) as index_bytes, s.n_live_tup as live,
+        s.n_dead_tup as dead, s.n_tup_ins + s.n_tup_upd + s.n_tup_del as written
+    from pg_stat_user_tables s order by pg_total_relation_size(s.relid) desc, s.relname";
+
 fn failed(error: sqlx::Error) -> StoreError {
     Failed::Sql(error).before()
 }
@@ -48,6 +54,32 @@ pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
     let text = sqlx::AssertSqlSafe(format!("drop database if exists \"{name}\" with (force)"));
     sqlx::raw_sql(text).execute(&mut connection).await.map_err(failed)?;
     connection.close().await.map_err(failed)
+}
+
+/// A table as the database counts it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Bytes of its rows.
+    pub bytes: i64,
+    /// Bytes of its indexes.
+    pub index_bytes: i64,
+    /// Rows.
+    pub live: i64,
+    /// Versions of rows that wait for a vacuum.
+    pub dead: i64,
+    /// Rows written since it was made.
+    pub written: i64,
+}
+
+/// The tables, the largest first. What was written is counted by each connection and told some seconds later.
+pub async fn tables(url: &str) -> Result<Vec<Table>, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(failed)?;
+    let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+    let tables = sqlx::query_as(TABLES_NOW).fetch_all(&mut connection).await.map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    Ok(tables)
 }
 
 /// A bare client.

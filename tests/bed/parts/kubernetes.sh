@@ -131,6 +131,9 @@ kubernetes_images() {
         in_group "$here/images" relay "$("$here/relay-static" --path)" "$1/relay.tar" || bed_fail "the relay image could not be made"
     fi
     export RELAY_BED_IMAGES="$1" RELAY_TEST_IMAGE=relay:bed
+    # The same program for this machine: no debug build, and built anyway.
+    RELAY_TEST_PROGRAM="$("$here/relay-static" --path)"
+    export RELAY_TEST_PROGRAM
 }
 
 # In a clean environment: the bed's mark is not for what runs in there, the namespace holds it together.
