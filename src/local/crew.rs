@@ -70,6 +70,7 @@ impl Crew {
             root: scratch.path().to_owned(),
             env: request.env.clone(),
             grace: request.grace,
+            spares: 0,
         });
         let params = worker::Params {
             id: orders.holder,

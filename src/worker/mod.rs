@@ -15,6 +15,7 @@ mod pump;
 pub mod reaper;
 mod scratch;
 mod shift;
+mod spare;
 mod spawn;
 
 use std::{sync::Arc, time::Duration};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap, io, os::unix::process::ExitStatusExt, path::PathBuf, pin::pin,
-    process::ExitStatus, time::Duration,
+    process::ExitStatus, sync::Arc, time::Duration,
 };
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use crate::worker::{
     outputs,
     pump::{Tail, pump},
     scratch::Scratch,
+    spare::Spares,
     spawn::{Running, SpawnError, start},
 };
 
@@ -36,6 +37,9 @@ pub struct Params {
     pub env: Vec<(String, String)>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// So many directories that nothing was left in are kept for further attempts. It takes `reaper::adopt`: where that
+    /// was not called, each attempt has a new one.
+    pub spares: usize,
 }
 
 impl Params {
@@ -47,6 +51,7 @@ impl Params {
 #[derive(Clone, Debug)]
 pub struct Processes {
     params: Params,
+    spares: Arc<Spares>,
 }
 
 /// Why an attempt never got to an exit status.
@@ -71,7 +76,8 @@ enum Cause {
 impl Processes {
     /// An executor; nothing is made on disk before the first job.
     pub fn new(params: Params) -> Processes {
-        Processes { params }
+        let spares = Arc::new(Spares::new(&params.root, params.spares));
+        Processes { params, spares }
     }
 
     async fn attempt(&self, job: &Job, cancel: CancellationToken, log: LogSink) -> Result<Outcome, NotRun> {
@@ -81,11 +87,10 @@ impl Processes {
         if job.program == Program::Noop {
             return Ok(Outcome::Success { outputs: BTreeMap::new() });
         }
-        let scratch = Scratch::new(&self.params.root, job).map_err(NotRun::Scratch)?;
+        let scratch = self.spares.take(job).map_err(NotRun::Scratch)?;
         let ran = self.run(job, cancel, log, &scratch).await;
         let outcome = ran.map(|(status, cause, tail)| verdict(job, status, cause, &tail, &scratch));
-        // Large trees take their time. A runtime that ends before it comes to this drops it, which removes as well.
-        let _ = tokio::task::spawn_blocking(move || scratch.remove()).await;
+        self.spares.give_back(scratch).await;
         outcome
     }
 

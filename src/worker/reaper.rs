@@ -11,7 +11,10 @@ use std::{
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,6 +37,9 @@ const ENVIRONMENT: usize = 4 << 20;
 
 /// The children that the runtime waits for. The kernel's table is one a process, so this is one as well.
 static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Was `adopt` called?
+static ADOPTS: AtomicBool = AtomicBool::new(false);
 
 /// While it lives the reaper leaves a child alone.
 #[derive(Debug)]
@@ -65,7 +71,34 @@ fn awaited() -> MutexGuard<'static, BTreeSet<i32>> {
 /// Makes processes whose parents end children of this process, instead of the machine's first one.
 pub fn adopt() -> io::Result<()> {
     // Any process stands for "yes" here.
-    Ok(set_child_subreaper(Some(getpid()))?)
+    set_child_subreaper(Some(getpid()))?;
+    ADOPTS.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// Was `adopt` called?
+pub(super) fn adopts() -> bool {
+    ADOPTS.load(Ordering::Acquire)
+}
+
+/// Is every child of this process one that the runtime waits for? Then nobody is left of the attempts that have ended.
+/// Where that cannot be told it says no.
+pub(super) fn alone() -> bool {
+    // Held so that nobody starts meanwhile. (A child that is reaped while the kernel lists them could hide another one.
+    // A worker is one future, and so none of its attempts comes to its end meanwhile.)
+    let awaited = awaited();
+    let known = |list: String| {
+        list.split_ascii_whitespace().all(|pid| pid.parse().is_ok_and(|pid: i32| awaited.contains(&pid)))
+    };
+    let every = || -> io::Result<bool> {
+        for thread in fs::read_dir("/proc/self/task")? {
+            if !known(fs::read_to_string(thread?.path().join("children"))?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    adopts() && every().unwrap_or(false)
 }
 
 /// Reaps and kills what was left behind, for ever. `root` is where attempts have their directories.

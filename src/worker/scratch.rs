@@ -1,10 +1,13 @@
 //! The files of an attempt: an empty directory to work in, and beside it what Relay puts there and takes away.
+//!
+//! To make them and to remove them costs a file system more than anything else that a short attempt needs. So those of
+//! an attempt that left them as they were made serve another one (`spare.rs`), under another name.
 
 use std::{
     fs, io,
     os::{
         fd::OwnedFd,
-        unix::fs::{OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -25,18 +28,50 @@ pub(super) struct Scratch {
     place: PathBuf,
     /// The directory itself, whatever the task does to its name.
     handle: OwnedFd,
+    /// What Relay made, as it made it: the directory, then what is in it but the script.
+    made: [Mark; 4],
+}
+
+/// By what a file is known to be as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Mark {
+    inode: u64,
+    mode: u32,
+    owner: (u32, u32),
+    links: u64,
+    /// When it changed last; of a directory that is also when something was last made or removed in it.
+    changed: Option<(i64, i64)>,
+}
+
+impl Mark {
+    /// Of what is at this path; a link is itself.
+    fn of(path: &Path) -> io::Result<Mark> {
+        let data = fs::symlink_metadata(path)?;
+        let (owner, changed) = ((data.uid(), data.gid()), Some((data.ctime(), data.ctime_nsec())));
+        Ok(Mark { inode: data.ino(), mode: data.mode(), owner, links: data.nlink(), changed })
+    }
+
+    /// The same of a file that Relay itself changes.
+    fn whenever(self) -> Mark {
+        Mark { changed: None, ..self }
+    }
 }
 
 impl Scratch {
     /// Makes the directory below `root`, with the job's input and script.
     pub(super) fn new(root: &Path, job: &Job) -> io::Result<Scratch> {
-        fs::create_dir_all(root)?;
-        let private = fs::Permissions::from_mode(0o700);
-        let place = tempfile::Builder::new().prefix("task-").permissions(private).tempdir_in(root)?.keep();
+        let place = match made_in(root) {
+            // The first one, or one after somebody cleared away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(root)?;
+                made_in(root)?
+            }
+            other => other?,
+        };
         let handle =
             rustix::fs::open(&place, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let scratch = match handle {
-            Ok(handle) => Scratch { place, handle },
+        let mut scratch = match handle {
+            Ok(handle) => Scratch { place, handle, made: Default::default() },
             Err(error) => {
                 // Nothing is in it yet, and the error that matters is the first.
                 let _ = fs::remove_dir(&place);
@@ -46,10 +81,57 @@ impl Scratch {
         fs::create_dir(scratch.work())?;
         write(&scratch.input(), 0o600, &job.input_file()?)?;
         write(&scratch.output(), 0o600, b"")?;
-        if let Program::Script(script) = &job.program {
-            write(&scratch.script(), 0o700, script.as_bytes())?;
-        }
+        scratch.made = scratch.marks()?;
+        scratch.put_script(job)?;
         Ok(scratch)
+    }
+
+    /// The same for another job, under the name that it has by now; None if it is not as it was made. Only when nobody is
+    /// left who had it open.
+    pub(super) fn again(self, job: &Job) -> io::Result<Option<Scratch>> {
+        if !self.is_as_made()? {
+            return Ok(None);
+        }
+        let content = job.input_file()?;
+        // Not cut to nothing first: some file systems bring what replaces a file to the disk at once.
+        let file = fs::OpenOptions::new().write(true).open(self.input())?;
+        file.write_all_at(&content, 0)?;
+        if file.metadata()?.len() != content.len() as u64 {
+            file.set_len(content.len() as u64)?;
+        }
+        self.put_script(job)?;
+        Ok(Some(self))
+    }
+
+    /// Takes the attempt's name away, which whoever outlives it is known by, and what Relay put there. Was nothing else
+    /// left or changed?
+    pub(super) fn is_spare(&mut self) -> io::Result<bool> {
+        let next = self.place.with_file_name(name());
+        fs::rename(&self.place, &next)?;
+        self.place = next;
+        match fs::remove_file(self.script()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.is_as_made()
+    }
+
+    fn is_as_made(&self) -> io::Result<bool> {
+        // By their times nothing was there meanwhile; where clocks are coarse, nothing is there now.
+        let entries = |path: &Path| fs::read_dir(path).map(Iterator::count);
+        Ok(self.marks()? == self.made && entries(&self.work())? == 0 && entries(&self.place)? == 3)
+    }
+
+    fn marks(&self) -> io::Result<[Mark; 4]> {
+        let (place, input) = (Mark::of(&self.place)?.whenever(), Mark::of(&self.input())?.whenever());
+        Ok([place, input, Mark::of(&self.output())?, Mark::of(&self.work())?])
+    }
+
+    fn put_script(&self, job: &Job) -> io::Result<()> {
+        match &job.program {
+            Program::Script(script) => write(&self.script(), 0o700, script.as_bytes()),
+            _ => Ok(()),
+        }
     }
 
     /// Where the task starts: `$RELAY_DIR`.
@@ -107,6 +189,18 @@ impl Drop for Scratch {
             tracing::warn!(path = %self.place.display(), "A task's directory stays behind: {error}");
         }
     }
+}
+
+/// A new directory below `root` that is its owner's alone.
+fn made_in(root: &Path) -> io::Result<PathBuf> {
+    let place = root.join(name());
+    fs::DirBuilder::new().mode(0o700).create(&place)?;
+    Ok(place)
+}
+
+/// A name that no attempt has had.
+fn name() -> String {
+    format!("task-{}", uuid::Uuid::now_v7().simple())
 }
 
 fn write(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {

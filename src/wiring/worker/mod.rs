@@ -108,6 +108,7 @@ fn worker(args: &Args, url: &str, desk: &Desk, clock: &Clock) -> anyhow::Result<
         root: desk.tasks(),
         env: desk.environment(std::env::vars_os()),
         grace: Duration::from_secs(args.grace),
+        spares: usize::from(args.slots),
     });
     let limits = worker::Limits { drain: args.drain(), ..worker::Limits::default() };
     let params =

@@ -9,5 +9,6 @@ mod processes;
 mod program;
 mod scripted;
 mod shift;
+mod spare;
 mod trouble;
 mod whole;

@@ -98,7 +98,7 @@ impl Site {
     }
 
     /// Publishes a job and waits for its end.
-    async fn run(&self, task: u32, text: &str) -> Outcome {
+    pub(super) async fn run(&self, task: u32, text: &str) -> Outcome {
         self.publish(&[self.script(task, text)]).await;
         self.end(task).await
     }
@@ -142,12 +142,12 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     assert!(waited.await.is_ok(), "not within {LIMIT:?}: {what}");
 }
 
-fn success() -> Outcome {
+pub(super) fn success() -> Outcome {
     Outcome::Success { outputs: Default::default() }
 }
 
 #[track_caller]
-fn ended_well(finished: &Finished) {
+pub(super) fn ended_well(finished: &Finished) {
     assert_eq!(finished.status.code(), Some(0), "{}", finished.errors);
 }
 

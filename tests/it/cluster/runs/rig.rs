@@ -143,6 +143,7 @@ impl Rig {
             root: self.scratch.path().to_owned(),
             env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
             grace: Duration::from_secs(1),
+            spares: 0,
         });
         Links {
             jobs: self.queue.clone(),

@@ -1,0 +1,88 @@
+//! Directories of attempts that left them as they were made, for attempts to come.
+//!
+//! One of them is given to another attempt only when nobody can be left who has it open: once every child of this
+//! process is a task that still runs. Whoever outlives its attempt becomes a child (`reaper.rs`).
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::task::JoinHandle;
+
+use crate::model::job::Job;
+use crate::worker::{reaper, scratch::Scratch};
+
+/// Makes the directories of attempts.
+#[derive(Debug)]
+pub(super) struct Spares {
+    root: PathBuf,
+    /// So many are kept.
+    most: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Known to be nobody's.
+    free: Vec<Scratch>,
+    /// Somebody who outlived their attempts may have them open.
+    used: Vec<Scratch>,
+}
+
+impl Spares {
+    /// Keeps so many below `root`.
+    pub(super) fn new(root: &Path, most: usize) -> Spares {
+        Spares { root: root.to_owned(), most, kept: Mutex::default() }
+    }
+
+    /// A directory for this job.
+    pub(super) fn take(&self, job: &Job) -> io::Result<Scratch> {
+        let (spare, gone) = self.pick();
+        if !gone.is_empty() {
+            // Nobody waits for it, and there are never more than are kept.
+            drop(removed(gone));
+        }
+        // One that cannot be prepared is as good as one that was changed: it goes.
+        match spare.map(|spare| spare.again(job)) {
+            Some(Ok(Some(again))) => Ok(again),
+            _ => Scratch::new(&self.root, job),
+        }
+    }
+
+    /// Takes the directory of an attempt that has ended.
+    pub(super) async fn give_back(&self, mut scratch: Scratch) {
+        if self.most > 0 && reaper::adopts() && scratch.is_spare().is_ok_and(|spare| spare) {
+            let mut kept = self.kept();
+            if kept.free.len() + kept.used.len() < self.most {
+                kept.used.push(scratch);
+                return;
+            }
+        }
+        // That its thread panicked was told by it.
+        let _ = removed(vec![scratch]).await;
+    }
+
+    /// One that is nobody's, and those that somebody may still have.
+    fn pick(&self) -> (Option<Scratch>, Vec<Scratch>) {
+        let mut kept = self.kept();
+        let mut gone = Vec::new();
+        if kept.free.is_empty() && !kept.used.is_empty() {
+            let used = std::mem::take(&mut kept.used);
+            if reaper::alone() { kept.free = used } else { gone = used }
+        }
+        (kept.free.pop(), gone)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Directories that are there or not: whole at every point.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes them where it does no harm to wait: large trees take their time. A runtime that ends before it comes to this
+/// drops them, which removes as well.
+fn removed(all: Vec<Scratch>) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || all.into_iter().for_each(Scratch::remove))
+}

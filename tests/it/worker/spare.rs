@@ -1,0 +1,82 @@
+//! Directories that one attempt leaves as they were made and another one gets: by the built program alone, which adopts
+//! what tasks leave behind.
+
+use std::{fs, os::unix::fs::MetadataExt as _};
+
+use rustix::process::Signal;
+
+use super::program::{LIMIT, Site, ended_well, success};
+
+/// Fails unless the directory is as a task may expect it; writes which one it is.
+const LOOK: &str = "set -- $(ls -A ..); [ \"$*\" = 'input.json output script work' ] || exit 1; \
+    [ -z \"$(ls -A)\" ] || exit 2; [ -s \"$RELAY_OUTPUT\" ] && exit 3; \
+    [ \"$(stat -c %a .. . ../input.json ../output ../script | tr '\\n' ' ')\" = '700 755 600 600 700 ' ] || exit 4; \
+    [ \"$(tail -c 1 \"$RELAY_INPUT\")\" = '}' ] || exit 5; stat -c %i . > $AT/inode; echo $RELAY_DIR > $AT/dir;";
+
+fn folders(site: &Site) -> Vec<String> {
+    let all = fs::read_dir(site.path("w/tasks")).expect("its folder").flatten();
+    all.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_directory_that_a_task_left_as_it_was_serves_the_next_one_under_another_name() {
+    let site = Site::new().await;
+    let worker = site.worker("w").await;
+    assert_eq!(site.run(1, LOOK).await, success());
+    let (first, inode) = (site.read("dir"), site.read("inode"));
+    assert!(!fs::exists(first.trim()).expect("a look"), "its name is gone with its attempt");
+    assert_eq!(folders(&site).len(), 1);
+    assert_eq!(site.run(2, LOOK).await, success());
+    assert_eq!(site.read("inode"), inode);
+    assert_ne!(site.read("dir"), first);
+    assert_eq!(folders(&site).len(), 1);
+    worker.signal(Signal::TERM);
+    ended_well(&worker.finish(LIMIT));
+    assert_eq!(folders(&site), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_directory_that_a_task_changed_serves_nobody_else() {
+    let site = Site::new().await;
+    let worker = site.worker("w").await;
+    for (task, change) in (0..).step_by(2).zip([
+        "touch left",
+        "touch left; rm left",
+        "touch ../left",
+        "echo a=b >> $RELAY_OUTPUT; : > $RELAY_OUTPUT",
+        "rm $RELAY_OUTPUT",
+        "rm ../input.json; ln -s /dev/null ../input.json",
+        "chmod 777 ..",
+        "chmod 777 .",
+        "ln ../input.json $AT/input",
+        "cd /; rmdir $RELAY_DIR; ln -s $AT $RELAY_DIR",
+        "mv ${RELAY_DIR%/work} ${RELAY_DIR%/*/work}/elsewhere",
+        "rm ../script; mkdir ../script",
+    ]) {
+        assert_eq!(site.run(task, &format!("{LOOK} {change}")).await, success(), "{change}");
+        assert_eq!(site.run(task + 1, LOOK).await, success(), "after {change}");
+        let one = folders(&site).into_iter().filter(|name| name != "elsewhere").count();
+        assert_eq!(one, 1, "after {change}");
+    }
+    assert!(fs::metadata(site.path("input")).is_ok_and(|file| file.nlink() == 1));
+    worker.signal(Signal::TERM);
+    ended_well(&worker.finish(LIMIT));
+}
+
+#[tokio::test]
+async fn nobody_who_outlives_its_attempt_is_in_the_directory_of_another() {
+    let site = Site::new().await;
+    let worker = site.worker("w").await;
+    let leaves = format!(
+        "{LOOK} mkfifo $AT/word; setsid sh -c 'echo $$ > $AT/stray.new; mv $AT/stray.new $AT/stray; \
+         read word < $AT/word; touch late' > /dev/null 2>&1 & until [ -e $AT/stray ]; do :; done"
+    );
+    assert_eq!(site.run(1, &leaves).await, success());
+    // It writes where it is, or is killed before it comes to that.
+    let word = format!(
+        "{LOOK} exec 3<> $AT/word; echo >&3; while kill -0 $(cat $AT/stray) 2> /dev/null; do :; done; {LOOK}"
+    );
+    assert_eq!(site.run(2, &word).await, success());
+    worker.signal(Signal::TERM);
+    ended_well(&worker.finish(LIMIT));
+}
