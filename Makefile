@@ -16,7 +16,7 @@ SCRIPTS := $(addprefix tests/bed/,run install tools images relay-static cluster 
 	$(wildcard tests/bed/*.sh tests/bed/parts/*.sh tests/bed/kubernetes/*.sh) infra/test_infra.sh .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help test in-bed without-bed check fmt clippy scripts core docs it sim model chaos generate bed bed-run cluster-up cluster-down clean
+.PHONY: help test in-bed without-bed check fmt clippy scripts core docs it sim model chaos bench-cluster generate bed bed-run cluster-up cluster-down clean
 
 # Tests that need Kubernetes live in tests/it/cluster. Where the bed has none it says why, and they are left out by name.
 without := RELAY_TEST_WITHOUT_KUBERNETES
@@ -72,6 +72,12 @@ chaos: ## real faults on the real parts; MINUTES=45 for so long, SEED=7 to begin
 	@kubernetes="$$(tests/bed/tools kubernetes)" || exit 1; RELAY_TEST_KUBECTL="$$kubernetes/kubectl" \
 		RELAY_CHAOS_MINUTES=$(or $(MINUTES),10) RELAY_CHAOS_SEED=$(SEED) exec tests/bed/run --without kubernetes \
 		$(CARGO) test --locked --test it -- --nocapture cluster::chaos
+
+bench-cluster: ## from a Run object to its task and its end, beside the API server's own; JSON=FILE for the figures
+	@kubernetes="$$(tests/bed/tools kubernetes)" || exit 1; $(CARGO) build --locked --release --bin relay && \
+		RELAY_TEST_KUBECTL="$$kubernetes/kubectl" RELAY_BENCH_PROGRAM="$$(realpath "$${CARGO_TARGET_DIR}")/release/relay" \
+		RELAY_BENCH_JSON=$(abspath $(JSON)) exec tests/bed/run --without kubernetes \
+		$(CARGO) test --locked --test it -- --nocapture cluster::bench
 
 generate: ## rewrite the committed files that code prints
 	RELAY_GENERATE=1 $(CARGO) test --locked --test core -- tables::

@@ -1,5 +1,6 @@
 //! What needs a Kubernetes. Where the bed has none, `make test` leaves these tests out by name and says why.
 
+mod bench;
 mod chaos;
 mod chart;
 mod crds;
