@@ -30,7 +30,9 @@ async fn a_directory_that_a_task_left_as_it_was_serves_the_next_one_under_anothe
     assert_eq!(site.read("inode"), inode);
     assert_ne!(site.read("dir"), first);
     assert_eq!(folders(&site).len(), 1);
+    // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
+    worker.signal(Signal::INT);
     ended_well(&worker.finish(LIMIT));
     assert_eq!(folders(&site), [""; 0]);
 }
@@ -59,7 +61,9 @@ async fn a_directory_that_a_task_changed_serves_nobody_else() {
         assert_eq!(one, 1, "after {change}");
     }
     assert!(fs::metadata(site.path("input")).is_ok_and(|file| file.nlink() == 1));
+    // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
+    worker.signal(Signal::INT);
     ended_well(&worker.finish(LIMIT));
 }
 
@@ -77,6 +81,8 @@ async fn nobody_who_outlives_its_attempt_is_in_the_directory_of_another() {
         "{LOOK} exec 3<> $AT/word; echo >&3; while kill -0 $(cat $AT/stray) 2> /dev/null; do :; done; {LOOK}"
     );
     assert_eq!(site.run(2, &word).await, success());
+    // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
+    worker.signal(Signal::INT);
     ended_well(&worker.finish(LIMIT));
 }

@@ -182,8 +182,19 @@ impl Stage {
         })
     }
 
-    /// What the API server was asked so far.
+    /// What the API server was asked so far, once nothing more is written: Events come later than what they tell of.
     pub fn calls(&self) -> Calls {
+        let mut last = self.asked();
+        until("nothing is written any longer", || {
+            let now = self.asked();
+            let quiet = now.since(&last).written() == 0;
+            last = now;
+            quiet
+        });
+        last
+    }
+
+    fn asked(&self) -> Calls {
         let metrics = self.control.kubectl().args(["get", "--raw", "/metrics"]).output();
         Calls::read(&well(metrics.expect("kubectl starts")))
     }
