@@ -133,7 +133,8 @@ impl Desk {
     pub fn done(&mut self, run: &RunId, now: Timestamp) {
         self.failed.remove(run);
         if let Some(Some(lane)) = self.busy.remove(run) {
-            self.mark(run, lane, now);
+            // The first has been said: what came meanwhile goes further.
+            self.mark(run, if lane == Lane::First { Lane::Further } else { lane }, now);
         }
     }
 

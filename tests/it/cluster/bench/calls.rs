@@ -40,10 +40,13 @@ impl Calls {
         Calls(grown.filter(|(_, count)| *count > 0).collect())
     }
 
-    /// What Relay wrote: Runs themselves are created by whoever measures.
+    /// What Relay wrote of Runs, which are themselves created by whoever measures.
     pub fn written(&self) -> u64 {
         let relays = |(verb, resource): &(String, String)| {
-            CHANGES.contains(&verb.as_str()) && (verb.as_str(), resource.as_str()) != ("POST", "runs")
+            let of_runs = resource.starts_with("runs") || resource == "events";
+            of_runs
+                && CHANGES.contains(&verb.as_str())
+                && (verb.as_str(), resource.as_str()) != ("POST", "runs")
         };
         self.0.iter().filter(|(of, _)| relays(of)).map(|(_, count)| count).sum()
     }
