@@ -83,8 +83,8 @@ async fn the_large_workloads_measure_as_much_as_they_are_told() {
             assert!(*median > 0.0 && *ratio > 0.0, "{workload}, {name}: {median}, {ratio}");
         }
     }
-    // A script is longer than none, and what waits for approvals writes nothing.
-    assert!(of("queued", "a script").2 > of("queued", "a no-op").2 + 100.0, "{figures:?}");
+    // What jobs of a task share is stored once, a script among it; and what waits for approvals writes nothing.
+    assert!((of("queued", "a script").2 - of("queued", "a no-op").2).abs() < 20.0, "{figures:?}");
     assert!(of("blocked", "rows written, idle").2 < 60.0, "{figures:?}");
     // The rows of the past are counted by the database, and all of them are there.
     let told: Value = serde_json::from_str(&ran.output).expect("JSON");

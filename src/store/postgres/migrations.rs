@@ -42,6 +42,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(12, "0012", "queue"),
     step!(13, "0013", "operators"),
     step!(14, "0014", "days"),
+    step!(15, "0015", "places"),
 ];
 
 /// The version that this binary brings a database to.

@@ -85,8 +85,9 @@ async fn attempts_go_with_their_task_run_and_hold_up_a_step_back() {
 }
 
 #[tokio::test]
-async fn one_row_a_place_also_without_an_index() {
+async fn one_row_a_place_was_held_by_a_key_and_is_again_without_migration_15() {
     let db = with_rows().await;
+    down(db.url(), Some(14)).await.expect("nothing is lost");
     let another = |id: &str, rest: &str| {
         format!(
             "insert into task_runs (id, run_id, task_id, workflow_id, status, item_index, round) \
