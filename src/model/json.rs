@@ -13,7 +13,7 @@ pub struct Text(Arc<str>);
 impl Text {
     /// The text of a value. An error is the serializer's: a key that is no string.
     pub fn of(value: &Value) -> Result<Text, String> {
-        serde_json::to_string(value).map(|text| Text(text.into())).map_err(|e| e.to_string())
+        Text::of_sorted(value)
     }
 
     /// The text of a type whose fields stand in the order of their names, as a value's would.
