@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::task::{JoinSet, unconstrained};
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::{
@@ -13,7 +14,7 @@ use crate::bench::{
 };
 use crate::clock::Clock;
 use crate::conductor::{
-    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Older, Outlook, SubmitError, Verdict,
+    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Older, Outlook, Verdict,
 };
 use crate::link::RedisSettings;
 use crate::model::{
@@ -155,8 +156,7 @@ impl Conducting {
         let most = if at_once { runs } else { ON_THEIR_WAY };
         // What is measured begins with the first word to the inbox, and not while runs are still being thought out.
         let mut first = further.by_ref().take(most).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let (mut answers, mut at, mut named) =
-            (JoinSet::<Result<Duration, SubmitError>>::new(), None, Vec::new());
+        let (mut answers, mut at, mut named) = (FuturesUnordered::new(), None, Vec::new());
         loop {
             while answers.len() < most {
                 let Some(submission) = first.next().map(Ok).or_else(|| further.next()).transpose()? else {
@@ -166,10 +166,11 @@ impl Conducting {
                     named.push(submission.run.id.clone());
                 }
                 let (handle, clock) = (self.handle.clone(), self.clock.clone());
-                answers.spawn(async move { handle.submit(submission).await.map(|()| clock.running()) });
+                answers.push(async move { handle.submit(submission).await.map(|()| clock.running()) });
             }
-            let Some(answer) = answers.join_next().await else { break };
-            let now = answer.map_err(|e| BenchError::Wrong(e.to_string()))??;
+            // In one breath: what is meant to come at once is not to come in the order in which threads wake up.
+            let Some(answer) = unconstrained(answers.next()).await else { break };
+            let now = answer?;
             at = Some(at.map_or(now, |first: Duration| first.min(now)));
         }
         Ok(Accepted { at: at.unwrap_or_default(), named })

@@ -43,6 +43,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(13, "0013", "operators"),
     step!(14, "0014", "days"),
     step!(15, "0015", "places"),
+    step!(16, "0016", "hot"),
 ];
 
 /// The version that this binary brings a database to.
