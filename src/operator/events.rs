@@ -25,8 +25,11 @@ const REPORTER: &str = "relay.works/operator";
 const NOTE_BYTES: usize = 1_000;
 /// Events that wait to be sent; more are dropped, for they are news and not the truth.
 const WAITING_MAX: usize = 1_000;
-/// Between two Events: at most fifty a second, for each is remembered for minutes, to be counted if it comes again.
+/// Between two Events: at most fifty a second, for they are news, and the API server has more to do.
 const PACE: Duration = Duration::from_millis(20);
+/// Events that are remembered, to be counted if they come again: each takes some kilobytes for minutes, so that those of
+/// many Runs at once would take more than the Runs.
+const REMEMBERED_MAX: usize = 500;
 /// Events on their way at a time.
 const AT_ONCE: usize = 4;
 
@@ -183,7 +186,9 @@ pub async fn send(
     stop: &CancellationToken,
 ) {
     let reporter = Reporter { controller: REPORTER.to_owned(), instance: Some(instance.to_owned()) };
-    let recorder = Arc::new(Recorder::new(cluster.client().clone(), reporter));
+    // A new one remembers nothing.
+    let recorder = || Arc::new(Recorder::new(cluster.client().clone(), reporter.clone()));
+    let (mut remembering, mut remembered) = (recorder(), 0);
     let mut sending = JoinSet::new();
     loop {
         tokio::select! {
@@ -191,7 +196,11 @@ pub async fn send(
             () = stop.cancelled() => break,
             Some(_) = sending.join_next() => {}
             Some((of, told)) = waiting.recv(), if sending.len() < AT_ONCE => {
-                let recorder = recorder.clone();
+                if remembered == REMEMBERED_MAX {
+                    (remembering, remembered) = (recorder(), 0);
+                }
+                remembered += 1;
+                let recorder = remembering.clone();
                 sending.spawn(async move { publish(&recorder, &of, told).await });
                 tokio::time::sleep(PACE).await;
             }
