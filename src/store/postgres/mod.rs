@@ -128,6 +128,8 @@ impl PostgresStore {
                 Box::pin(async move {
                     if meta.idle_for > TRY_AFTER {
                         conn.ping().await?;
+                        // What a large commit or a reading of everything left is given back.
+                        conn.shrink_buffers();
                     }
                     Ok(true)
                 })
