@@ -134,28 +134,32 @@ async fn tell_what_stopped(outlook: &Outlook, health: &Health, clock: &Clock) ->
 
 /// Keeps the check up to date: everything must have been seen once, and nothing may have been unheard for too long.
 async fn tell_how_they_are(
-    ready: watch::Receiver<bool>,
+    mut ready: watch::Receiver<bool>,
     pulses: &Pulses,
     health: &Health,
     clock: &Clock,
 ) -> Infallible {
     let mut said = false;
     loop {
-        let ready = *ready.borrow();
+        let is_ready = *ready.borrow_and_update();
         match pulses.deaf() {
             Some(deaf) => {
                 let why = format!("{}: nothing was heard since {}: {}", deaf.of, deaf.since, deaf.why);
                 health.bad(Check::Kubernetes, &why);
             }
-            None if ready => {
+            None if is_ready => {
                 health.good(Check::Kubernetes, "every object has been seen, and changes are heard")
             }
             None => health.bad(Check::Kubernetes, "the watches have begun and have not seen everything yet"),
         }
-        if ready && !said {
+        if is_ready && !said {
             tracing::info!("Every Workflow and Run of the cluster has been seen");
             said = true;
         }
-        clock.sleep(LOOK_EVERY).await;
+        // Whoever waits for it to be ready hears of it at once.
+        tokio::select! {
+            Ok(()) = ready.changed() => {}
+            () = clock.sleep(LOOK_EVERY) => {}
+        }
     }
 }
