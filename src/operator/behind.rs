@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::conductor::{DecideError, POSITION_MAX, Positions};
 use crate::crd::schema::Kind;
-use crate::crd::status::{Condition, ConditionStatus, Fitted as _, RunStatus, status_of};
+use crate::crd::status::{Condition, ConditionStatus, Fitted as _, RunStatus};
 use crate::model::{ids::RunId, ids::ShardId};
 use crate::operator::Trouble;
 use crate::operator::api::{Object, ObjectName};
@@ -111,7 +111,7 @@ async fn tell_of_ended(kit: &Kit, object: &Object, before: &RunStatus) -> Result
 pub(super) fn positions(objects: &[Arc<Object>]) -> Positions {
     let mut positions = Positions::new();
     for object in objects {
-        if let Some(told) = status_of::<RunStatus>(&object.json()).position {
+        if let Some(told) = object.position {
             let shard = ShardId::of_namespace(&object.name.namespace);
             let known = positions.entry(shard).or_insert(told);
             *known = told.max(*known);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::conductor::{DecideError, Verdict};
 use crate::crd::schema::Kind;
-use crate::crd::status::{Disregarded, RunStatus, status_of};
+use crate::crd::status::{Disregarded, RunStatus};
 use crate::model::{
     ids::RunId,
     task_run::{ApprovalRow, Decision},
@@ -100,7 +100,7 @@ async fn same_spec(kit: &Kit, run: &crate::crd::RunObject, view: &RunView) -> Re
 
 /// Once a generation: the last look, or before it the status, tells which one was seen.
 fn tell_ignored(kit: &Kit, id: &RunId, object: &Object) {
-    let before: RunStatus = status_of(&object.json());
+    let before: RunStatus = object.told();
     let looked_at = kit.book.page(id).and_then(|page| page.generation);
     if looked_at.or(before.observed_generation).is_some_and(|seen| seen < object.generation) {
         let told = Told::warning("SpecIgnored", "", IGNORED.to_owned());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::conductor::{DecideError, SubmitError};
 use crate::crd::run::DesiredState;
 use crate::crd::schema::Kind;
-use crate::crd::status::{RunStatus, status_of};
+use crate::crd::status::RunStatus;
 use crate::model::ids::RunId;
 use crate::operator::accept::{self, Acceptance, Found};
 use crate::operator::api::{Object, ObjectName};
@@ -28,7 +28,7 @@ pub(super) async fn look(kit: Arc<Kit>, at: RunRef) -> Result<(), Trouble> {
     let Some(object) = kit.runs.get(&at.name).filter(|object| object.uid == at.uid) else {
         return gone(&kit, &id, &at).await;
     };
-    let before: RunStatus = status_of(&object.json());
+    let before: RunStatus = object.told();
     if finished(&before.conditions) {
         kit.definitions.leave(&at);
         match behind::ended(&kit, &id, &object, &before).await? {
@@ -105,7 +105,7 @@ async fn new(kit: &Kit, id: &RunId, at: &RunRef, object: &Object) -> Result<(), 
     // Before the look, so that no change falls between the two.
     kit.definitions.wait(&workflow, at);
     let (version, found) = kit.found(&workflow);
-    let told = status_of::<RunStatus>(&object.json()).position.is_some();
+    let told = object.position.is_some();
     match accept::accept(id, &run, &found, told, kit.clock.now()) {
         Acceptance::Later => Ok(()),
         Acceptance::Wait(waiting) => {

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::crd;
 use crate::crd::schema::Kind;
-use crate::crd::status::{Fitted as _, WorkflowStatus, status_of};
+use crate::crd::status::{Fitted as _, WorkflowStatus};
 use crate::model::{head::Head, ids::ShardId, workflow::Workflow};
 use crate::operator::Trouble;
 use crate::operator::accept::{Found, Pinnable, said};
@@ -145,7 +145,7 @@ async fn say(
     found: &Result<String, Unfit>,
     warning: Option<&str>,
 ) -> Result<(), Trouble> {
-    let before: WorkflowStatus = status_of(&object.json());
+    let before: WorkflowStatus = object.told();
     let new = status(object.generation, (found, warning), &before, kit.clock.now());
     if new == before {
         return Ok(());

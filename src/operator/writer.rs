@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::crd::schema::Kind;
-use crate::crd::status::{RunStatus, status_of};
+use crate::crd::status::RunStatus;
 use crate::model::ids::RunId;
 use crate::operator::api::{ApiError, Object};
 use crate::operator::behind;
@@ -127,7 +127,7 @@ async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
     // Until its object was looked at to the end, nobody knows what of it was followed: that look has it told.
     let Some(generation) = page.generation else { return Ok(()) };
     let Some(story) = story(kit, id, &page).await else { return Ok(()) };
-    let before: RunStatus = status_of(&object.json());
+    let before: RunStatus = object.told();
     if finished(&before.conditions) && !behind::said(&before) {
         // Its end is told. A later generation is the next look's.
         kit.desk().forget(id);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use crate::crd::schema::Kind;
-use crate::crd::status::{WorkerPoolStatus, status_of};
+use crate::crd::status::WorkerPoolStatus;
 use crate::crd::{self, PoolObject};
 use crate::model::time::later;
 use crate::operator::Trouble;
@@ -261,7 +261,7 @@ async fn say(kit: &Kit, object: &Object, found: &Found) -> Result<Option<Timesta
         _ => object,
     };
     let now = kit.clock.now();
-    let before: WorkerPoolStatus = status_of(&newest.json());
+    let before: WorkerPoolStatus = newest.told();
     let Found { verdict, live, numbers, .. } = found;
     let new = status::status(
         (&object.name.name, object.generation),
