@@ -120,6 +120,15 @@ impl Kit {
     }
 }
 
+impl Kit {
+    /// What a write was answered, unless the watch has told of it, or of more, before the answer came: one copy is enough.
+    fn one_copy(&self, answer: Object) -> Arc<Object> {
+        let watched = self.runs.get(&answer.name);
+        let told = watched.filter(|told| told.uid == answer.uid && !answer.is_newer_than(told));
+        told.unwrap_or_else(|| Arc::new(answer))
+    }
+}
+
 /// Writes the status of a run, if it says something new.
 async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
     let Some(page) = kit.book.page(id) else { return Ok(()) };
@@ -159,7 +168,8 @@ async fn tell(kit: &Arc<Kit>, id: &RunId) -> Result<(), ApiError> {
         match kit.cluster.patch_status(Kind::Run, &page.at.name, &patch).await {
             Ok(object) => {
                 let reference = object.reference(Kind::Run);
-                kit.book.change(id, |page| page.patched = Some(Arc::new(object)));
+                let patched = kit.one_copy(object);
+                kit.book.change(id, |page| page.patched = Some(patched));
                 for told in events::of_run(&before, &new) {
                     kit.herald.tell(&reference, told);
                 }
