@@ -85,10 +85,10 @@ bench: ## how fast Relay is on this machine, in two minutes; W='transitions --mi
 	@exec tests/bed/run --without kubernetes sh -c 'export RELAY_DATABASE_URL="$$RELAY_TEST_POSTGRES_URL" \
 		RELAY_REDIS_URL="$$RELAY_TEST_REDIS_URL"; exec "$$CARGO_TARGET_DIR/release/relay" bench $(or $(W),$(BENCH))'
 
-bench-cluster: ## from a Run object to its task and its end, beside the API server's own; JSON=FILE for the figures
+bench-cluster: ## from a Run object to its task and its end, and 10,000 live Runs; OBJECTS=0 without these, JSON=FILE for the figures
 	@kubernetes="$$(tests/bed/tools kubernetes)" || exit 1; $(CARGO) build --locked --release --bin relay && \
 		RELAY_TEST_KUBECTL="$$kubernetes/kubectl" RELAY_BENCH_PROGRAM="$$(realpath "$${CARGO_TARGET_DIR}")/release/relay" \
-		RELAY_BENCH_JSON=$(abspath $(JSON)) exec tests/bed/run --without kubernetes \
+		RELAY_BENCH_JSON=$(abspath $(JSON)) RELAY_BENCH_OBJECTS=$(OBJECTS) exec tests/bed/run --without kubernetes \
 		$(CARGO) test --locked --test it -- --nocapture cluster::bench
 
 generate: ## rewrite the committed files that code prints

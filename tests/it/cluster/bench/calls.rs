@@ -40,6 +40,17 @@ impl Calls {
         Calls(grown.filter(|(_, count)| *count > 0).collect())
     }
 
+    /// Those that changed anything.
+    pub fn changes(&self) -> Calls {
+        let changes = self.0.iter().filter(|((verb, _), _)| CHANGES.contains(&verb.as_str()));
+        Calls(changes.map(|(of, count)| (of.clone(), *count)).collect())
+    }
+
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.0.values().sum()
+    }
+
     /// What Relay wrote of Runs, which are themselves created by whoever measures.
     pub fn written(&self) -> u64 {
         let relays = |(verb, resource): &(String, String)| {

@@ -57,6 +57,14 @@ impl Figures {
         self.lines.push(json!({"figure": name, "value": value}));
     }
 
+    /// A number, beside the same without any run, and what it may be at most.
+    pub fn bounded(&mut self, name: &str, unit: &str, value: f64, (beside, most): (f64, f64)) {
+        println!("{name:<46} {value:8.2} {unit}   without runs {beside:.2}, at most {most}");
+        self.lines.push(json!({
+            "figure": name, "unit": unit, "value": value, "without_runs": beside, "at_most": most,
+        }));
+    }
+
     /// What belongs to the figures before it.
     pub fn say(&self, text: &str) {
         println!("  {text}");

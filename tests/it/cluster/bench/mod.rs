@@ -3,13 +3,17 @@
 //!
 //! ```text
 //!  stage.rs    etcd, an API server, Postgres, Redis, `relay operator`, `relay worker`
+//!  operator.rs the operator's process: its start, its end, what the kernel says of it
 //!  watched.rs  what a user's own watch has told of Runs, and when
+//!  objects.rs  what many live Runs cost while nothing happens, and how soon they are there again
 //!  calls.rs    what the API server was asked, by its own metrics
 //!  figures.rs  medians, spread, ratios; for people and as JSON
 //! ```
 
 mod calls;
 mod figures;
+mod objects;
+mod operator;
 mod stage;
 mod watched;
 
@@ -42,14 +46,17 @@ fn few_words_are_written_of_a_run_and_none_of_a_task() {
     let lasted = stage.wide("wide");
     let written = stage.calls().since(&before);
     assert!(written.written() <= most(1, lasted), "a run of 101 tasks within {lasted:?}: {written}");
-    if program.is_some() {
-        measure(&stage);
+    if let Some(program) = program {
+        let mut figures = Figures::default();
+        measure(&stage, &mut figures);
+        drop(stage);
+        objects::measure(program.into(), &mut figures);
+        figures.end();
     }
 }
 
 /// The figures. Nothing else should run on the machine.
-fn measure(stage: &Stage) {
-    let mut figures = Figures::default();
+fn measure(stage: &Stage, figures: &mut Figures) {
     let (write, told) = stage.yardsticks(SINGLES);
     let floor = figures.yardstick("a write answered", &write);
     let told = figures.yardstick("a write told by a watch", &told);
@@ -74,5 +81,4 @@ fn measure(stage: &Stage) {
             .count(&format!("{runs} at once: events a watch told a run"), crowd.events as f64 / runs as f64);
         figures.say(&format!("{runs} runs at once: {calls}"));
     }
-    figures.end();
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::calls::Calls;
+use super::operator::Operator;
 use super::watched::{Seen, Watched};
 use crate::cluster::kubectl::{well, with_input};
 use crate::cluster::runs::control::Control;
@@ -26,20 +27,21 @@ const NAMESPACE: &str = "bench";
 /// Tasks that the worker runs at a time.
 const SLOTS: usize = 64;
 /// Runs that are created at a time.
-const CREATORS: usize = 32;
+pub const CREATORS: usize = 32;
 
 /// All of it, and one watch of Runs as a user may have it.
 pub struct Stage {
     // What lives from the servers ends before them.
-    people: Vec<Ended>,
-    runs: Api<DynamicObject>,
+    pub operator: Operator,
+    _worker: Ended,
+    pub runs: Api<DynamicObject>,
     client: Client,
     watched: Watched,
     control: Control,
-    _servers: (PostgresServer, RedisServer),
+    servers: (PostgresServer, RedisServer),
     folder: tempfile::TempDir,
-    clock: Clock,
-    runtime: Runtime,
+    pub clock: Clock,
+    pub runtime: Runtime,
 }
 
 /// A process that is killed with the value.
@@ -98,23 +100,25 @@ impl Stage {
         well(control.kubectl().args(["create", "namespace", NAMESPACE]).output().expect("kubectl starts"));
         let mut operator = program();
         operator.env("KUBECONFIG", control.kubeconfig()).env("POD_NAME", "operator");
+        // As the chart starts it.
+        operator.env("MALLOC_ARENA_MAX", "1");
         operator.args(["operator", "--image", "relay:test", "--redis-url", &redis.url()]);
         operator.args(["--database-url", &postgres.url("")]);
-        operator.arg(format!("--listen=127.0.0.1:{}", free_port()));
         operator.arg(format!("--api-listen=127.0.0.1:{}", free_port()));
-        let mut people = vec![Ended(spawn(&mut operator, &folder.path().join("operator.log")))];
+        let operator = Operator::start(operator, folder.path().join("operator.log"));
         let url = pool(&control, &folder.path().display().to_string());
         let mut worker = program();
         worker.arg("worker").env("RELAY_REDIS_URL", url).env("RELAY_POOL", format!("{NAMESPACE}/pool"));
         worker.env("RELAY_SLOTS", SLOTS.to_string()).env("RELAY_WORK_DIR", folder.path().join("worker"));
         let ready = folder.path().join("ready");
         worker.env("RELAY_READY_FILE", &ready);
-        people.push(Ended(spawn(&mut worker, &folder.path().join("worker.log"))));
+        let _worker = Ended(spawn(&mut worker, &folder.path().join("worker.log")));
         until("the worker is ready", || ready.exists());
         let runs = Api::namespaced_with(client.clone(), NAMESPACE, &api::resource(Kind::Run));
         let watched = runtime.block_on(Watched::open(runs.clone()));
         let clock = Clock::system();
-        Stage { people, runs, client, watched, control, _servers: (postgres, redis), folder, clock, runtime }
+        let servers = (postgres, redis);
+        Stage { operator, _worker, runs, client, watched, control, servers, folder, clock, runtime }
     }
 
     /// Runs of one task, one after the other.
@@ -194,15 +198,28 @@ impl Stage {
         last
     }
 
-    fn asked(&self) -> Calls {
+    /// The same at this moment.
+    pub fn asked(&self) -> Calls {
         let metrics = self.control.kubectl().args(["get", "--raw", "/metrics"]).output();
         Calls::read(&well(metrics.expect("kubectl starts")))
     }
 
-    async fn create(&self, name: &str, workflow: &str) {
+    /// A Run of this Workflow.
+    pub async fn create(&self, name: &str, workflow: &str) {
         let spec = json!({"spec": {"workflowRef": {"name": workflow}}});
         let object = DynamicObject::new(name, &api::resource(Kind::Run)).data(spec);
         self.runs.create(&PostParams::default(), &object).await.expect("created");
+    }
+
+    /// A further Workflow, as YAML.
+    pub fn define(&self, name: &str, manifest: &str) {
+        define(&self.control, manifest);
+        until_ready(&self.control, name);
+    }
+
+    /// Where the database is.
+    pub fn postgres_url(&self) -> String {
+        self.servers.0.url("")
     }
 
     /// When the task of a run said that it runs.
@@ -221,7 +238,6 @@ impl Drop for Stage {
                 eprintln!("{name}:\n{text}");
             }
         }
-        self.people.clear();
     }
 }
 
@@ -236,9 +252,7 @@ fn pool(control: &Control, folder: &str) -> String {
            spec: {{pool: pool, tasks: [{{name: each, forEach: {{from: '[{}]'}}, command: ['true']}}]}}}}\n",
         (0..100).map(|number| number.to_string()).collect::<Vec<_>>().join(", ")
     );
-    let mut apply = control.kubectl();
-    apply.args(["-n", NAMESPACE, "apply", "--server-side", "-f", "-"]);
-    well(with_input(&mut apply, &objects));
+    define(control, &objects);
     let template = "go-template={{.data.url | base64decode}}";
     let mut url = String::new();
     until("there is a Secret for workers", || {
@@ -249,11 +263,21 @@ fn pool(control: &Control, folder: &str) -> String {
         output.status.success()
     });
     for workflow in ["one", "wide"] {
-        let mut wait = control.kubectl();
-        wait.args(["-n", NAMESPACE, "wait", "workflow", workflow, "--for=condition=Ready", "--timeout=60s"]);
-        well(wait.output().expect("kubectl starts"));
+        until_ready(control, workflow);
     }
     url
+}
+
+fn define(control: &Control, objects: &str) {
+    let mut apply = control.kubectl();
+    apply.args(["-n", NAMESPACE, "apply", "--server-side", "-f", "-"]);
+    well(with_input(&mut apply, objects));
+}
+
+fn until_ready(control: &Control, workflow: &str) {
+    let mut wait = control.kubectl();
+    wait.args(["-n", NAMESPACE, "wait", "workflow", workflow, "--for=condition=Ready", "--timeout=60s"]);
+    well(wait.output().expect("kubectl starts"));
 }
 
 fn ended(seen: &[Seen]) -> Instant {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use kube::Api;
-use kube::api::{DynamicObject, WatchEvent, WatchParams};
+use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
 use tokio::sync::Notify;
 
-/// How long anything is waited for.
+/// How long anything is waited for, for each thousand objects.
 const SOON: Duration = Duration::from_secs(120);
 
 /// One watch of objects of a kind, for as long as its task lives.
@@ -26,6 +26,8 @@ pub struct Seen {
     pub first: Instant,
     /// When it was told that it ended.
     pub finished: Option<Instant>,
+    /// Does it say that it waits for an approval?
+    pub asks: bool,
     /// How often it was told of.
     pub events: u64,
 }
@@ -34,17 +36,26 @@ impl Watched {
     /// Watches from now on. The value says when the server has answered.
     pub async fn open(api: Api<DynamicObject>) -> Watched {
         let watched = Watched::default();
-        let list = api.list(&Default::default()).await.expect("a list");
-        let version = list.metadata.resource_version.expect("a version");
+        // The state of the cluster is asked for, not what is in it.
+        let list = api.list(&ListParams::default().limit(1)).await.expect("a list");
+        let mut version = list.metadata.resource_version.expect("a version");
         let mut events = api.watch(&WatchParams::default(), &version).await.expect("a watch").boxed();
         let own = watched.clone();
         tokio::spawn(async move {
-            while let Some(event) = events.next().await {
-                match event.expect("the watch goes on") {
-                    WatchEvent::Added(object) | WatchEvent::Modified(object) => own.see(&object),
-                    WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
-                    WatchEvent::Error(error) => panic!("the watch: {error:?}"),
+            loop {
+                while let Some(event) = events.next().await {
+                    match event.expect("the watch goes on") {
+                        WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                            version = object.metadata.resource_version.clone().expect("a version");
+                            own.see(&object);
+                        }
+                        WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
+                        WatchEvent::Error(error) => panic!("the watch: {error:?}"),
+                    }
                 }
+                // The server ends each after some minutes. Where there is none any more, nobody waits, or says so in time.
+                let Ok(next) = api.watch(&WatchParams::default(), &version).await else { return };
+                events = next.boxed();
             }
         });
         watched
@@ -57,8 +68,9 @@ impl Watched {
             .is_some_and(|all| all.iter().any(|c| c["type"] == "Finished" && c["status"] == "True"));
         let name = object.metadata.name.clone().expect("a name");
         let mut inner = self.inner();
-        let seen = inner.entry(name).or_insert(Seen { first: now, finished: None, events: 0 });
+        let seen = inner.entry(name).or_insert(Seen { first: now, finished: None, asks: false, events: 0 });
         seen.events += 1;
+        seen.asks = object.data["status"]["state"] == "AwaitingApproval";
         if finished {
             seen.finished.get_or_insert(now);
         }
@@ -82,7 +94,10 @@ impl Watched {
                 news.await;
             }
         };
-        tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("{prefix}: not within {SOON:?}"))
+        let within = SOON * u32::try_from(count.div_ceil(1_000)).expect("few");
+        tokio::time::timeout(within, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("{prefix}: not within {within:?}"))
     }
 
     fn inner(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
