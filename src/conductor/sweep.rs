@@ -120,16 +120,29 @@ impl Conductor {
         if census.life != self.sweep.life {
             self.sweep.life.clone_from(&census.life);
             self.outbox.begin_life();
+            // No worker has beaten in these books before. What a row says is RUNNING has a worker, which the books may not know
+            // yet: it has the time of any silence to tell them.
+            self.sweep.beats_since = running;
+        }
+        // Whoever is silent then is judged then, and not at some look after that.
+        let wait = self.silence_counts_in();
+        if !wait.is_zero() {
+            self.sweep.due = self.sweep.due.min(later(now, wait));
         }
         let mut suspects = self.suspects(&census);
         suspects.extend(self.strays(&census).await);
         self.sweep.open = Some((census.reported, suspects));
     }
 
-    fn suspects(&self, census: &Census) -> Vec<Suspect> {
+    /// After how long the silence of a worker counts; nothing when it does.
+    fn silence_counts_in(&self) -> Duration {
         // A conductor that stood still may have stood still together with its workers and the queue.
         let heard_since = self.sweep.beats_since.max(self.tenure.awake_since());
-        let silence_counts = self.clock.running().saturating_sub(heard_since) >= self.limits.silence;
+        self.limits.silence.saturating_sub(self.clock.running().saturating_sub(heard_since))
+    }
+
+    fn suspects(&self, census: &Census) -> Vec<Suspect> {
+        let silence_counts = self.silence_counts_in().is_zero();
         let mut held: BTreeSet<&Placed> = census.pending.iter().collect();
         let mut silent: BTreeSet<&Placed> = BTreeSet::new();
         for lease in &census.leases {

@@ -52,6 +52,8 @@ pub const RESULTS: &str = "stream:results";
 pub const LOGS: &str = "stream:logs";
 /// A token for each idle worker that should look for jobs, behind the pool's beginning.
 pub const DOORBELL: &str = "queue:doorbell";
+/// The name of a pool's books, another one after each loss of Redis' content, behind the pool's beginning.
+pub const BOOKS: &str = "incarnation";
 /// Followed by a worker's name: a token when it should ask for orders.
 pub const BELL: &str = "worker:bell:";
 

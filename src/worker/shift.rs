@@ -17,6 +17,9 @@ use crate::model::{
 use crate::queue::{Claim, Orders};
 use crate::worker::{Limits, Links, Params, Shutdown, once::Once};
 
+/// The wait before a call is listened for again grows so often: to some 800 ms.
+const HEARS_AGAIN_MOST: u32 = 5;
+
 /// A worker at work.
 pub(super) struct Shift {
     pub(super) params: Params,
@@ -243,15 +246,23 @@ impl Shift {
                     failures = 0;
                     self.known.cancel();
                     self.obey(orders);
-                    let called = self.links.jobs.called(worker);
-                    // A call that cannot be heard is as good as none: the next beat comes anyway.
-                    let _ = tokio::time::timeout(self.params.limits.beat, never_failing(called)).await;
+                    let _ = tokio::time::timeout(self.params.limits.beat, self.called()).await;
                 }
                 Err(error) => {
                     failures += 1;
                     self.back_off("beat", failures, &error).await;
                 }
             }
+        }
+    }
+
+    /// Waits until it is called. A call that cannot be heard is as good as none, for the next beat comes anyway; but a queue that
+    /// was away and is back may have to hear what is held before that.
+    async fn called(&self) {
+        let (worker, mut failures) = (&self.params.id, 0);
+        while self.links.jobs.called(worker).await.is_err() {
+            failures = HEARS_AGAIN_MOST.min(failures + 1);
+            self.links.clock.sleep(wait(&self.params.limits, failures, worker)).await;
         }
     }
 
@@ -299,13 +310,6 @@ impl Shift {
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<JobId, Orderly>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Waits for good news only.
-async fn never_failing<E>(news: impl Future<Output = Result<(), E>>) {
-    if news.await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

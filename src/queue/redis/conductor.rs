@@ -10,7 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify},
+    time::Interval,
+};
 
 use crate::link::{BadSettings, RedisSettings, Script, Wait};
 use crate::model::{
@@ -58,6 +61,8 @@ pub struct RedisQueue {
     pub(super) ear: Wait,
     /// The incarnation in which that read began.
     pub(super) heard_in: Mutex<Option<Arc<str>>>,
+    /// When it is looked next whether Redis lost its content.
+    pub(super) looks: AsyncMutex<Option<Interval>>,
     pub(super) inbox: Mutex<Inbox>,
     /// Documents that Redis has, as far as is known.
     pub(super) sent: Mutex<BTreeSet<(Arc<str>, Arc<str>)>>,
@@ -87,6 +92,7 @@ impl RedisQueue {
             limits,
             ear: Wait::new(settings)?,
             heard_in: Mutex::default(),
+            looks: AsyncMutex::default(),
             inbox: Mutex::default(),
             sent: Mutex::default(),
             moved: Notify::new(),

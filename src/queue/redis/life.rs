@@ -52,6 +52,29 @@ impl Server {
         })
     }
 
+    /// Is Redis' content another one than is known here? Whatever is asked next finds out which.
+    pub(super) async fn is_in_another_life(&self) -> bool {
+        let id = match self.link.ask(cmd("HGET").arg(keys::incarnation(self.prefix())).arg("id")).await {
+            Ok(id) => text(id).ok(),
+            // A key of a wrong type is none.
+            Err(LinkError::Refused(_)) => None,
+            // That Redis is away is heard by whoever waits for reports.
+            Err(_) => return false,
+        };
+        let mut known = self.known();
+        let another = known.incarnation.is_some() && known.incarnation.as_deref() != id.as_deref();
+        if another {
+            known.checked = None;
+        }
+        another
+    }
+
+    /// Did a life begin since the books were last looked at?
+    pub(super) fn began_anew(&self) -> bool {
+        let known = self.known();
+        known.looked_at.is_some() && known.looked_at != known.incarnation
+    }
+
     /// What was known under the names of before is known under those of now.
     pub(super) async fn forget_former(&self) -> Result<(), LinkError> {
         let mut commands = Pipeline::with_capacity(2);

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use redis::{Value, cmd};
@@ -14,6 +15,7 @@ use crate::queue::{
     redis::{
         access,
         conductor::RedisQueue,
+        known::Telling,
         scripts::{CENSUS, CLOSE},
         server::{Call, Server},
     },
@@ -60,8 +62,9 @@ impl RedisQueue {
             census.present.extend(page.present);
         }
         census.present.sort();
-        census.announcing = self.server.announcing(&census.present).await?;
-        if !census.announcing {
+        let telling = self.server.telling(&census.present).await?;
+        census.announcing = telling == Telling::Open;
+        if telling == Telling::Over {
             // Before, its workers may only not have told yet what they hold, and could not once it is forgotten.
             for pool in self.server.close(empty.into_iter()).await? {
                 // A stream of this name that is made anew begins anew.
@@ -74,6 +77,7 @@ impl RedisQueue {
             census.announcing = true;
             census.leases.iter_mut().for_each(|lease| lease.present = true);
         }
+        self.server.known().looked_at = Some(incarnation);
         Ok(census)
     }
 
@@ -172,23 +176,12 @@ impl Server {
 
     /// Are workers still telling what they hold? Ends as soon as everybody who was there has told it. Each process judges for
     /// the pools that it leads: another one knows nothing of their workers.
-    async fn announcing(&self, present: &[String]) -> Result<bool, QueueError> {
+    async fn telling(&self, present: &[String]) -> Result<Telling, QueueError> {
         let key = keys::announcing(self.prefix());
         let left = Reply::list(Value::Array(vec![self.link.ask(cmd("PTTL").arg(&key)).await?]))?.number()?;
-        let whole = self.settings.announce.as_millis() as i64;
-        let mut known = self.known();
-        if let Some(awaited) = &mut known.awaited {
-            awaited.retain(|worker| !present.contains(worker));
-            // Who came just before the loss was not known here; a moment is left to everybody.
-            let all = awaited.is_empty() && (whole - left) * 3 >= whole;
-            known.all_told |= all && left > 0;
-        }
-        let announcing = left > 0 && !known.all_told;
-        known.announcing = announcing;
-        if !announcing {
-            known.awaited = None;
-        }
-        known.present = Some(present.iter().cloned().collect());
-        Ok(announcing)
+        // Without a key it is a negative number.
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let told = self.settings.announce.saturating_sub(left);
+        Ok(self.known().see(present, (told, left)))
     }
 }

@@ -54,12 +54,13 @@
 //! **What is lost when.**
 //! - *A worker dies:* nothing. Its leases stay until the sweep judges them.
 //! - *The conductor dies:* nothing. Books and reports are in Redis.
-//! - *Redis' content goes (FLUSHALL, a restart, another server):* the conductor's side finds no incarnation, or a server
-//!   with another run id, and begins a new one: books that survived are cleared, for the newest words may be missing in
-//!   them; streams stay. Only then are scripts loaded, so that no worker can act on old books. Workers hear `stale` and
-//!   beat; what they hold becomes their lease again, and ends that they told without hearing that they are settled are told
-//!   again (`kept.rs`). Until every worker that was known has spoken, or `RedisSettings::announce` is over, the census says
-//!   `announcing` and the sweep takes nothing for missing. Lines of logs that were not stored yet are lost.
+//! - *Redis' content goes (FLUSHALL, a restart, another server):* the conductor's side, which looks twice a second, finds no
+//!   incarnation, or a server with another run id, and begins a new one: books that survived are cleared, for the newest words
+//!   may be missing in them; streams stay. Only then are scripts loaded, so that no worker can act on old books. Workers look
+//!   once a second whether their books are others, or hear `stale`, and beat; what they hold becomes their lease again, and
+//!   ends that they told without hearing that they are settled are told again (`kept.rs`). Until every worker that was known
+//!   has spoken, and any other had the time to (`known.rs`), or `RedisSettings::announce` is over, the census says `announcing`
+//!   and the sweep takes nothing for missing. Lines of logs that were not stored yet are lost.
 //!   Several processes may lead, each its own pools: the first one makes the incarnation, the others join it; each judges for its
 //!   own workers whether they have told, and pools of others that have old books are shut before scripts are loaded (`shut`).
 //! - *Redis is away:* every verb ends in time with `Unavailable`, and works again later.

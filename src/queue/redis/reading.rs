@@ -6,10 +6,14 @@ use std::{
 };
 
 use redis::{Cmd, Pipeline, Value, cmd};
+use tokio::time::interval;
 
 use crate::link::{EntryId, LinkError, Reply, keys, text};
 use crate::model::job::Report;
-use crate::queue::{Position, QueueError, Told, redis::conductor::RedisQueue};
+use crate::queue::{
+    Position, QueueError, Told,
+    redis::{conductor::RedisQueue, known::LIFE_EVERY},
+};
 
 /// Entries that one read takes from each pool.
 const READ_AT_ONCE: usize = 100;
@@ -43,6 +47,21 @@ impl RedisQueue {
                 // A look at the books reads as well.
                 () = moved => {}
                 listened = self.listen() => if listened? { self.read_on(after, max).await? },
+                () = self.another_life() => return Err(began_anew()),
+            }
+        }
+    }
+
+    /// Waits until Redis' content is another one than was last looked at. Nothing wakes who waits for entries of streams that
+    /// were taken away.
+    async fn another_life(&self) {
+        let mut looks = self.looks.lock().await;
+        // It goes on where it was: who waits for reports is often called away.
+        let looks = looks.get_or_insert_with(|| interval(LIFE_EVERY));
+        while !self.server.began_anew() {
+            looks.tick().await;
+            if self.server.is_in_another_life().await {
+                return;
             }
         }
     }
@@ -186,6 +205,11 @@ impl RedisQueue {
         }
         Ok(())
     }
+}
+
+/// Whoever hears it looks at the books.
+fn began_anew() -> QueueError {
+    QueueError::Unavailable("Redis lost its content since its books were last looked at".to_owned())
 }
 
 /// The report in an entry, and its size in bytes.

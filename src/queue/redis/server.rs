@@ -250,8 +250,7 @@ impl Server {
             return false;
         }
         if known.incarnation.as_ref().is_some_and(|old| old != incarnation) {
-            known.awaited = known.present.take();
-            known.all_told = false;
+            known.begin_life();
         }
         known.incarnation = Some(incarnation.clone());
         known.checked = Some(number);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,12 +12,13 @@ use jiff::Timestamp;
 use redis::{Value, cmd};
 use tokio::sync::Notify;
 
-use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply, Script, Wait, keys};
+use crate::link::{BadSettings, Link, LinkError, RedisSettings, Reply, Script, Wait, keys, text};
 use crate::model::job::{Job, JobId, News, Report};
 use crate::queue::{
     Claim, Jobs, Orders, Pools, QueueError,
     redis::{
         kept::KeptEnds,
+        known::BOOKS_EVERY,
         parcel::{Common, Documents, unpack},
         scripts::{BEAT, CLAIM, GIVE_BACK, LEAVE},
         server::Answer,
@@ -190,6 +192,26 @@ impl RedisJobs {
         Ok(Claimed::Jobs(jobs))
     }
 
+    /// Waits until the pool has other books than this worker knows: they have to hear what it holds. (Without any it could not
+    /// tell them.)
+    async fn other_books(&self) {
+        let mut get = cmd("GET");
+        get.arg(format!("{}{}", self.base, keys::BOOKS));
+        loop {
+            tokio::time::sleep(BOOKS_EVERY).await;
+            // That Redis is away is told by whatever else is asked.
+            let seen = match self.link.ask(&get).await {
+                // It may be the first to find its connection broken.
+                Err(_) => self.link.ask(&get).await,
+                seen => seen,
+            };
+            let Ok(now) = seen.and_then(text) else { continue };
+            if self.mine().incarnation.as_ref().is_some_and(|known| *known != now) {
+                return;
+            }
+        }
+    }
+
     /// Waits until there may be jobs, at most for `look`.
     async fn wait_for_jobs(&self) -> Result<(), QueueError> {
         let key = format!("{}{}", self.base, keys::DOORBELL);
@@ -267,6 +289,8 @@ impl Jobs for RedisJobs {
     async fn called(&self, worker: &str) -> Result<(), QueueError> {
         self.check(worker)?;
         let key = format!("{}{}{}", self.base, keys::BELL, self.worker);
+        // It goes on while the wait for the bell begins anew, or it would never come to a look.
+        let mut others = pin!(self.other_books());
         loop {
             let changed = self.changed.notified();
             if self.mine().called {
@@ -277,6 +301,7 @@ impl Jobs for RedisJobs {
                 token = self.bell.ask(|| self.pop(&key)) => if token? != Value::Nil {
                     self.mine().called = true;
                 },
+                () = &mut others => self.mine().called = true,
             }
         }
     }

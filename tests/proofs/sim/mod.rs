@@ -244,8 +244,8 @@ fn the_oracle_notices_an_attempt_that_is_run_twice() {
 }
 
 #[test]
-fn the_oracle_notices_what_is_taken_for_lost_before_workers_could_tell_that_they_hold_it() {
-    bites(Mutation::NoAnnouncing, 187, "lost a worker, and none was harmed");
+fn the_oracle_notices_what_is_offered_again_before_workers_could_tell_that_they_hold_it() {
+    bites(Mutation::NoAnnouncing, 204, "is still run by a worker that lives");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub enum Mutation {
     BeginsAtOnce,
     /// The queue does not tell that it lost its books.
     OneLife,
-    /// What is missing counts as lost while workers still tell what they hold.
+    /// What is missing is offered again while workers still tell what they hold.
     NoAnnouncing,
     /// Workers do not tell a new life of the queue what they hold.
     TellsNothing,

@@ -67,6 +67,7 @@ pub async fn all_its_work(server: &RedisServer, queue: &RedisQueue, password: &s
     // Redis loses everything but its users.
     server.say(&["FLUSHALL"]).await;
     census(queue).await;
+    soon(w.jobs.called("w")).await.expect("it sees that its books are others");
     w.beat(&[job_id(2)]).await.expect("a beat");
     assert_eq!(books(&census(queue).await).1, [(job_id(2), "w")]);
     w.jobs.leave("w").await.expect("a good-bye");

@@ -112,6 +112,16 @@ impl Fleet {
     }
 
     async fn with(settings: &RedisSettings, queue: Arc<RedisQueue>, names: &[&str]) -> Fleet {
+        Fleet::beating(settings, queue, names, Duration::from_millis(500)).await
+    }
+
+    /// Workers that beat so often.
+    async fn beating(
+        settings: &RedisSettings,
+        queue: Arc<RedisQueue>,
+        names: &[&str],
+        beat: Duration,
+    ) -> Fleet {
         let clock = Clock::system();
         let now = clock.clone();
         let store = Arc::new(MemoryStore::new(Arc::new(move || now.now())));
@@ -120,7 +130,7 @@ impl Fleet {
         let gate = Arc::new(Gate { ran: Mutex::default(), permits: Semaphore::new(0) });
         for name in names {
             let jobs = Arc::new(RedisJobs::new(settings, POOL, name).expect("a worker"));
-            let limits = worker::Limits { beat: Duration::from_millis(500), ..worker::Limits::default() };
+            let limits = worker::Limits { beat, ..worker::Limits::default() };
             let pools = Pools::One(POOL.to_owned());
             let params = worker::Params { id: (*name).to_owned(), pools, slots: 4, limits };
             let feed =
@@ -197,6 +207,53 @@ async fn a_redis_emptied_again_and_again_runs_no_job_twice_and_loses_no_result()
     assert_eq!((ran.len(), tasks.len()), (21, 21), "{ran:?}");
     assert!(ran.values().all(|times| *times == 1), "{ran:?}");
     fleet.end().await;
+}
+
+/// All slots are taken, so that workers have nothing to say; and they neither beat, nor is the time over in which they may
+/// tell, until long after the test.
+async fn all_is_there_again(mut server: RedisServer, loses: impl AsyncFn(&mut RedisServer)) {
+    let ages = Duration::from_secs(3_600);
+    let mut settings = server.settings();
+    settings.announce = ages;
+    let queue = conductor(&settings).await;
+    server.say(&["DEL", "relay:{incarnation}:announcing"]).await;
+    let fleet = Fleet::beating(&settings, queue, &["w", "v"], ages).await;
+    let run = fleet.submit(20).await;
+    until("all slots are taken", async || (fleet.gate.ran().len() == 8).then_some(())).await;
+    let record = async || fleet.store.run(&run).await.expect("a store").expect("a run");
+    let running = async || record().await.tasks.iter().filter(|row| row.worker.is_some()).count();
+    until("all of them are known to run", async || (running().await == 8).then_some(())).await;
+    loses(&mut server).await;
+    let (leases, pending) = ("relay:{data/default}:leases", "relay:{data/default}:queue:pending_jobs");
+    let counted = |count| move |found: ::redis::Value| (found == ::redis::Value::Int(count)).then_some(());
+    until("what runs is known again", async || counted(8)(server.say(&["HLEN", leases]).await)).await;
+    until("what waits is offered again", async || counted(12)(server.say(&["ZCARD", pending]).await)).await;
+    fleet.gate.permits.add_permits(100);
+    let ended = async || (record().await.run.status == RunStatus::Success).then_some(());
+    until("the run's end", ended).await;
+    let rows = record().await.tasks;
+    assert!(rows.iter().all(|row| row.losses == 0), "{rows:?}");
+    let ran = fleet.gate.ran();
+    let tasks: BTreeSet<_> = ran.keys().map(|job| &job.task_run).collect();
+    assert_eq!((ran.len(), tasks.len()), (21, 21), "{ran:?}");
+    assert!(ran.values().all(|times| *times == 1), "{ran:?}");
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn what_runs_and_what_waits_is_there_again_after_redis_was_emptied_without_waiting_for_a_beat() {
+    let server = RedisServer::start(&[]).await;
+    all_is_there_again(server, async |server: &mut RedisServer| drop(server.say(&["FLUSHALL"]).await)).await;
+}
+
+#[tokio::test]
+async fn what_runs_and_what_waits_is_there_again_after_redis_began_anew_without_waiting_for_a_beat() {
+    let server = RedisServer::start(&[]).await;
+    let restarts = async |server: &mut RedisServer| {
+        server.kill();
+        server.start_again().await;
+    };
+    all_is_there_again(server, restarts).await;
 }
 
 async fn all_end(parts: &mut JoinSet<()>) {

@@ -9,7 +9,7 @@ use relay::queue::{
     redis::{Limits, RedisQueue},
 };
 
-use super::{Hand, books, census, conductor, is_unavailable, reports, soon, until, worker};
+use super::{Hand, books, census, conductor, is_unavailable, reports, soon, still_waits, until, worker};
 use crate::support::{
     RedisServer,
     jobs::{all_led, job, job_id, placed, report, success},
@@ -114,6 +114,33 @@ async fn an_emptied_redis_is_filled_by_what_workers_tell() {
     server.say(&["FLUSHALL"]).await;
     is_unavailable(w.beat(&[job_id(0)]).await);
     the_workers_word_is_taken(&queue, &w).await;
+}
+
+/// Redis wakes nobody when it is emptied: neither who waits for reports, nor a worker that waits for orders alone.
+#[tokio::test]
+async fn both_sides_notice_an_emptied_redis_though_they_have_nothing_to_say() {
+    let server = RedisServer::start(&[]).await;
+    let mut settings = with_time(&server, Duration::from_secs(600));
+    // Blocked waits begin anew all the time, and looks are not put off by that.
+    settings.look = Duration::from_millis(200);
+    let (queue, w) = (conductor(&settings).await, worker(&settings, "w").await);
+    server.say(&["DEL", "relay:{incarnation}:announcing"]).await;
+    queue.publish(&[job(0), job(1)]).await.expect("published");
+    assert_eq!(w.claim(1).await, [job_id(0)]);
+    assert!(!census(&queue).await.announcing);
+    let (lost, called) = (queue.reports(Position::START, 1), w.jobs.called("w"));
+    let (mut lost, mut called) = (Box::pin(lost), Box::pin(called));
+    still_waits(async { drop(futures::future::select(&mut lost, &mut called).await) }).await;
+    server.say(&["FLUSHALL"]).await;
+    is_unavailable(soon(lost).await);
+    // Nobody has opened the books yet, so there is nothing to tell them.
+    still_waits(&mut called).await;
+    assert!(census(&queue).await.announcing);
+    soon(called).await.expect("the books are others");
+    w.beat(&[job_id(0)]).await.expect("a beat");
+    assert_eq!(books(&census(&queue).await), (vec![], vec![(job_id(0), "w")]));
+    // What was waiting is missing as soon as that is certain, though so much of the time to tell is left.
+    until("everybody has told", async || (!census(&queue).await.announcing).then_some(())).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,7 +15,7 @@ use relay::{
 use tokio::sync::Notify;
 
 use super::{
-    Content, Redis, Wire,
+    BOOKS_EVERY, Content, Redis, Wire,
     books::{Claimed, Heard, Name},
     unprepared,
 };
@@ -226,6 +227,12 @@ impl Jobs for Hand {
     }
 
     async fn called(&self, worker: &str) -> Result<(), QueueError> {
+        let others = |content: &Content| {
+            let mine = self.mine().books;
+            let now = content.pools.get(&*self.pool).and_then(|books| books.name);
+            mine.is_some() && now.is_some() && now != mine
+        };
+        let mut others = pin!(self.wire.until_seen(others, BOOKS_EVERY));
         loop {
             let changed = self.changed.notified();
             if self.mine().called {
@@ -237,6 +244,7 @@ impl Jobs for Hand {
             tokio::select! {
                 biased;
                 () = changed => {}
+                () = &mut others => self.mine().called = true,
                 waited = self.wire.wait(rings) => {
                     waited?;
                     let content = self.wire.redis.content();

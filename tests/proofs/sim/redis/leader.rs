@@ -12,7 +12,7 @@ use relay::{
 };
 
 use super::{
-    ANNOUNCE, Content, Redis, Wire,
+    ANNOUNCE, Content, LIFE_EVERY, Redis, STRANGERS_TELL, Wire,
     books::{Books, Name, No, Standing},
     gone,
     inbox::Inbox,
@@ -28,6 +28,8 @@ pub(super) struct Known {
     incarnation: Option<u64>,
     /// The connection on which it was last asked for.
     pub(super) checked: Option<u64>,
+    /// The one whose books were looked at last.
+    pub(super) looked_at: Option<u64>,
     pub(super) open: BTreeSet<Arc<str>>,
     /// What the books of pools were called when they were opened last.
     opened: BTreeMap<Arc<str>, Name>,
@@ -122,7 +124,9 @@ impl Leader {
             let announcing = self.wire.ask("load", load).await?;
             let mut known = self.known();
             if known.incarnation.is_some_and(|old| old != incarnation) {
-                known.awaited = known.present.take();
+                if let Some(present) = known.present.take() {
+                    known.awaited = Some(present);
+                }
                 known.all_told = false;
             }
             known.incarnation = Some(incarnation);
@@ -291,16 +295,35 @@ impl Leader {
         let mut known = self.known();
         if let Some(awaited) = &mut known.awaited {
             awaited.retain(|worker| !present.contains(worker));
-            let all = awaited.is_empty() && (ANNOUNCE - left.min(ANNOUNCE)) * 3 >= ANNOUNCE;
-            known.all_told |= all && !left.is_zero();
+            known.all_told |= awaited.is_empty() && ANNOUNCE - left.min(ANNOUNCE) >= STRANGERS_TELL;
         }
         let announcing = !left.is_zero() && !known.all_told;
         known.announcing = announcing;
+        let seen = present.iter().cloned();
+        known.present = match (&known.awaited, announcing) {
+            (Some(awaited), true) => Some(seen.chain(awaited.iter().cloned()).collect()),
+            (None, true) => None,
+            (_, false) => Some(seen.collect()),
+        };
         if !announcing {
             known.awaited = None;
         }
-        known.present = Some(present.iter().cloned().collect());
         Ok(announcing)
+    }
+
+    /// Waits until the content is of another life than was last looked at.
+    pub(super) async fn another_life(&self) {
+        let unseen = |known: &Known| known.looked_at.is_some() && known.looked_at != known.incarnation;
+        let another = |content: &Content| {
+            let known = self.known();
+            let now = content.incarnation.map(|(id, _)| id);
+            unseen(&known) || (known.incarnation.is_some() && known.incarnation != now)
+        };
+        self.wire.until_seen(another, LIFE_EVERY).await;
+        let mut known = self.known();
+        if !unseen(&known) {
+            known.checked = None;
+        }
     }
 }
 

@@ -36,6 +36,12 @@ pub use leader::Leader;
 
 /// Workers have so long to tell what they hold.
 const ANNOUNCE: Duration = Duration::from_secs(30);
+/// A conductor looks so often in which life the content is, ...
+const LIFE_EVERY: Duration = Duration::from_millis(500);
+/// ... a worker whether its books are those that it knows, ...
+const BOOKS_EVERY: Duration = Duration::from_secs(1);
+/// ... and those that nobody knew have so long to tell.
+const STRANGERS_TELL: Duration = Duration::from_millis(1_500);
 /// A blocked wait is begun anew after so long.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -272,6 +278,22 @@ impl Wire {
             }
         };
         answer.ok_or_else(|| self.breaks())
+    }
+
+    /// Until it is so, and was seen by somebody who looks once in so long.
+    async fn until_seen(&self, so: impl Fn(&Content) -> bool + Send, every: Duration) {
+        loop {
+            let changed = self.redis.changed.notified();
+            if !so(&self.redis.content()) {
+                changed.await;
+                continue;
+            }
+            let until = self.faults.shared.dice.between(1, every.as_millis() as u64);
+            pass(Duration::from_millis(until)).await;
+            if self.up().await.is_ok() && so(&self.redis.content()) {
+                return;
+            }
+        }
     }
 
     /// A blocked call: until there is something, or for a while.

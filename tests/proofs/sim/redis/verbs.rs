@@ -127,7 +127,11 @@ impl Queue for Leader {
                 from.iter()
                     .any(|(pool, at)| content.pools.get(&**pool).is_some_and(|books| books.newest() > *at))
             };
-            self.wire.wait(newer).await?;
+            tokio::select! {
+                biased;
+                waited = self.wire.wait(newer) => waited?,
+                () = self.another_life() => return Err(gone()),
+            }
             self.read().await?;
         }
     }
@@ -191,6 +195,7 @@ impl Queue for Leader {
         if census.announcing {
             self.wire.faults.shared.count("a look while workers tell what they hold");
         }
+        self.known().looked_at = Some(incarnation);
         Ok(census)
     }
 }
