@@ -17,7 +17,9 @@ const ENTRANCE: &[&str] = &["ping", "hello", "auth", "select", "client|setname"]
 /// What else a worker's user may say, and to which of its pool's keys: the blocked wait, scripts, and what the scripts of
 /// workers do in turn. No EVAL, no SCRIPT, no look at keys that it cannot name; and no key can get another type than it
 /// should have, so that no pool breaks a read of all of them.
+/// Redis tries them in this order at each command: what is said most often comes first.
 const GRANTS: &[(&[&str], &[&str])] = &[
+    (&["xlen", "xadd"], &["stream:results", "stream:logs"]),
     (&["evalsha"], &[""]),
     (&["blpop"], &["queue:doorbell", "worker:bell:*"]),
     (&["llen", "rpush", "del"], &["queue:doorbell"]),
@@ -26,14 +28,13 @@ const GRANTS: &[(&[&str], &[&str])] = &[
     (&["exists"], &["stream:logs:held"]),
     (&["get"], &["incarnation", "stream:results:settled", "stream:logs:bytes"]),
     (&["incrby"], &["stream:logs:bytes"]),
-    (&["hget"], &["queue:jobs", "queue:inputs"]),
-    (&["hget", "hset", "hdel"], &["leases"]),
+    (&["hget", "hmget"], &["queue:jobs", "queue:inputs"]),
+    (&["hget", "hmget", "hset", "hdel"], &["leases"]),
     (&["hget"], &["leases:go"]),
     (&["sadd", "srem", "sismember"], &["leases:ended", "leases:cancelled", "set:active_workers"]),
     (&["srem", "sismember"], &["set:retired_workers"]),
     (&["zrange", "zadd", "zrem", "zcard", "zscore"], &["queue:pending_jobs"]),
     (&["zrange", "zadd", "zrem"], &["worker:held:*"]),
-    (&["xlen", "xadd"], &["stream:results", "stream:logs"]),
 ];
 
 /// What kind of server it is.

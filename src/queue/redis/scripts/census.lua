@@ -23,7 +23,7 @@ return guarded(function()
     if redis.call('HLEN', JOBS) > redis.call('ZCARD', PENDING) + redis.call('HLEN', LEASES) then
         for _, job in ipairs(redis.call('HKEYS', JOBS)) do
             local known = redis.call('ZSCORE', PENDING, job) or redis.call('HEXISTS', LEASES, job) == 1
-            if not known then forget_body(job) end
+            if not known then forget_bodies({ job }) end
         end
     end
     if redis.call('HLEN', JOBS) == 0 then forget_documents() end

@@ -35,8 +35,7 @@ return guarded(function()
         end
     end
     -- Without a body, or a document that it shares, it is no job: the conductor's sweep misses it and offers it again.
-    local function body(job)
-        local raw = redis.call('HGET', JOBS, job)
+    local function body(raw)
         if not raw then return nil end
         for hash in hashes(raw) do
             if not has[hash] and not documents[hash] then
@@ -54,7 +53,7 @@ return guarded(function()
             if redis.call('HGET', LEASES, job) ~= worker then
                 redis.call('ZREM', held(worker), job)
             else
-                local raw = body(job)
+                local raw = body(redis.call('HGET', JOBS, job))
                 if raw and fits(raw) then give(job, holds[i + 1], raw) end
             end
         end
@@ -63,10 +62,11 @@ return guarded(function()
     while given < slots and not full do
         local heads = redis.call('ZRANGE', PENDING, 0, math.min(slots - given, 1000) - 1, 'WITHSCORES')
         if #heads == 0 then break end
-        local gone, leases, mine = {}, {}, {}
-        for i = 1, #heads, 2 do
-            local job, rank = heads[i], heads[i + 1]
-            local raw = body(job)
+        local names, gone, leases, mine = {}, {}, {}, {}
+        for i = 1, #heads, 2 do names[#names + 1] = heads[i] end
+        local raws = asked('HMGET', JOBS, names)
+        for n, job in ipairs(names) do
+            local rank, raw = heads[2 * n], body(raws[n])
             full = raw ~= nil and not fits(raw)
             if full then break end
             gone[#gone + 1] = job

@@ -95,18 +95,41 @@ end
 -- The hashes of what a job shares, one after the other.
 local function hashes(raw) return string.gmatch(string.match(raw, '^([^\n]*)\n') or '', '[^,]+') end
 
+-- What one command on a key answers for many fields or members, in their order.
+local function asked(command, key, names)
+    local answers = {}
+    for i = 1, #names, 4000 do
+        local some = redis.call(command, key, unpack(names, i, math.min(i + 3999, #names)))
+        for j = 1, #some do answers[i + j - 1] = some[j] end
+    end
+    return answers
+end
+
+-- So many jobs more, or fewer, have the documents of this body; told at once for many bodies.
+local function note_users(users, raw, more)
+    for hash in hashes(raw) do users[hash] = (users[hash] or 0) + more end
+end
+
 -- A document goes with the last job that has it. (Where the count is wrong, for a key of a wrong type was cleared, it may
 -- go too soon: then its jobs are none, and the conductor's sweep offers them again.)
-local function forget_body(job)
-    local raw = redis.call('HGET', JOBS, job)
-    if not raw then return end
-    redis.call('HDEL', JOBS, job)
-    for hash in hashes(raw) do
-        if redis.call('HINCRBY', USERS, hash, -1) <= 0 then
+local function count_users(users)
+    for hash, more in pairs(users) do
+        if redis.call('HINCRBY', USERS, hash, more) <= 0 then
             redis.call('HDEL', USERS, hash)
             redis.call('HDEL', INPUTS, hash)
         end
     end
+end
+
+-- Each of them once.
+local function forget_bodies(jobs)
+    local users, seen, raws = {}, {}, asked('HMGET', JOBS, jobs)
+    for n, job in ipairs(jobs) do
+        if raws[n] and not seen[job] then note_users(users, raws[n], -1) end
+        seen[job] = true
+    end
+    each('HDEL', JOBS, jobs)
+    count_users(users)
 end
 
 local function forget_documents() redis.call('DEL', INPUTS, USERS) end
@@ -119,20 +142,24 @@ end
 
 -- These jobs are nowhere any more. Workers that still run one are called.
 local function forget(jobs)
-    local leased, of, seen = {}, {}, {}
-    for _, job in ipairs(jobs) do
-        forget_body(job)
-        local worker = not seen[job] and redis.call('HGET', LEASES, job)
-        seen[job] = true
+    forget_bodies(jobs)
+    local workers, leased, of, seen, calls = asked('HMGET', LEASES, jobs), {}, {}, {}, {}
+    for n, job in ipairs(jobs) do
+        local worker = seen[job] == nil and workers[n]
+        if seen[job] == nil then seen[job] = worker or '' end
         if worker then
             leased[#leased + 1] = job
             of[worker] = of[worker] or {}
             table.insert(of[worker], job)
-            if redis.call('SREM', ENDED, job) == 0 then call_worker(worker) end
         end
     end
+    for n, ended in ipairs(asked('SMISMEMBER', ENDED, leased)) do
+        if ended == 0 then calls[seen[leased[n]]] = true end
+    end
+    for worker in pairs(calls) do call_worker(worker) end
     each('ZREM', PENDING, jobs)
     each('HDEL', LEASES, leased)
+    each('SREM', ENDED, leased)
     each('SREM', CANCELLED, leased)
     each('HDEL', GO, leased)
     for worker, his in pairs(of) do each('ZREM', held(worker), his) end

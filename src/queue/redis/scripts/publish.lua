@@ -21,23 +21,33 @@ return guarded(function()
         end
         return true
     end
-    for i = at, #ARGV, 4 do
-        local job, rank, raw = ARGV[i], ARGV[i + 1], ARGV[i + 2] .. '\n' .. ARGV[i + 3]
-        if redis.call('HEXISTS', LEASES, job) == 1 then
+    local jobs = {}
+    for i = at, #ARGV, 4 do jobs[#jobs + 1] = ARGV[i] end
+    local leased, pending = asked('HMGET', LEASES, jobs), asked('ZMSCORE', PENDING, jobs)
+    -- A body may lie about without its job, and have documents.
+    local before = asked('HMGET', JOBS, jobs)
+    local bodies, ranks, users, here = {}, {}, {}, {}
+    for n, job in ipairs(jobs) do
+        local i = at + 4 * (n - 1)
+        local raw = ARGV[i + 2] .. '\n' .. ARGV[i + 3]
+        if leased[n] or pending[n] or here[job] then
             -- It stays as it is.
         elseif count >= most then
-            if not redis.call('ZSCORE', PENDING, job) then full = 1 end
+            full = 1
         elseif not has_all(raw) then
-            if not redis.call('ZSCORE', PENDING, job) then answer[#answer + 1] = job end
-        elseif redis.call('ZADD', PENDING, 'NX', rank, job) == 1 then
-            -- A body that lies about without its job may be the last user of the very documents: its own are counted first.
-            local before = redis.call('HGET', JOBS, job)
-            for hash in hashes(raw) do redis.call('HINCRBY', USERS, hash, 1) end
-            if before then forget_body(job) end
-            redis.call('HSET', JOBS, job, raw)
+            answer[#answer + 1] = job
+        else
+            here[job] = true
+            bodies[#bodies + 1], bodies[#bodies + 2] = job, raw
+            ranks[#ranks + 1], ranks[#ranks + 2] = ARGV[i + 1], job
+            note_users(users, raw, 1)
+            if before[n] then note_users(users, before[n], -1) end
             count, added = count + 1, added + 1
         end
     end
+    each('HSET', JOBS, bodies)
+    count_users(users)
+    each('ZADD', PENDING, ranks)
     if added > 0 then ring(added) end
     answer[2] = full
     return answer

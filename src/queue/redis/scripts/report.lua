@@ -5,11 +5,12 @@ return guarded(function()
     local not_now = stale(ARGV[1])
     if not_now then return not_now end
     local worker, room = ARGV[2], tonumber(ARGV[3]) - redis.call('XLEN', RESULTS)
-    local answer, holds, ended, over = { 'ok' }, {}, {}, {}
-    for i = 4, #ARGV, 3 do
-        local job, told = ARGV[i], 'full'
-        if holds[job] == nil then holds[job] = redis.call('HGET', LEASES, job) == worker end
-        if not holds[job] then
+    local answer, jobs, ended, over = { 'ok' }, {}, {}, {}
+    for i = 4, #ARGV, 3 do jobs[#jobs + 1] = ARGV[i] end
+    local holders = asked('HMGET', LEASES, jobs)
+    for n, job in ipairs(jobs) do
+        local i, told = 1 + 3 * n, 'full'
+        if holders[n] ~= worker then
             told = 'dropped'
         elseif room > 0 then
             room = room - 1
