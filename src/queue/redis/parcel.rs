@@ -50,10 +50,13 @@ impl Parcel {
         self.body.len()
     }
 
-    /// The hashes of what it shares, as the scripts read them.
-    pub(super) fn shares(&self) -> String {
+    /// As it is stored: the hashes of what it shares, as the scripts read them, and its own.
+    pub(super) fn stored(&self) -> Vec<u8> {
         let hashes: Vec<&str> = self.documents.iter().map(|document| document.hash.as_ref()).collect();
-        hashes.join(&AND.to_string())
+        let mut stored = hashes.join(&AND.to_string()).into_bytes();
+        stored.push(b'\n');
+        stored.extend_from_slice(&self.body);
+        stored
     }
 }
 

@@ -142,7 +142,7 @@ async fn say(
         call = call.arg(document.hash.as_bytes()).arg(&document.text);
     }
     for (job, parcel) in batch {
-        call = call.arg(job.id.to_string()).arg(job.rank.to_string()).arg(parcel.shares()).arg(&parcel.body);
+        call = call.arg(job.id.to_string()).arg(job.rank.to_string()).arg(parcel.stored());
     }
     let Answer { mut rest, .. } = queue.server.call_one(call).await?;
     *full |= rest.number()? == 1;

@@ -1,5 +1,5 @@
 -- Offers jobs. One that is pending or leased stays as it is.
--- ARGV: standing, most pending jobs, documents, (hash, document)..., then (job, rank, hashes, body)...
+-- ARGV: standing, most pending jobs, documents, (hash, document)..., then (job, rank, what is stored of it)...
 -- Answers: ok, 1 when the bound was reached, jobs of which a document is not here...
 return guarded(function()
     local not_now = not_for(ARGV[1])
@@ -22,14 +22,13 @@ return guarded(function()
         return true
     end
     local jobs = {}
-    for i = at, #ARGV, 4 do jobs[#jobs + 1] = ARGV[i] end
+    for i = at, #ARGV, 3 do jobs[#jobs + 1] = ARGV[i] end
     local leased, pending = asked('HMGET', LEASES, jobs), asked('ZMSCORE', PENDING, jobs)
     -- A body may lie about without its job, and have documents.
     local before = asked('HMGET', JOBS, jobs)
     local bodies, ranks, users, here = {}, {}, {}, {}
     for n, job in ipairs(jobs) do
-        local i = at + 4 * (n - 1)
-        local raw = ARGV[i + 2] .. '\n' .. ARGV[i + 3]
+        local rank, raw = ARGV[at + 3 * n - 2], ARGV[at + 3 * n - 1]
         if leased[n] or pending[n] or here[job] then
             -- It stays as it is.
         elseif count >= most then
@@ -39,7 +38,7 @@ return guarded(function()
         else
             here[job] = true
             bodies[#bodies + 1], bodies[#bodies + 2] = job, raw
-            ranks[#ranks + 1], ranks[#ranks + 2] = ARGV[i + 1], job
+            ranks[#ranks + 1], ranks[#ranks + 2] = rank, job
             note_users(users, raw, 1)
             if before[n] then note_users(users, before[n], -1) end
             count, added = count + 1, added + 1
