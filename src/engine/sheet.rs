@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::engine::{Effect, Node, Plan, Refused, Run, Slot, Timer};
 use crate::model::{
-    change::{Changes, RunChange, Step, TaskChange},
+    change::{Changes, RunChange, Step, TaskChange, note_attempt},
     ids::TaskKey,
     reason::Reason,
     run::Actor,
@@ -22,7 +22,7 @@ struct Noted {
     /// Status and attempt before this `apply`; none for a new row.
     expect: Option<(TaskStatus, u32)>,
     steps: Vec<Step<TaskStatus>>,
-    attempts: BTreeMap<u32, AttemptRow>,
+    attempts: Vec<AttemptRow>,
 }
 
 /// What the current `apply` has changed so far.
@@ -152,7 +152,7 @@ impl Run {
         let attempt = row.attempt;
         let row = AttemptRow { attempt, worker, started_at, ended_at: None, reason: None, exit_code: None };
         if let Some(noted) = self.sheet.tasks.get_mut(&key) {
-            noted.attempts.insert(attempt, as_it_is(row));
+            note_attempt(&mut noted.attempts, as_it_is(row));
         }
     }
 
@@ -212,11 +212,12 @@ impl Run {
             return Err(fault);
         }
         let mut changes = Changes::new(self.row.shard());
-        changes.run = sheet.run.map(|(expect, steps)| RunChange { expect, row: self.row.clone(), steps });
+        let of_run = sheet.run.map(|(expect, steps)| RunChange { expect, row: self.row.clone(), steps });
+        changes.run = of_run.map(Box::new);
         for (key, noted) in sheet.tasks {
             if let Some(row) = self.row_of(key).map(|slot| slot.row(key)) {
                 let Noted { expect, steps, attempts } = noted;
-                changes.tasks.insert(key, TaskChange { expect, row, steps, attempts });
+                changes.tasks.insert(key, Box::new(TaskChange { expect, row, steps, attempts }));
                 self.unpack_no_more(key);
             }
         }

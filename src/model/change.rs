@@ -38,8 +38,16 @@ pub struct TaskChange {
     pub row: TaskRow,
     /// The edges taken, in order; a birth in PENDING is none.
     pub steps: Vec<Step<TaskStatus>>,
-    /// Rows of `attempts` as they shall be, by number: whole, new or not.
-    pub attempts: BTreeMap<u32, AttemptRow>,
+    /// Rows of `attempts` as they shall be, each number once: whole, new or not.
+    pub attempts: Vec<AttemptRow>,
+}
+
+/// Notes how a row of `attempts` shall be: of one number the last word counts.
+pub fn note_attempt(attempts: &mut Vec<AttemptRow>, row: AttemptRow) {
+    match attempts.iter_mut().find(|noted| noted.attempt == row.attempt) {
+        Some(noted) => *noted = row,
+        None => attempts.push(row),
+    }
 }
 
 /// A row of `runs` as it shall be, and the state in which it must be found.
@@ -53,15 +61,16 @@ pub struct RunChange {
     pub steps: Vec<Step<RunStatus>>,
 }
 
-/// Everything that one commit changes in one run.
+/// Everything that one commit changes in one run. Most are of one row, made and merged by the thousand: what is large lies in boxes,
+/// for a map makes room for eleven at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
     /// The run's shard.
     pub shard: ShardId,
     /// The run's own row.
-    pub run: Option<RunChange>,
+    pub run: Option<Box<RunChange>>,
     /// Its task runs.
-    pub tasks: BTreeMap<TaskKey, TaskChange>,
+    pub tasks: BTreeMap<TaskKey, Box<TaskChange>>,
     /// New words of people.
     pub approvals: Vec<ApprovalRow>,
 }
@@ -101,7 +110,7 @@ impl Changes {
                     earlier.row = change.row;
                     earlier.row.input = earlier.row.input.take().or(input);
                     earlier.steps.extend(change.steps);
-                    earlier.attempts.extend(change.attempts);
+                    change.attempts.into_iter().for_each(|row| note_attempt(&mut earlier.attempts, row));
                 }
                 None => drop(self.tasks.insert(key, change)),
             }

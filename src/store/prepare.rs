@@ -66,7 +66,7 @@ pub(super) fn prepare(batch: &Batch) -> Result<Prepared, StoreError> {
             let task = change.row.id(id);
             let workflow = changes.run.as_ref().map(|r| r.row.workflow.clone());
             let (expect, row) = task_write(id, change)?;
-            for made in change.attempts.values() {
+            for made in &change.attempts {
                 out.attempts.push((task.clone(), attempt_write(&task, made)?));
             }
             out.tasks.push(TaskWrite { run: id.clone(), workflow, expect, row });

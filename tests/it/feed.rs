@@ -2,7 +2,7 @@
 
 mod redis;
 
-use std::{collections::BTreeMap, task::Poll, time::Duration};
+use std::{task::Poll, time::Duration};
 
 use futures::poll;
 use relay::feed::{
@@ -133,8 +133,11 @@ fn a_commit_is_told_with_the_end_of_the_run_last() {
     let step = |from, to| Step { from, to, attempt: 0, reason: None, actor: Actor::Engine, at: second(1) };
     let mut changes = Changes::new(ShardId::of_namespace("data"));
     let ends = step(Some(RunStatus::Running), RunStatus::Failed);
-    changes.run =
-        Some(RunChange { expect: None, row: run.clone(), steps: vec![step(None, RunStatus::Running), ends] });
+    changes.run = Some(Box::new(RunChange {
+        expect: None,
+        row: run.clone(),
+        steps: vec![step(None, RunStatus::Running), ends],
+    }));
     let row = TaskRow { error: Some("broken".to_owned()), ..TaskRow::new(TaskKey::of_task(0), second(0)) };
     let edge = |from, to| Step {
         from: Some(from),
@@ -146,7 +149,7 @@ fn a_commit_is_told_with_the_end_of_the_run_last() {
     };
     let steps =
         vec![edge(TaskStatus::Queued, TaskStatus::Running), edge(TaskStatus::Running, TaskStatus::Failed)];
-    changes.tasks.insert(row.key, TaskChange { expect: None, row, steps, attempts: BTreeMap::new() });
+    changes.tasks.insert(row.key, Box::new(TaskChange { expect: None, row, steps, attempts: vec![] }));
     let told: Vec<String> = events_of(&run.id, &changes)
         .iter()
         .map(|event| {

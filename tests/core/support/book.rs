@@ -1,6 +1,6 @@
 //! A store in miniature: it keeps the rows, and refuses a plan that no honest engine would hand out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use relay::{
     engine::{Effect, Plan, Run},
@@ -113,10 +113,12 @@ impl Book {
 
     /// An attempt has a worker from RUNNING on and an end from its end on, and stays as it is from then on.
     fn write_attempts(&mut self, key: TaskKey, change: &TaskChange) -> Result<(), String> {
-        for (number, made) in &change.attempts {
-            let kept = self.attempts.insert((key, *number), made.clone());
-            if made.attempt != *number || kept.as_ref().is_some_and(|kept| kept.ended_at.is_some()) {
-                return Err(format!("attempt {number} was {kept:?} and is {made:?}"));
+        let mut numbers = BTreeSet::new();
+        for made in &change.attempts {
+            let kept = self.attempts.insert((key, made.attempt), made.clone());
+            let once = numbers.insert(made.attempt);
+            if !once || kept.as_ref().is_some_and(|kept| kept.ended_at.is_some()) {
+                return Err(format!("attempt {} was {kept:?} and is {made:?}", made.attempt));
             }
         }
         for step in change.steps.iter().filter(|step| step.attempt > 0) {

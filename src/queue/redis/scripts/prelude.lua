@@ -67,11 +67,12 @@ local function not_for(standing)
     return deposed(standing) or stale(incarnation_of(standing))
 end
 
--- Tokens are lost when the memory is full: whoever waits for one looks again after a while by itself.
+-- Tokens are lost when the memory is full, or when a worker calls another one, which it may not: whoever waits for one looks
+-- again after a while by itself.
 local function call_worker(worker)
     redis.pcall('RPUSH', bell(worker), '1')
-    redis.call('LTRIM', bell(worker), 0, 0)
-    redis.call('PEXPIRE', bell(worker), BELL_MS)
+    redis.pcall('LTRIM', bell(worker), 0, 0)
+    redis.pcall('PEXPIRE', bell(worker), BELL_MS)
 end
 
 -- At least so many tokens, so that as many idle workers look; none when there is nothing to be found.

@@ -22,7 +22,7 @@ fn started(attempt: u32) -> AttemptRow {
 }
 
 fn with(mut change: TaskChange, rows: &[AttemptRow]) -> TaskChange {
-    change.attempts = rows.iter().map(|row| (row.attempt, row.clone())).collect();
+    change.attempts = rows.to_vec();
     change
 }
 

@@ -1,6 +1,6 @@
 //! Rows for the cases: plain ones by hand, and ones with anything that a column can hold.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -106,21 +106,21 @@ pub fn task_birth(task: u32) -> TaskChange {
         expect: None,
         row: TaskRow::new(TaskKey::of_task(task), at(0)),
         steps: vec![],
-        attempts: BTreeMap::new(),
+        attempts: vec![],
     }
 }
 
 pub fn task_move(row: &TaskRow, to: TaskStatus) -> TaskChange {
     let steps = vec![step(Some(row.status), to, row.attempt)];
     let row_then = TaskRow { status: to, ..row.clone() };
-    TaskChange { expect: Some((row.status, row.attempt)), row: row_then, steps, attempts: BTreeMap::new() }
+    TaskChange { expect: Some((row.status, row.attempt)), row: row_then, steps, attempts: vec![] }
 }
 
 /// The changes of one run.
 pub fn changes(namespace: &str, run: Option<RunChange>, tasks: Vec<TaskChange>) -> Changes {
     let mut out = Changes::new(ShardId::of_namespace(namespace));
-    out.run = run;
-    out.tasks = tasks.into_iter().map(|change| (change.row.key, change)).collect();
+    out.run = run.map(Box::new);
+    out.tasks = tasks.into_iter().map(|change| (change.row.key, Box::new(change))).collect();
     out
 }
 
