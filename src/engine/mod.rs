@@ -41,6 +41,7 @@ use crate::model::{
     change::Changes,
     ids::TaskKey,
     job::Outcome,
+    json::Text,
     reason::Reason,
     run::{Actor, RunRow},
     status::{RunStatus, TaskStatus},
@@ -267,7 +268,7 @@ struct Node {
     group: Option<Box<Group>>,
     approvals: Vec<ApprovalRow>,
     /// What its jobs share of `$RELAY_INPUT`, made for the first of them and dropped when it ends.
-    document: OnceLock<Arc<Value>>,
+    document: OnceLock<Option<Text>>,
 }
 
 /// A live run.
