@@ -36,7 +36,7 @@ impl Run {
             timeout: task.timeout,
             outputs: task.outputs.clone(),
             at_most_once: task.on_worker_lost == OnWorkerLost::Fail,
-            item: key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned()),
+            item: key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize)),
             input: self.node(key.task).document.get_or_init(|| self.document(key.task)).clone()?,
         })
     }

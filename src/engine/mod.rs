@@ -17,6 +17,7 @@ mod approve;
 mod expand;
 mod finish;
 mod job;
+mod list;
 mod offer;
 mod outline;
 mod pause;
@@ -35,7 +36,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::model::{
     change::Changes,
@@ -50,6 +50,7 @@ use crate::model::{
     workflow::Workflow,
 };
 
+use list::List;
 use slot::Slot;
 use waiting::Waiting;
 
@@ -239,7 +240,7 @@ enum Timer {
 /// A forEach at work: its list, its items, and what has become of them.
 #[derive(Clone, Debug)]
 struct Group {
-    list: Arc<Vec<Value>>,
+    list: List,
     /// Born so far, in index order.
     items: Vec<Slot>,
     open: usize,
