@@ -1,10 +1,8 @@
 //! A task leaves PENDING: its rule, its `when`, its expressions, its approval.
 
-use std::sync::Arc;
+use serde_json::Map;
 
-use serde_json::{Map, Value};
-
-use crate::engine::{ERROR_CHARS, Group, Run};
+use crate::engine::{ERROR_CHARS, Group, List, Run};
 use crate::model::{
     expr::{Refs, Scope, Template},
     ids::TaskKey,
@@ -88,7 +86,7 @@ impl Run {
     }
 
     /// Evaluates all that a task's row holds: the list of a forEach, or the argv and environment. Of a forEach gives the list.
-    fn evaluate(&mut self, task: &Task) -> Result<Option<Arc<Vec<Value>>>, (Reason, String)> {
+    fn evaluate(&mut self, task: &Task) -> Result<Option<List>, (Reason, String)> {
         let key = TaskKey { round: self.node(task.no).key.round, ..TaskKey::of_task(task.no) };
         let question = self.ask(task).map_err(|why| (Reason::ExpressionError, why))?;
         let Some(for_each) = &task.for_each else {
@@ -101,9 +99,7 @@ impl Run {
         };
         let scope = self.run_scope(for_each.from.refs(), task.finally);
         let list = for_each.from.eval_list(&scope);
-        let mut list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
-        // It stays as long as the run.
-        list.shrink_to_fit();
+        let list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
         let most = limits::ITEMS.min(limits::ROWS.saturating_sub(self.rows));
         if list.len() > most {
             return Err((
@@ -111,12 +107,16 @@ impl Run {
                 format!("forEach.from gave {} items, and {most} are allowed", list.len()),
             ));
         }
-        let list = Arc::new(list);
         self.rows += list.len();
-        if !list.is_empty() {
-            let stored = Listed { items: &list, question }.to_json();
-            self.touch(key).input = Some(stored.map_err(|why| (Reason::ExpressionError, why))?);
+        if list.is_empty() {
+            return Ok(Some(List::default()));
         }
+        let stored = Listed { items: &list, question }.to_json();
+        let stored = stored.map_err(|why| (Reason::ExpressionError, why))?;
+        let list = List::of(&stored).ok_or_else(|| {
+            (Reason::ListTooLong, "forEach.from gave a list of more than 4 GiB of text".to_owned())
+        })?;
+        self.touch(key).input = Some(stored);
         Ok(Some(list))
     }
 
@@ -130,7 +130,7 @@ impl Run {
     }
 
     /// PENDING -> READY, and on from there.
-    fn leave_pending(&mut self, task: &Task, key: TaskKey, list: Option<Arc<Vec<Value>>>) {
+    fn leave_pending(&mut self, task: &Task, key: TaskKey, list: Option<List>) {
         self.nodes[task.no as usize].group = list.map(|list| Box::new(Group::new(list)));
         self.step(key, TaskStatus::Ready, None);
         let Some(approval) = &task.approval else { return self.proceed(task, key) };

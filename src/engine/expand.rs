@@ -1,10 +1,6 @@
 //! forEach: items are born in chunks, in index order, until the list is through or nothing new may start.
 
-use std::sync::Arc;
-
-use serde_json::Value;
-
-use crate::engine::{EXPAND_CHUNK, Effect, Group, Refused, Run, Slot, Waiting, advance, scope, view};
+use crate::engine::{EXPAND_CHUNK, Effect, Group, List, Refused, Run, Slot, Waiting, advance, scope, view};
 use crate::model::{
     expr::Scope,
     ids::TaskKey,
@@ -14,7 +10,7 @@ use crate::model::{
 };
 
 impl Group {
-    pub(super) fn new(list: Arc<Vec<Value>>) -> Group {
+    pub(super) fn new(list: List) -> Group {
         Group {
             list,
             items: Vec::new(),
@@ -94,11 +90,16 @@ impl Run {
 
     fn bear_item(&mut self, task: &Task, group_key: TaskKey, base: &Scope) -> bool {
         let (Some(group), Some(for_each)) = (&self.node(task.no).group, &task.for_each) else { return false };
-        let (index, list) = (group.items.len(), group.list.clone());
-        let Some(element) = list.get(index) else { return false };
+        let index = group.items.len();
+        if index >= group.list.len() {
+            return false;
+        }
+        let element =
+            group.list.get(index).ok_or_else(|| "forEach.from: its element is nested too deep".to_owned());
         let key = group_key.with_item(index as u32);
         let mut row = Slot::new(self.sheet.now);
-        let inputs = advance::inputs(task, &scope::with_item(base, for_each, index, element));
+        let inputs = element
+            .and_then(|element| advance::inputs(task, &scope::with_item(base, for_each, index, element)));
         match inputs.and_then(|inputs| inputs.to_json()) {
             Ok(inputs) => {
                 row.enter(TaskStatus::Ready, self.sheet.now);

@@ -1,13 +1,13 @@
 //! The job of a task run: what its row and its workflow say a worker shall do.
 
-use std::sync::Arc;
-
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::engine::{Run, scope};
 use crate::model::{
     ids::{TaskKey, TaskRunId},
     job::{Inputs, Job, JobId, PROTOCOL, Program},
+    json::Text,
     task::{Action, OnWorkerLost, Task, TaskNo},
 };
 
@@ -36,25 +36,32 @@ impl Run {
             timeout: task.timeout,
             outputs: task.outputs.clone(),
             at_most_once: task.on_worker_lost == OnWorkerLost::Fail,
-            item: key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize).cloned()),
-            input: self.node(key.task).document.get_or_init(|| Arc::new(self.document(key.task))).clone(),
+            item: key.item.and_then(|i| self.node(key.task).group.as_ref()?.list.get(i as usize)),
+            input: self.node(key.task).document.get_or_init(|| self.document(key.task)).clone()?,
         })
     }
 
     /// What the jobs of a task share of `$RELAY_INPUT`: made from final rows and params alone, so it is the same at
     /// each attempt, and once for all items.
-    fn document(&self, no: TaskNo) -> Value {
+    fn document(&self, no: TaskNo) -> Option<Text> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            params: &'a Value,
+            run: Value,
+            tasks: Map<String, Value>,
+        }
         let task = self.workflow.at(no);
         let upstream = |no: &u32| {
             let (task, node) = (self.workflow.at(*no), self.node(*no));
             let value = json!({ "status": node.row.status.as_str(), "outputs": scope::outputs(task, node) });
             (task.name.clone(), value)
         };
-        let tasks: Map<String, Value> = task.depends_on.iter().map(upstream).collect();
-        json!({
-            "params": self.row.params.as_ref(),
-            "run": self.run_value(if task.finally { self.coming_status().0.as_str() } else { "RUNNING" }),
-            "tasks": tasks,
-        })
+        let status = if task.finally { self.coming_status().0.as_str() } else { "RUNNING" };
+        let document = Document {
+            params: &self.row.params,
+            run: self.run_value(status),
+            tasks: task.depends_on.iter().map(upstream).collect(),
+        };
+        Text::of_sorted(&document).ok()
     }
 }

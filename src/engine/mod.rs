@@ -17,6 +17,7 @@ mod approve;
 mod expand;
 mod finish;
 mod job;
+mod list;
 mod offer;
 mod outline;
 mod pause;
@@ -35,12 +36,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::model::{
     change::Changes,
     ids::TaskKey,
     job::Outcome,
+    json::Text,
     reason::Reason,
     run::{Actor, RunRow},
     status::{RunStatus, TaskStatus},
@@ -49,6 +50,7 @@ use crate::model::{
     workflow::Workflow,
 };
 
+use list::List;
 use slot::Slot;
 use waiting::Waiting;
 
@@ -238,7 +240,7 @@ enum Timer {
 /// A forEach at work: its list, its items, and what has become of them.
 #[derive(Clone, Debug)]
 struct Group {
-    list: Arc<Vec<Value>>,
+    list: List,
     /// Born so far, in index order.
     items: Vec<Slot>,
     open: usize,
@@ -267,7 +269,7 @@ struct Node {
     group: Option<Box<Group>>,
     approvals: Vec<ApprovalRow>,
     /// What its jobs share of `$RELAY_INPUT`, made for the first of them and dropped when it ends.
-    document: OnceLock<Arc<Value>>,
+    document: OnceLock<Option<Text>>,
 }
 
 /// A live run.

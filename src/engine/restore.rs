@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
 
-use crate::engine::{Effect, Group, Node, Plan, Refused, Run, Slot, Timer, offer::Offers, sheet::Sheet};
+use crate::engine::{
+    Effect, Group, List, Node, Plan, Refused, Run, Slot, Timer, offer::Offers, sheet::Sheet,
+};
 use crate::model::{
     ids::TaskKey,
     reason::Reason,
@@ -88,8 +88,8 @@ impl Run {
             match key.item {
                 None => {
                     let of_each = self.workflow.tasks[key.task as usize].for_each.is_some();
-                    let list = if of_each { list_of(&row) } else { None };
-                    node.group = list.map(|list| Box::new(Group::new(Arc::new(list))));
+                    let list = row.input.as_ref().filter(|_| of_each).and_then(List::of);
+                    node.group = list.map(|list| Box::new(Group::new(list)));
                     (node.key, node.row) = (key, Slot::of(row));
                     self.unpack_no_more(key);
                 }
@@ -175,12 +175,4 @@ impl Run {
             self.take_back_queued();
         }
     }
-}
-
-fn list_of(group: &TaskRow) -> Option<Vec<Value>> {
-    #[derive(Deserialize)]
-    struct Listed {
-        items: Vec<Value>,
-    }
-    group.input.as_ref()?.read::<Listed>().map(|listed| listed.items)
 }

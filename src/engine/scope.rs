@@ -43,9 +43,9 @@ pub(super) fn outputs(task: &Task, node: &Node) -> Value {
 }
 
 /// The same for an item, with its element in sight.
-pub(super) fn with_item(base: &Scope, for_each: &ForEach, index: usize, element: &Value) -> Scope {
+pub(super) fn with_item(base: &Scope, for_each: &ForEach, index: usize, element: Value) -> Scope {
     let mut scope = base.clone();
-    scope.set(for_each.as_name.as_str(), element.clone());
+    scope.set(for_each.as_name.as_str(), element);
     scope.set("index", json!(index));
     scope
 }

@@ -80,7 +80,7 @@ impl Run {
     }
 
     /// The element of a forEach item.
-    pub fn element(&self, key: TaskKey) -> Option<&Value> {
+    pub fn element(&self, key: TaskKey) -> Option<Value> {
         self.nodes.get(key.task as usize)?.group.as_ref()?.list.get(key.item? as usize)
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::model::{
     ids::{BadId, TaskRunId, bad},
@@ -121,8 +121,8 @@ pub struct Job {
     /// The element of a forEach item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
-    /// The rest of `$RELAY_INPUT`, which all jobs of a task share.
-    pub input: Arc<Value>,
+    /// The rest of `$RELAY_INPUT`, which all jobs of a task share: an object.
+    pub input: Text,
 }
 
 impl Job {
@@ -131,12 +131,13 @@ impl Job {
         #[derive(Serialize)]
         struct Document<'a> {
             #[serde(flatten)]
-            shared: &'a Value,
+            shared: BTreeMap<String, Box<RawValue>>,
             item: &'a Option<Value>,
             index: Option<u32>,
         }
         serde_json::to_vec(&Document {
-            shared: &self.input,
+            // What its members say is copied as it is, and not read.
+            shared: serde_json::from_str(self.input.as_str())?,
             item: &self.item,
             index: self.id.task_run.key.item,
         })

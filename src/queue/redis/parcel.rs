@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{
     job::{Job, JobId, Program},
+    json::Text,
     task::OutputDecl,
 };
 
@@ -99,7 +100,7 @@ pub(super) struct Given {
     #[serde(rename = "r")]
     run_name: String,
     #[serde(rename = "g")]
-    input: Arc<Value>,
+    input: Text,
 }
 
 /// What a document says.
@@ -167,7 +168,7 @@ impl Packer {
     /// What it is given as a document, where others share it or it is large; or as it is.
     fn given(&mut self, job: &Job) -> serde_json::Result<Result<Document, Given>> {
         let same = |(given, ..): &(Given, usize, Option<Document>)| {
-            Arc::ptr_eq(&given.input, &job.input) && given.run_name == job.run_name
+            given.run_name == job.run_name && given.input == job.input
         };
         if !self.given.as_ref().is_some_and(same) {
             let given = Given { run_name: job.run_name.clone(), input: job.input.clone() };

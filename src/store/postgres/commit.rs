@@ -205,12 +205,8 @@ fn task_moves<'q>(sql: Sql<'q>, rows: &[(TaskStatus, u32, &'q TaskWrite)]) -> Re
 /// What births and moves have in common, in the statement's order.
 fn task_columns<'q>(sql: Sql<'q>, rows: &[&'q TaskRow]) -> Result<Sql<'q>, StoreError> {
     let outputs = rows.iter().map(|r| r.output.as_deref().map(serde_json::to_string).transpose());
-    let input =
-        |r: &&'q TaskRow| r.input.as_ref().map(|text| serde_json::from_str::<&'q RawValue>(text.as_str()));
-    let inputs = rows.iter().map(|r| Ok(input(r).transpose()?.map(Json)));
-    let inputs: Vec<Option<Json<&RawValue>>> = inputs
-        .collect::<Result<_, _>>()
-        .map_err(|e: serde_json::Error| StoreError::Refused(format!("an input is no JSON: {e}")))?;
+    let inputs: Vec<Option<Json<&RawValue>>> =
+        column(rows, |r| r.input.as_ref().map(|text| Json(text.raw())));
     let outputs: Vec<Option<String>> = outputs
         .collect::<Result<_, _>>()
         .map_err(|e| StoreError::Refused(format!("an output is no JSON: {e}")))?;

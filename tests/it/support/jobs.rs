@@ -1,14 +1,13 @@
 //! Jobs and reports to hand to queues and workers.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use relay::model::{
     ids::{ShardId, TaskKey, TaskRunId},
     job::{Job, JobId, News, Outcome, PROTOCOL, Program, Report},
+    json::Text,
 };
 use relay::queue::{Epochs, Placed};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The pool of jobs that say nothing else.
 pub const POOL: &str = "data/default";
@@ -44,8 +43,13 @@ pub fn job_of(task: u32, program: Program) -> Job {
         timeout: None,
         outputs: Vec::new(),
         item: None,
-        input: Arc::new(json!({})),
+        input: given(&json!({})),
     }
+}
+
+/// A value as jobs carry what they are given.
+pub fn given(value: &Value) -> Text {
+    Text::of(value).expect("its keys are texts")
 }
 
 /// A job that does nothing.

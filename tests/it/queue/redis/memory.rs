@@ -1,7 +1,5 @@
 //! How full Redis may get, and whether it keeps what it is given.
 
-use std::sync::Arc;
-
 use relay::model::job::Job;
 use relay::queue::{Queue, QueueError, redis::Evicting};
 use serde_json::json;
@@ -9,7 +7,7 @@ use serde_json::json;
 use super::{census, conductor, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{job, job_id, placed, report, success},
+    jobs::{given, job, job_id, placed, report, success},
 };
 
 #[tokio::test]
@@ -36,8 +34,8 @@ async fn a_redis_that_evicts_is_told_of_and_used_all_the_same() {
 /// What a job is that has nothing of its own but its id: an item of a forEach, with a script of usual length.
 fn plain(count: u32) -> Vec<Job> {
     let program = relay::model::job::Program::Script("echo working; ".repeat(25).as_str().into());
-    let input = Arc::new(
-        json!({ "params": {}, "tasks": {}, "run": { "id": "x".repeat(36), "name": "nightly", "status": "RUNNING" } }),
+    let input = given(
+        &json!({ "params": {}, "tasks": {}, "run": { "id": "x".repeat(36), "name": "nightly", "status": "RUNNING" } }),
     );
     let of = |n| {
         let mut one = Job { program: program.clone(), input: input.clone(), item: Some(json!(n)), ..job(n) };
@@ -62,7 +60,7 @@ async fn a_job_that_waits_has_a_bound_in_memory() {
 /// Jobs that share nothing.
 fn large(count: u32) -> Vec<Job> {
     let of = |n: u32| Job {
-        input: Arc::new(json!({ "params": { "text": format!("{n} {}", "x".repeat(100_000)) } })),
+        input: given(&json!({ "params": { "text": format!("{n} {}", "x".repeat(100_000)) } })),
         ..job(n)
     };
     (0..count).map(of).collect()

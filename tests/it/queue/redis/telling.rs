@@ -1,6 +1,6 @@
 //! What a worker tells: together, in its order, and whoever is dropped on the way takes nothing of others along.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures::future::{join, join_all};
 use relay::model::job::{Job, News};
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{conductor, reports, soon, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, job, job_id, placed, report, script, success},
+    jobs::{POOL, given, job, job_id, placed, report, script, success},
 };
 
 /// How often a script ran.
@@ -123,7 +123,7 @@ async fn a_job_that_waits_takes_at_most_320_bytes_beyond_what_it_is_given() {
         id.task_run.run = run.parse().expect("a run id");
         Job { id, run_name: "nightly-etl-x7k2p".to_owned(), rank: 1_800_000_000_000 + i64::from(n), ..job }
     };
-    let input = Arc::new(json!({ "params": { "date": "2026-11-20" }, "run": {}, "tasks": {} }));
+    let input = given(&json!({ "params": { "date": "2026-11-20" }, "run": {}, "tasks": {} }));
     let text = "n=$(/app/extract \"$REGION\" \"$DAY\")\necho \"rows:=$n\" >> \"$RELAY_OUTPUT\"\n";
     let item = |n: u32| {
         let mut job = of_run(0, Job { item: Some(json!(n)), input: input.clone(), ..script(text) });
@@ -133,7 +133,7 @@ async fn a_job_that_waits_takes_at_most_320_bytes_beyond_what_it_is_given() {
     let items = bytes_each((0..10_000).map(item).collect()).await;
     assert!(items <= 320, "{items} bytes an item");
     // Each with what it is given in it.
-    let given = serde_json::to_vec(&input).expect("JSON").len() as u64;
+    let given = input.as_str().len() as u64;
     let single = |n: u32| {
         let mut job = of_run(1, Job { input: input.clone(), ..script(text) });
         job.id.task_run.run = format!("0197f1b2-8a3c-7d11-9e5f-{n:012}").parse().expect("a run id");
