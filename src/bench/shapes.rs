@@ -11,6 +11,7 @@ use crate::conductor::Submission;
 use crate::crd::{self, Overrides};
 use crate::model::{
     ids::{RunId, ShardId},
+    json::Text,
     revision::Revision,
     run::RunRow,
     task::Action,
@@ -192,7 +193,7 @@ impl Maker {
         let id: RunId = id.parse().map_err(|e| BenchError::Wrong(format!("{e}")))?;
         let workflow = &self.workflow;
         let row = RunRow::new(id, workflow.id.clone(), workflow.namespace.clone(), name, clock.now());
-        let run = RunRow { params: Arc::new(self.shape.params()), ..row };
+        let run = RunRow { params: Text::from(&self.shape.params()), ..row };
         Ok(Submission { revision: self.revision(), workflow: workflow.clone(), run })
     }
 }

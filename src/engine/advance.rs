@@ -97,8 +97,8 @@ impl Run {
             self.touch(key).input = Some(stored);
             return Ok(None);
         };
-        let scope = self.run_scope(for_each.from.refs(), task.finally);
-        let list = for_each.from.eval_list(&scope);
+        // What it is made of is gone before its text is written: a long one would lie below that, and stay.
+        let list = for_each.from.eval_list(&self.run_scope(for_each.from.refs(), task.finally));
         let list = list.map_err(|e| (Reason::ExpressionError, format!("forEach.from: {e}")))?;
         let most = limits::ITEMS.min(limits::ROWS.saturating_sub(self.rows));
         if list.len() > most {
@@ -112,6 +112,7 @@ impl Run {
             return Ok(Some(List::default()));
         }
         let stored = Listed { items: &list, question }.to_json();
+        drop(list);
         let stored = stored.map_err(|why| (Reason::ExpressionError, why))?;
         let list = List::of(&stored).ok_or_else(|| {
             (Reason::ListTooLong, "forEach.from gave a list of more than 4 GiB of text".to_owned())

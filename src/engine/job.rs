@@ -46,7 +46,7 @@ impl Run {
     fn document(&self, no: TaskNo) -> Option<Text> {
         #[derive(Serialize)]
         struct Document<'a> {
-            params: &'a Value,
+            params: &'a Text,
             run: Value,
             tasks: Map<String, Value>,
         }

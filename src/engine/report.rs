@@ -66,7 +66,7 @@ impl Run {
                 self.vacate(key);
                 let row = self.touch(key);
                 row.set_output(outputs.into_iter().collect());
-                row.exit_code = Some(0);
+                row.set_exit_code(Some(0));
                 row.set_error(None);
                 self.attempt_over(key, None, Some(0));
                 self.end(key, TaskStatus::Success, None);
@@ -81,7 +81,7 @@ impl Run {
                 self.vacate(key);
                 let row = self.touch(key);
                 row.count_failure();
-                row.exit_code = exit_code;
+                row.set_exit_code(exit_code);
                 row.set_error(Some(super::advance::bounded(&message)));
                 self.attempt_over(key, Some(reason), exit_code);
                 self.attempt_failed(key, kind, reason);
@@ -99,7 +99,7 @@ impl Run {
         let stopped = self.stopped(key).is_some();
         let seed = format!("{}.{}.{:?}", self.row.id, key.task, key.item);
         let row = self.touch(key);
-        let (failures, exit_code) = (row.failures(), row.exit_code);
+        let (failures, exit_code) = (row.failures(), row.exit_code());
         if stopped || failures > task.retry.limit || !task.retry.covers(kind, exit_code) {
             return self.end(key, TaskStatus::Failed, Some(reason));
         }

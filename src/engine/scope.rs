@@ -1,6 +1,8 @@
 //! What an expression sees: only what it names is put together.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::engine::{Node, Run, Slot};
 use crate::model::{
@@ -57,7 +59,7 @@ impl Run {
         if refs.roots.contains("params") {
             let number = |p: &&Param| p.kind == ValueType::Number;
             let doubles = self.workflow.params.iter().filter(number).map(|p| p.name.clone());
-            scope.set_params(self.row.params.clone(), doubles.collect());
+            scope.set_params(self.params(refs), doubles.collect());
         }
         if refs.roots.contains("run") {
             let status = if finally { self.coming_status().0 } else { self.row.status };
@@ -75,6 +77,15 @@ impl Run {
             scope.set("tasks", Value::Object(tasks));
         }
         scope
+    }
+
+    /// The params that are named; a long list that is not is not read.
+    fn params(&self, refs: &Refs) -> Value {
+        let all: BTreeMap<String, &RawValue> =
+            serde_json::from_str(self.row.params.as_str()).unwrap_or_default();
+        let named = all.into_iter().filter(|(name, _)| refs.whole_params || refs.params.contains(name));
+        let read = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
+        named.filter_map(|(name, raw)| Some((name, read(raw)?))).collect()
     }
 
     pub(super) fn run_value(&self, status: &str) -> Value {

@@ -39,6 +39,8 @@ struct Rare {
     losses: u32,
     error: Option<String>,
     due_at: Option<Timestamp>,
+    /// Not 0.
+    exit_code: Option<i32>,
 }
 
 /// A row but for its key, which its place says.
@@ -48,8 +50,9 @@ pub(super) struct Slot {
     pub(super) reason: Option<Reason>,
     /// READY, and offered to the conductor. No column: a restored run offers anew.
     pub(super) offered: bool,
+    /// Its last process ended with status 0. Another status is rare.
+    ended_well: bool,
     pub(super) attempt: u32,
-    pub(super) exit_code: Option<i32>,
     pub(super) input: Option<Text>,
     pub(super) output: Option<Arc<Value>>,
     pub(super) worker: Option<Arc<str>>,
@@ -67,8 +70,8 @@ impl Slot {
             status: TaskStatus::Pending,
             reason: None,
             offered: false,
+            ended_well: false,
             attempt: 0,
-            exit_code: None,
             input: None,
             output: None,
             worker: None,
@@ -84,12 +87,12 @@ impl Slot {
     pub(super) fn of(row: TaskRow) -> Slot {
         let TaskRow { failures, losses, error, due_at, .. } = row;
         let rare = failures > 0 || losses > 0 || error.is_some() || due_at.is_some();
-        Slot {
+        let mut slot = Slot {
             status: row.status,
             reason: row.reason,
             offered: false,
+            ended_well: false,
             attempt: row.attempt,
-            exit_code: row.exit_code,
             input: row.input,
             output: row.output.map(shared),
             worker: row.worker,
@@ -97,8 +100,10 @@ impl Slot {
             started_at: row.started_at.into(),
             finished_at: row.finished_at.into(),
             created_at: row.created_at.into(),
-            rare: rare.then(|| Box::new(Rare { failures, losses, error, due_at })),
-        }
+            rare: rare.then(|| Box::new(Rare { failures, losses, error, due_at, exit_code: None })),
+        };
+        slot.set_exit_code(row.exit_code);
+        slot
     }
 
     /// The row.
@@ -112,7 +117,7 @@ impl Slot {
             losses: self.losses(),
             reason: self.reason,
             error: rare.and_then(|rare| rare.error.clone()),
-            exit_code: self.exit_code,
+            exit_code: self.exit_code(),
             input: self.input.clone(),
             output: self.output.clone(),
             worker: self.worker.clone(),
@@ -134,6 +139,10 @@ impl Slot {
 
     pub(super) fn due_at(&self) -> Option<Timestamp> {
         self.rare.as_ref().and_then(|rare| rare.due_at)
+    }
+
+    pub(super) fn exit_code(&self) -> Option<i32> {
+        if self.ended_well { Some(0) } else { self.rare.as_ref()?.exit_code }
     }
 
     pub(super) fn failures(&self) -> u32 {
@@ -164,6 +173,14 @@ impl Slot {
     pub(super) fn set_error(&mut self, error: Option<String>) {
         if error.is_some() || self.rare.is_some() {
             self.rare().error = error;
+        }
+    }
+
+    pub(super) fn set_exit_code(&mut self, exit_code: Option<i32>) {
+        self.ended_well = exit_code == Some(0);
+        let other = exit_code.filter(|code| *code != 0);
+        if other.is_some() || self.rare.is_some() {
+            self.rare().exit_code = other;
         }
     }
 
@@ -203,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_small_and_gives_its_row_back() {
-        assert!(size_of::<Slot>() <= 96, "{}", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 88, "{}", size_of::<Slot>());
         let at = |s: i64| Timestamp::from_microsecond(1_800_000_000_000_000 + s).ok();
         let key = TaskKey { task: 3, item: Some(2), round: 1 };
         let bare = TaskRow::new(key, Timestamp::UNIX_EPOCH);
@@ -227,5 +244,10 @@ mod tests {
             ..bare
         };
         assert_eq!(Slot::of(row.clone()).row(key), row);
+        for exit_code in [None, Some(0), Some(7)] {
+            let mut slot = Slot::of(row.clone());
+            slot.set_exit_code(exit_code);
+            assert_eq!(slot.row(key), TaskRow { exit_code, ..row.clone() });
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::crd::{self, Manifests, Overrides, RunName, WorkflowManifest};
 use crate::local::{Asks, LocalError, Request, Source};
 use crate::model::{
     ids::RunId,
+    json::Text,
     run::RunRow,
     task::Task,
     workflow::{Workflow, limits},
@@ -135,7 +136,7 @@ fn submission(
     let workflow: &Arc<Workflow> = &manifest.workflow;
     let id: RunId = Uuid::now_v7().to_string().parse().map_err(|e| LocalError::Refused(format!("{e}")))?;
     let run = RunRow::new(id, workflow.id.clone(), workflow.namespace.clone(), name, now);
-    let run = RunRow { params: Arc::new(params), ..run };
+    let run = RunRow { params: Text::from(&params), ..run };
     Ok(Submission { revision: crd::revision(manifest), workflow: workflow.clone(), run })
 }
 

@@ -41,6 +41,19 @@ impl Text {
     }
 }
 
+impl From<&Value> for Text {
+    /// The text of a value, which can always be written: its keys are texts.
+    fn from(value: &Value) -> Text {
+        Text::of(value).unwrap_or_default()
+    }
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text(RawValue::NULL.to_owned().into())
+    }
+}
+
 impl PartialEq for Text {
     fn eq(&self, other: &Text) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.as_str() == other.as_str()

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::model::{
     ids::{RunId, ShardId, WorkflowId},
+    json::Text,
     names::words,
     reason::Reason,
     status::RunStatus,
@@ -54,7 +55,7 @@ pub struct RunRow {
     /// What to say of it beyond the reason.
     pub error: Option<String>,
     /// Its params, complete.
-    pub params: Arc<Value>,
+    pub params: Text,
     /// Its outputs, once it is SUCCESS.
     pub outputs: Option<Arc<Value>>,
     /// Is it being stopped?
@@ -84,7 +85,7 @@ impl RunRow {
             status: RunStatus::Running,
             reason: None,
             error: None,
-            params: Arc::default(),
+            params: Text::default(),
             outputs: None,
             stop: None,
             paused_at: None,

@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::conductor::Submission;
 use crate::crd::{
     Findings, RunObject, WorkflowManifest, params_of, run::DesiredState, run_of, status::shortened,
 };
-use crate::model::{ids::RunId, reason::Reason, revision::Revision, run::RunRow, status::RunStatus};
+use crate::model::{
+    ids::RunId, json::Text, reason::Reason, revision::Revision, run::RunRow, status::RunStatus,
+};
 use crate::operator::api::Object;
 use crate::operator::status::{STORE_BEHIND, Waiting};
 
@@ -101,7 +103,7 @@ pub fn accept(id: &RunId, run: &RunObject, found: &Found, told: bool, now: Times
     };
     let mut row = born(id, run, definition, now);
     match params_of(run, &definition.manifest) {
-        Ok(params) => row.params = Arc::new(Json::Object(params.into_iter().collect())),
+        Ok(params) => row.params = Text::from(&Json::Object(params.into_iter().collect())),
         Err(findings) => {
             row.status = RunStatus::Failed;
             row.reason = Some(Reason::InvalidParams);
@@ -127,17 +129,18 @@ pub fn accept(id: &RunId, run: &RunObject, found: &Found, told: bool, now: Times
 
 fn born(id: &RunId, run: &RunObject, definition: &Pinnable, now: Timestamp) -> RunRow {
     let (workflow, namespace) = (definition.revision.id.clone(), run.namespace.clone());
-    let params = Arc::new(Json::Object(run.params.clone().into_iter().collect()));
+    let params = Text::from(&Json::Object(run.params.clone().into_iter().collect()));
     RunRow { params, ..RunRow::new(id.clone(), workflow, namespace, run.name.clone(), now) }
 }
 
 /// Does the object still ask for what was accepted? `declared`: the params of the pinned Workflow with their defaults.
 pub fn asks_the_same(run: &RunObject, row: &RunRow, declared: &BTreeMap<String, Option<Json>>) -> bool {
     let pinned = row.workflow.as_str().split_once('/').and_then(|(_, rest)| rest.split_once('@'));
+    let params: Map<String, Json> = row.params.read().unwrap_or_default();
     let strangers = run.params.keys().any(|name| !declared.contains_key(name));
     let same = |(name, default): (&String, &Option<Json>)| {
         let asked = run.params.get(name).or(default.as_ref());
-        equal(asked.unwrap_or(&Json::Null), row.params.get(name).unwrap_or(&Json::Null))
+        equal(asked.unwrap_or(&Json::Null), params.get(name).unwrap_or(&Json::Null))
     };
     pinned.is_some_and(|(name, _)| name == run.workflow) && !strangers && declared.iter().all(same)
 }

@@ -144,7 +144,7 @@ fn run_write(
         namespace: text(&row.namespace).into_owned(),
         name: text(&row.name).into_owned(),
         error: option(&row.error),
-        params: value(id, &row.params)?,
+        params: json_text(id, &row.params)?,
         outputs: row.outputs.as_ref().map(|v| value(id, v)).transpose()?,
         paused_at: row.paused_at.map(micros),
         paused_for: whole_micros(id, row.paused_for)?,
@@ -248,7 +248,7 @@ fn json_text(what: &dyn std::fmt::Display, given: &Text) -> Result<Text, StoreEr
     }
     let read =
         given.read().ok_or_else(|| refused(what, &format!("a value is nested deeper than {DEPTH_MAX}")))?;
-    Text::of(value(what, &Arc::new(read))?.as_ref()).map_err(|why| refused(what, &why))
+    Ok(Text::from(value(what, &Arc::new(read))?.as_ref()))
 }
 
 /// How deep the lists and objects of a JSON text are nested.

@@ -154,7 +154,7 @@ fn run_births<'q>(sql: Sql<'q>, rows: &[&'q RunRow]) -> Sql<'q> {
         .bind(column(rows, |r| r.status.as_str()))
         .bind(column(rows, |r| r.reason.map(|w| w.as_str())))
         .bind(column(rows, |r| r.error.as_deref()))
-        .bind(column(rows, |r| Json(r.params.as_ref())))
+        .bind(column(rows, |r| Json(r.params.raw())))
         .bind(column(rows, |r| json(&r.outputs)))
         .bind(column(rows, |r| r.stop.as_ref().map(|s| s.reason.as_str())))
         .bind(column(rows, |r| r.stop.as_ref().map(|s| s.finally)))

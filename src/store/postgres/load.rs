@@ -183,7 +183,7 @@ fn run_row(row: &PgRow) -> Result<RunRow, StoreError> {
         status: from.word("status", RunStatus::parse)?,
         reason: from.reason("reason")?,
         error: from.get("error")?,
-        params: from.json("input")?.ok_or_else(|| corrupt("runs", "input is null"))?,
+        params: from.json_text("input")?.ok_or_else(|| corrupt("runs", "input is null"))?,
         outputs: from.json("outputs")?,
         stop,
         paused_at: from.maybe_at("paused_at")?,
@@ -207,11 +207,7 @@ fn task_row(row: &PgRow) -> Result<TaskRow, StoreError> {
         reason: from.reason("reason")?,
         error: from.get("error")?,
         exit_code: from.get("exit_code")?,
-        input: from
-            .json("input")?
-            .map(|value| Text::of(&value))
-            .transpose()
-            .map_err(|e| corrupt("task_runs", e))?,
+        input: from.json_text("input")?,
         output: output.map_err(|e| corrupt("task_runs", format!("output: {e}")))?.map(Arc::new),
         worker: from.get::<Option<&str>>("worker")?.map(Arc::from),
         ready_at: from.maybe_at("ready_at")?,
@@ -289,6 +285,11 @@ impl<'r> Columns<'r> {
 
     fn json(&self, column: &'static str) -> Result<Option<Arc<Value>>, StoreError> {
         Ok(self.get::<Option<Json<Value>>>(column)?.map(|Json(value)| Arc::new(value)))
+    }
+
+    /// As it was written, and not as the database writes it.
+    fn json_text(&self, column: &'static str) -> Result<Option<Text>, StoreError> {
+        Ok(self.get::<Option<Json<Value>>>(column)?.map(|Json(value)| Text::from(&value)))
     }
 }
 

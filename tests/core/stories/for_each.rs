@@ -177,7 +177,7 @@ fn a_list_over_the_bound_fails_the_task_with_both_numbers() {
     use relay::{engine::Run, model::ids::TaskKey, model::reason::Reason};
     let flow = workflow("e(for=params.list) -> b");
     let mut row = run_row(&flow);
-    row.params = std::sync::Arc::new(serde_json::json!({ "list": vec![0; 100_001] }));
+    row.params = (&serde_json::json!({ "list": vec![0; 100_001] })).into();
     let (run, _) = Run::begin(flow, row, dawn()).expect("it begins");
     let e = run.task_run(TaskKey::of_task(0)).expect("a row");
     assert_eq!(e.reason, Some(Reason::ListTooLong));

@@ -24,7 +24,7 @@ pub fn workflow(text: &str) -> Arc<Workflow> {
 pub fn run_row(workflow: &Workflow) -> RunRow {
     let (id, name) = ("r-1".parse().expect("an id"), "r".to_owned());
     RunRow {
-        params: Arc::new(json!({ "n": 2, "list": ["eu", "us"] })),
+        params: (&json!({ "n": 2, "list": ["eu", "us"] })).into(),
         ..RunRow::new(id, workflow.id.clone(), workflow.namespace.clone(), name, dawn())
     }
 }

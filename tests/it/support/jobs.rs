@@ -7,7 +7,7 @@ use relay::model::{
     json::Text,
 };
 use relay::queue::{Epochs, Placed};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The pool of jobs that say nothing else.
 pub const POOL: &str = "data/default";
@@ -43,13 +43,8 @@ pub fn job_of(task: u32, program: Program) -> Job {
         timeout: None,
         outputs: Vec::new(),
         item: None,
-        input: given(&json!({})),
+        input: Text::from(&json!({})),
     }
-}
-
-/// A value as jobs carry what they are given.
-pub fn given(value: &Value) -> Text {
-    Text::of(value).expect("its keys are texts")
 }
 
 /// A job that does nothing.

@@ -6,12 +6,13 @@ use relay::feed::Stream;
 use relay::model::{
     ids::{TaskKey, TaskRunId},
     job::{Job, JobId, Outcome, Program},
+    json::Text,
     task::FailureKind,
 };
 use serde_json::json;
 
 use super::bench::Bench;
-use crate::support::jobs::{given, job_of, script};
+use crate::support::jobs::{job_of, script};
 
 fn command(argv: &[&str]) -> Job {
     job_of(0, Program::Command(argv.iter().map(|a| (*a).to_owned()).collect()))
@@ -90,7 +91,7 @@ async fn a_task_starts_in_an_empty_directory_that_goes_away() {
 #[tokio::test]
 async fn the_input_is_a_file() {
     let input = json!({"params": {"day": "2026-11-20"}, "tasks": {"up": {"outputs": {"n": 1}}}});
-    let job = Job { input: given(&input), item: Some(json!("eu")), ..script("cat \"$RELAY_INPUT\"") };
+    let job = Job { input: Text::from(&input), item: Some(json!("eu")), ..script("cat \"$RELAY_INPUT\"") };
     let ran = Bench::default().run(&job).await;
     let found = serde_json::from_str::<serde_json::Value>(ran.stdout()[0]).expect("JSON");
     let tasks = json!({"up": {"outputs": {"n": 1}}});

@@ -139,7 +139,7 @@ pub fn submission(flow: Arc<Workflow>, number: u64, items: u64, now: Timestamp) 
     let id = format!("run-{number}").parse().expect("a run id");
     let name = format!("{}-{number}", flow.name);
     let run = RunRow {
-        params: Arc::new(json!({ "n": 2, "list": (0..items).collect::<Vec<_>>() })),
+        params: (&json!({ "n": 2, "list": (0..items).collect::<Vec<_>>() })).into(),
         ..RunRow::new(id, flow.id.clone(), flow.namespace.clone(), name, now)
     };
     Submission { revision: revision(&flow), workflow: flow, run }

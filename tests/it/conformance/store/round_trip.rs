@@ -144,7 +144,7 @@ pub async fn a_nul_is_replaced_and_harms_nobody(bench: Bench) {
     let fence = prepare(store.as_ref(), "data", "a").await;
     let mut run = a_run("bad", "data");
     run.error = Some("a\0b".into());
-    run.params = Arc::new(json!({"k\0": ["x\0y", 1]}));
+    run.params = Text::from(&json!({"k\0": ["x\0y", 1]}));
     let mut task = task_birth(0);
     task.row.output = Some(Arc::new(json!({"o": "\0"})));
     let bad = changes("data", Some(run_birth(run)), vec![task]);
@@ -152,7 +152,7 @@ pub async fn a_nul_is_replaced_and_harms_nobody(bench: Bench) {
     store.commit(&batch(fence, vec![("bad", bad), ("good", good)])).await.expect("committed");
     let found = store.run(&run_id("bad")).await.expect("read").expect("there");
     assert_eq!(found.run.error.as_deref(), Some("a\u{fffd}b"));
-    assert_eq!(*found.run.params, json!({"k\u{fffd}": ["x\u{fffd}y", 1]}));
+    assert_eq!(found.run.params, Text::from(&json!({"k\u{fffd}": ["x\u{fffd}y", 1]})));
     assert_eq!(found.tasks[0].output.as_deref(), Some(&json!({"o": "\u{fffd}"})));
     assert!(store.run(&run_id("good")).await.expect("read").is_some());
 }
@@ -163,7 +163,7 @@ pub async fn what_a_row_was_born_with_stays(bench: Bench) {
     let run = a_run("r", "data");
     let fence = with_runs(store.as_ref(), fence, std::slice::from_ref(&run)).await;
     let mut change = run_move(&run, RunStatus::Success);
-    change.row.params = Arc::new(json!("others"));
+    change.row.params = Text::from(&json!("others"));
     change.row.name = "other".into();
     change.row.created_at = at(99);
     let mut task = task_move(&task_birth(0).row, TaskStatus::Ready);

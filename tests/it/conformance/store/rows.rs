@@ -80,7 +80,7 @@ pub async fn lead(store: &dyn Store, shard: ShardId, holder: &str) -> Fence {
 pub fn a_run(id: &str, namespace: &str) -> RunRow {
     let name = format!("{id}-name");
     RunRow {
-        params: Arc::new(json!({"n": 1})),
+        params: Text::from(&json!({"n": 1})),
         started_at: at(1),
         ..RunRow::new(run_id(id), workflow(namespace), namespace.to_owned(), name, at(0))
     }
@@ -207,7 +207,7 @@ pub fn any_run(id: RunId, namespace: String) -> impl Strategy<Value = RunRow> {
         status: words.0,
         reason: words.1,
         error: words.2,
-        params: Arc::new(values.0),
+        params: Text::from(&values.0),
         outputs: values.1.map(Arc::new),
         stop: values.2,
         paused_at: pauses.0,

@@ -1,7 +1,7 @@
 //! Who may do what: a worker reaches its own pool, by the scripts of workers, and nothing else.
 
 use relay::link::{RedisSettings, worker_url};
-use relay::model::job::News;
+use relay::model::{job::News, json::Text};
 use relay::queue::{
     Go, Jobs, Orders, Position, Queue, QueueError, Roster,
     redis::{RedisJobs, RedisQueue},
@@ -10,7 +10,7 @@ use relay::queue::{
 use super::{Hand, books, census, conductor, is_unavailable, reports, soon, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, given, job, job_id, placed, report, second, success},
+    jobs::{POOL, job, job_id, placed, report, second, success},
 };
 
 const OTHER: &str = "data/other";
@@ -75,7 +75,7 @@ pub async fn all_its_work(server: &RedisServer, queue: &RedisQueue, password: &s
 
 fn job_with_a_large_document(number: u32) -> relay::model::job::Job {
     let input = serde_json::json!({ "params": { "text": "x".repeat(5_000) } });
-    relay::model::job::Job { input: given(&input), ..job(number) }
+    relay::model::job::Job { input: Text::from(&input), ..job(number) }
 }
 
 #[tokio::test]

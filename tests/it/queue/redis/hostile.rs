@@ -122,7 +122,7 @@ impl House {
             "one-1".to_owned(),
             self.clock.now(),
         );
-        run.params = Arc::new(params);
+        run.params = (&params).into();
         let submission = Submission { revision: crd::revision(&manifest), workflow, run };
         life.handle.submit(submission).await.expect("accepted");
         id

@@ -1,13 +1,13 @@
 //! How full Redis may get, and whether it keeps what it is given.
 
-use relay::model::job::Job;
+use relay::model::{job::Job, json::Text};
 use relay::queue::{Queue, QueueError, redis::Evicting};
 use serde_json::json;
 
 use super::{census, conductor, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{given, job, job_id, placed, report, success},
+    jobs::{job, job_id, placed, report, success},
 };
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_redis_that_evicts_is_told_of_and_used_all_the_same() {
 /// What a job is that has nothing of its own but its id: an item of a forEach, with a script of usual length.
 fn plain(count: u32) -> Vec<Job> {
     let program = relay::model::job::Program::Script("echo working; ".repeat(25).as_str().into());
-    let input = given(
+    let input = Text::from(
         &json!({ "params": {}, "tasks": {}, "run": { "id": "x".repeat(36), "name": "nightly", "status": "RUNNING" } }),
     );
     let of = |n| {
@@ -60,7 +60,7 @@ async fn a_job_that_waits_has_a_bound_in_memory() {
 /// Jobs that share nothing.
 fn large(count: u32) -> Vec<Job> {
     let of = |n: u32| Job {
-        input: given(&json!({ "params": { "text": format!("{n} {}", "x".repeat(100_000)) } })),
+        input: Text::from(&json!({ "params": { "text": format!("{n} {}", "x".repeat(100_000)) } })),
         ..job(n)
     };
     (0..count).map(of).collect()

@@ -1,6 +1,9 @@
 //! How jobs and reports lie in Redis: once, bounded, and safe from what somebody else writes there.
 
-use relay::model::job::{Job, News, Outcome, PROTOCOL, Report};
+use relay::model::{
+    job::{Job, News, Outcome, PROTOCOL, Report},
+    json::Text,
+};
 use relay::queue::{
     Jobs, Position, Queue, QueueError, Roster,
     redis::{Limits, RedisQueue},
@@ -10,12 +13,12 @@ use serde_json::json;
 use super::{books, census, conductor, reports, soon, until, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, all_led, given, job, job_id, placed, report, success},
+    jobs::{POOL, all_led, job, job_id, placed, report, success},
 };
 
 /// Jobs that share one document, as the items of a forEach do.
 fn items(count: u32) -> Vec<Job> {
-    let input = given(&json!({ "params": { "text": "x".repeat(100_000) } }));
+    let input = Text::from(&json!({ "params": { "text": "x".repeat(100_000) } }));
     let task_name = "each".to_owned();
     (0..count)
         .map(|n| Job { input: input.clone(), item: Some(json!(n)), task_name: task_name.clone(), ..job(n) })

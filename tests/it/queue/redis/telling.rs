@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use futures::future::{join, join_all};
-use relay::model::job::{Job, News};
+use relay::model::{
+    job::{Job, News},
+    json::Text,
+};
 use relay::queue::{Jobs, Position, Queue};
 use serde_json::json;
 
 use super::{conductor, reports, soon, worker};
 use crate::support::{
     RedisServer,
-    jobs::{POOL, given, job, job_id, placed, report, script, success},
+    jobs::{POOL, job, job_id, placed, report, script, success},
 };
 
 /// How often a script ran.
@@ -123,7 +126,7 @@ async fn a_job_that_waits_takes_at_most_320_bytes_beyond_what_it_is_given() {
         id.task_run.run = run.parse().expect("a run id");
         Job { id, run_name: "nightly-etl-x7k2p".to_owned(), rank: 1_800_000_000_000 + i64::from(n), ..job }
     };
-    let input = given(&json!({ "params": { "date": "2026-11-20" }, "run": {}, "tasks": {} }));
+    let input = Text::from(&json!({ "params": { "date": "2026-11-20" }, "run": {}, "tasks": {} }));
     let text = "n=$(/app/extract \"$REGION\" \"$DAY\")\necho \"rows:=$n\" >> \"$RELAY_OUTPUT\"\n";
     let item = |n: u32| {
         let mut job = of_run(0, Job { item: Some(json!(n)), input: input.clone(), ..script(text) });
