@@ -33,6 +33,11 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
     async fn huge_with(&mut self, apart: &mut Apart, crew: &mut Crew) -> Result<(), BenchError> {
         let (name, clock, width) =
             (Workload::Huge.name(), self.params.clock.clone(), self.params.sizes.width);
+        // A few are born and cancelled first: pages of the program that were never touched before are no task's.
+        let load = Order::Load { shape: Shape::Each(FEW), runs: 1, namespace: NAMESPACE.to_owned() };
+        apart.ask(&load).await?;
+        apart.ask(&Order::Transitions(FEW as u64)).await?;
+        apart.ask(&Order::Cancel).await?;
         let base = apart.resident()?;
         let load = Order::Load { shape: Shape::Each(width), runs: 1, namespace: NAMESPACE.to_owned() };
         apart.ask(&load).await?;

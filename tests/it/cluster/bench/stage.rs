@@ -101,7 +101,6 @@ impl Stage {
         let mut operator = program();
         operator.env("KUBECONFIG", control.kubeconfig()).env("POD_NAME", "operator");
         // As the chart starts it.
-        operator.env("MALLOC_ARENA_MAX", "1");
         operator.args(["operator", "--image", "relay:test", "--redis-url", &redis.url()]);
         operator.args(["--database-url", &postgres.url("")]);
         operator.arg(format!("--api-listen=127.0.0.1:{}", free_port()));
