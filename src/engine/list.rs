@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn list(items: &Value) -> Option<List> {
-        List::of(&Text::of(&json!({ "items": items, "question": "well?" })).ok()?)
+        List::of(&Text::from(&json!({ "items": items, "question": "well?" })))
     }
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn what_has_no_list_gives_none() {
         for input in [json!(null), json!({}), json!({ "items": null }), json!({ "items": {"0": 1} })] {
-            assert_eq!(List::of(&Text::of(&input).expect("a text")), None, "{input}");
+            assert_eq!(List::of(&Text::from(&input)), None, "{input}");
         }
         let empty = list(&json!([])).expect("a list");
         assert_eq!((empty.is_empty(), empty.get(0)), (true, None));

@@ -234,7 +234,7 @@ mod tests {
             reason: Some(Reason::ExitCode),
             error: Some("it broke".to_owned()),
             exit_code: Some(-1),
-            input: Text::of(&serde_json::json!({ "env": [["A", "1"]] })).ok(),
+            input: Some(Text::from(&serde_json::json!({ "env": [["A", "1"]] }))),
             output: Some(Arc::new(serde_json::json!({ "n": 1 }))),
             worker: Some("w".into()),
             ready_at: at(1),

@@ -131,7 +131,7 @@ impl Job {
         #[derive(Serialize)]
         struct Document<'a> {
             #[serde(flatten)]
-            shared: BTreeMap<String, Box<RawValue>>,
+            shared: BTreeMap<String, &'a RawValue>,
             item: &'a Option<Value>,
             index: Option<u32>,
         }

@@ -15,12 +15,8 @@ use serde_json::{
 pub struct Text(Arc<RawValue>);
 
 impl Text {
-    /// The text of a value. An error is the serializer's: a key that is no string.
-    pub fn of(value: &Value) -> Result<Text, String> {
-        Text::of_sorted(value)
-    }
-
-    /// The text of a type whose fields stand in the order of their names, as a value's would.
+    /// The text of a type whose fields stand in the order of their names, as a value's would. An error is the serializer's: a key
+    /// that is no string.
     pub(crate) fn of_sorted(value: &impl Serialize) -> Result<Text, String> {
         to_raw_value(value).map(|text| Text(text.into())).map_err(|e| e.to_string())
     }
@@ -44,7 +40,7 @@ impl Text {
 impl From<&Value> for Text {
     /// The text of a value, which can always be written: its keys are texts.
     fn from(value: &Value) -> Text {
-        Text::of(value).unwrap_or_default()
+        Text::of_sorted(value).unwrap_or_default()
     }
 }
 

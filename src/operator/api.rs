@@ -186,7 +186,7 @@ impl Object {
             annotations: metadata.annotations.into_iter().flatten().filter(is_ours).collect(),
             deleting: metadata.deletion_timestamp.is_some(),
             position: None,
-            text: Text::of(&Json::Null).ok()?,
+            text: Text::default(),
             unreadable: None,
         };
         // A status that cannot be read is written anew.
@@ -209,13 +209,13 @@ impl Object {
                 json["status"] = status;
             }
         }
-        object.text = Text::of(&json).ok()?;
+        object.text = Text::from(&json);
         // What alone is just flat enough to be read is within the object too deep to be read again. Few are so deep that it
         // is worth a try.
         if !is_shallow(&json) && object.text.read::<Json>().is_none() {
             object.unreadable = Some("recursion limit exceeded".to_owned());
             json.as_object_mut()?.retain(|key, _| key == "metadata");
-            object.text = Text::of(&json).ok()?;
+            object.text = Text::from(&json);
         }
         Some(object)
     }

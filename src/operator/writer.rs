@@ -118,9 +118,7 @@ impl Kit {
             (None, _) => None,
         }
     }
-}
 
-impl Kit {
     /// What a write was answered, unless the watch has told of it, or of more, before the answer came: one copy is enough.
     fn one_copy(&self, answer: Object) -> Arc<Object> {
         let watched = self.runs.get(&answer.name);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use redis::{Cmd, Pipeline, Value, cmd};
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::link::{EntryId, LinkError, Reply, keys, text};
 use crate::model::job::Report;
@@ -56,8 +56,12 @@ impl RedisQueue {
     /// were taken away.
     async fn another_life(&self) {
         let mut looks = self.looks.lock().await;
-        // It goes on where it was: who waits for reports is often called away.
-        let looks = looks.get_or_insert_with(|| interval(LIFE_EVERY));
+        // It goes on where it was, for who waits for reports is often called away; looks that were missed are not made up for.
+        let looks = looks.get_or_insert_with(|| {
+            let mut looks = interval(LIFE_EVERY);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            looks
+        });
         while !self.server.began_anew() {
             looks.tick().await;
             if self.server.is_in_another_life().await {

@@ -100,7 +100,6 @@ impl Stage {
         well(control.kubectl().args(["create", "namespace", NAMESPACE]).output().expect("kubectl starts"));
         let mut operator = program();
         operator.env("KUBECONFIG", control.kubeconfig()).env("POD_NAME", "operator");
-        // As the chart starts it.
         operator.args(["operator", "--image", "relay:test", "--redis-url", &redis.url()]);
         operator.args(["--database-url", &postgres.url("")]);
         operator.arg(format!("--api-listen=127.0.0.1:{}", free_port()));

@@ -235,7 +235,7 @@ pub fn any_task(key: TaskKey) -> impl Strategy<Value = TaskRow> {
         reason: words.1,
         error: words.2,
         exit_code: numbers.3,
-        input: values.0.map(|value| Text::of(&value).expect("a text")),
+        input: values.0.map(|value| Text::from(&value)),
         output: values.1.map(Arc::new),
         worker: words.3.map(Arc::from),
         ready_at: times.0,
