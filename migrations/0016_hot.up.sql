@@ -4,8 +4,9 @@
 -- edge wrote a new entry into each of the five indexes of the row; without them it is a HOT update while there is room on
 -- the page, and what it leaves is cleared away by the next one that comes by.
 
-DROP INDEX idx_task_runs_status_run;
-DROP INDEX idx_task_runs_heartbeat;
+-- Whoever found them useless before us may have dropped them already.
+DROP INDEX IF EXISTS idx_task_runs_status_run;
+DROP INDEX IF EXISTS idx_task_runs_heartbeat;
 
 -- A commit may move every row of a page: there is room for a second version of each.
 ALTER TABLE task_runs SET (fillfactor = 50);
