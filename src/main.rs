@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         return done;
     }
     wiring::begin_logging(&relay.verb);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match threads(&relay.verb).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: no threads can be started: {error}");
@@ -53,6 +53,16 @@ fn main() -> ExitCode {
             cli::Verb::Install(_) | cli::Verb::Probe(_) | cli::Verb::RedisUser(_) => ExitCode::SUCCESS,
         }
     })
+}
+
+/// A thread a core; one for a worker. It is one future, and what it talks by is soon done: a second thread would take that over,
+/// and wake it for each answer.
+fn threads(verb: &cli::Verb) -> tokio::runtime::Builder {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    if let cli::Verb::Worker(_) = verb {
+        threads.worker_threads(1);
+    }
+    threads
 }
 
 /// What needs no threads and no logs: a probe is asked every other second.

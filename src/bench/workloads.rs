@@ -1,6 +1,6 @@
 //! Each workload, measured so often as it is asked for.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crate::bench::{
     BenchError, Params, Workload,
@@ -54,7 +54,13 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
             Workload::Conductors => return self.conductors().await,
             _ => {}
         }
+        // A worker starts its processes one after the other.
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let a_core = u32::try_from(cores).unwrap_or(u32::MAX).max(self.params.workers);
         let mut stage = match workload {
+            Workload::Processes => {
+                Stage::open(&Params { workers: a_core, ..self.params.clone() }, self.place).await?
+            }
             Workload::Queued => Stage::without_workers(self.params, self.place).await?,
             _ => Stage::open(self.params, self.place).await?,
         };

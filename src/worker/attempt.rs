@@ -51,7 +51,8 @@ impl Shift {
         log
     }
 
-    /// Begins, and tells that beside it; the end of what ends in that very moment is told together with its start.
+    /// Begins, and tells that beside it. The end of what ends soon is told together with its start: at once where it ends in that
+    /// very moment, and of a worker that has more to do within a few milliseconds.
     async fn make_at_once(&self, job: &Job, orders: &Orderly, log: &LogSink) {
         let start = self.report(&job.id, News::Started);
         let mut outcome = pin!(self.outcome(job, orders, log));
@@ -61,10 +62,28 @@ impl Shift {
                 news.push(start);
                 outcome
             }
-            Poll::Pending => join(self.tell(vec![start], orders), outcome).await.1,
+            Poll::Pending => match self.soon(&mut outcome).await {
+                Some(outcome) => {
+                    news.push(start);
+                    outcome
+                }
+                None => join(self.tell(vec![start], orders), outcome).await.1,
+            },
         };
         news.push(self.report(&job.id, News::Ended(outcome)));
         self.tell(news, orders).await;
+    }
+
+    /// How the job ended, if that is before its start has to be told.
+    async fn soon(&self, outcome: &mut (impl Future<Output = Outcome> + Unpin)) -> Option<Outcome> {
+        if !self.has_several() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            outcome = outcome => Some(outcome),
+            () = self.links.clock.sleep(self.params.limits.start_told) => None,
+        }
     }
 
     /// Runs the job, and brings its lines to where they go. Lines that are not taken in time are brought after the end was told.

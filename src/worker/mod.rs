@@ -69,6 +69,10 @@ pub struct Limits {
     pub acknowledge: Duration,
     /// It waits so long for the queue to take its good-bye.
     pub farewell: Duration,
+    /// A worker with several jobs at hand tells of a start after so long, or with the job's end.
+    pub start_told: Duration,
+    /// A worker that was given as much as it could take waits so long until a quarter of its slots is free.
+    pub gather: Duration,
     /// Bytes of log that an attempt may write; the rest is dropped behind a visible mark.
     pub log: usize,
 }
@@ -82,6 +86,8 @@ impl Default for Limits {
             retry_longest: Duration::from_secs(5),
             acknowledge: Duration::from_secs(30),
             farewell: Duration::from_secs(2),
+            start_told: Duration::from_millis(10),
+            gather: Duration::from_millis(2),
             log: limits::LOG_BYTES,
         }
     }

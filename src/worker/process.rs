@@ -20,7 +20,7 @@ use crate::worker::{
     log::LogSink,
     outputs,
     pump::{Tail, pump},
-    scratch::Scratch,
+    scratch::{OUTPUT, Scratch},
     spare::Spares,
     spawn::{Running, SpawnError, start},
 };
@@ -189,7 +189,7 @@ fn verdict(job: &Job, status: ExitStatus, cause: Cause, tail: &Tail, scratch: &S
             failed(FailureKind::Timeout, told(format!("it ran longer than its timeout of {limit:?}"), tail))
         }
         Cause::Itself if status.success() => {
-            match outputs::read(scratch.handle(), "output")
+            match outputs::read(scratch.handle(), OUTPUT)
                 .and_then(|bytes| outputs::parse(&bytes, &job.outputs))
             {
                 Ok(outputs) => Outcome::Success { outputs },

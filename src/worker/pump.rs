@@ -16,7 +16,9 @@ use crate::worker::{
 const LINGER: Duration = Duration::from_secs(1);
 /// And so much is read at most, in bytes: what a pipe can hold.
 const LEFT_IN_PIPE: usize = 1 << 20;
-/// Bytes of one read.
+/// Bytes of a read at first: most tasks write little.
+const FIRST_READ: usize = 1 << 10;
+/// And of one once there was as much.
 const READ: usize = 32 << 10;
 
 /// The last lines that say something.
@@ -59,7 +61,7 @@ where
         ended.cancelled().await;
         tokio::time::sleep(LINGER).await;
     });
-    let mut buffer = vec![0; READ];
+    let mut buffer = vec![0; FIRST_READ];
     let mut left = LEFT_IN_PIPE;
     loop {
         // The pipe first: time that the log made us wait is not held against what is still in it.
@@ -75,6 +77,9 @@ where
             Err(_) => break,
         };
         let lines = splitter.take(&buffer[..bytes]);
+        if bytes == buffer.len() {
+            buffer.resize(READ, 0);
+        }
         tail.see(&lines);
         add(log, stream, lines, ended).await;
         if ended.is_cancelled() {

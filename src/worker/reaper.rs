@@ -2,11 +2,12 @@
 //!
 //! A process whose parent ended becomes a child of this one, once `adopt` was called (and always in a container, whose
 //! first process this is). It is reaped when it ends. If it left its task's process group and outlives its attempt, it
-//! is killed: an attempt's directory stands in the environment of each of its processes, and it is gone when the
-//! attempt has ended. (Whoever leaves the group and wipes its environment is not found.)
+//! is killed: an attempt's directory stands in the environment of each of its processes, and it is no running attempt's
+//! when this one has ended, for it serves another one only when nobody is left. (Whoever leaves the group and wipes its
+//! environment is not found.)
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     convert::Infallible,
     fs, io,
     os::unix::ffi::OsStrExt,
@@ -35,13 +36,14 @@ const LATER: Duration = Duration::from_secs(60);
 /// Bytes of a process' environment that are looked at.
 const ENVIRONMENT: usize = 4 << 20;
 
-/// The children that the runtime waits for. The kernel's table is one a process, so this is one as well.
-static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// The children that the runtime waits for, and the directories of their attempts. The kernel's table is one a process, so this
+/// is one as well.
+static AWAITED: Mutex<BTreeMap<i32, PathBuf>> = Mutex::new(BTreeMap::new());
 
 /// Was `adopt` called?
 static ADOPTS: AtomicBool = AtomicBool::new(false);
 
-/// While it lives the reaper leaves a child alone.
+/// While it lives the reaper leaves a child alone, and whoever has its directory in the environment.
 #[derive(Debug)]
 pub(super) struct Awaited(Option<i32>);
 
@@ -53,18 +55,18 @@ impl Drop for Awaited {
     }
 }
 
-/// Starts a child that the runtime waits for.
-pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Awaited)> {
+/// Starts a child that the runtime waits for, whose attempt has this directory.
+pub(super) fn spawn(command: &mut Command, place: &Path) -> io::Result<(Child, Awaited)> {
     // Held until its number is noted: a child that ends at once must not look like somebody else's.
     let mut awaited = awaited();
     let child = command.spawn()?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    awaited.extend(pid);
+    awaited.extend(pid.map(|pid| (pid, place.to_owned())));
     Ok((child, Awaited(pid)))
 }
 
-fn awaited() -> MutexGuard<'static, BTreeSet<i32>> {
-    // A set of numbers is whole at every point.
+fn awaited() -> MutexGuard<'static, BTreeMap<i32, PathBuf>> {
+    // A map of numbers is whole at every point.
     AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -88,7 +90,7 @@ pub(super) fn alone() -> bool {
     // A worker is one future, and so none of its attempts comes to its end meanwhile.)
     let awaited = awaited();
     let known = |list: String| {
-        list.split_ascii_whitespace().all(|pid| pid.parse().is_ok_and(|pid: i32| awaited.contains(&pid)))
+        list.split_ascii_whitespace().all(|pid| pid.parse().is_ok_and(|pid: i32| awaited.contains_key(&pid)))
     };
     let every = || -> io::Result<bool> {
         for thread in fs::read_dir("/proc/self/task")? {
@@ -121,7 +123,7 @@ fn look(root: &Path) -> bool {
     for (pid, ended) in children() {
         if ended {
             bury(pid);
-        } else if !awaited().contains(&pid.as_raw_nonzero().get()) {
+        } else if !awaited().contains_key(&pid.as_raw_nonzero().get()) {
             living = true;
             if outlived(pid, root) && kill_process(pid, Signal::KILL).is_ok() {
                 tracing::info!(
@@ -152,7 +154,7 @@ fn children() -> Vec<(Pid, bool)> {
 /// Takes the end of a child that nobody waits for.
 fn bury(pid: Pid) {
     let awaited = awaited();
-    if !awaited.contains(&pid.as_raw_nonzero().get()) {
+    if !awaited.contains_key(&pid.as_raw_nonzero().get()) {
         // It may be gone already, and then there is nothing to take.
         let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     }
@@ -169,5 +171,7 @@ fn outlived(pid: Pid, root: &Path) -> bool {
     let mut variables = environment.split(|byte| *byte == 0);
     let directory = variables.find_map(|variable| variable.strip_prefix(b"RELAY_DIR="));
     let directory = directory.map(|bytes| Path::new(std::ffi::OsStr::from_bytes(bytes)));
-    directory.is_some_and(|directory| directory.starts_with(root) && !directory.exists())
+    directory.is_some_and(|directory| {
+        directory.starts_with(root) && !awaited().values().any(|place| directory.starts_with(place))
+    })
 }

@@ -1,26 +1,35 @@
 //! The files of an attempt: an empty directory to work in, and beside it what Relay puts there and takes away.
 //!
-//! To make them and to remove them costs a file system more than anything else that a short attempt needs. So those of
-//! an attempt that left them as they were made serve another one (`spare.rs`), under another name.
+//! To make them, to rename them and to remove them costs a file system more than anything else that a short attempt
+//! needs. So those of an attempt that left them as they were made serve another one (`spare.rs`).
 
 use std::{
     fs, io,
     os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
 
 use crate::model::job::{Job, Program};
 
+/// What is in the directory.
+const WORK: &str = "work";
+const INPUT: &str = "input.json";
+/// What outputs are read from.
+pub(super) const OUTPUT: &str = "output";
+const SCRIPT: &str = "script";
 /// How often the removal of the directory is tried: a process that was just killed may still write to it.
 const REMOVALS: u32 = 20;
 /// The wait between two removals.
 const REMOVAL_WAIT: Duration = Duration::from_millis(10);
+
+/// A change that comes so long after another one has another time, whatever the file system.
+const TICK: Duration = Duration::from_secs(2);
 
 /// The directory of one attempt. Dropping it removes it.
 #[derive(Debug)]
@@ -30,25 +39,30 @@ pub(super) struct Scratch {
     handle: OwnedFd,
     /// What Relay made, as it made it: the directory, then what is in it but the script.
     made: [Mark; 4],
+    /// When that was looked at. Before it is a `TICK` old, times alone do not tell that nothing was changed.
+    seen: Instant,
+    /// There is a script.
+    script: bool,
 }
 
 /// By what a file is known to be as it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Mark {
     inode: u64,
-    mode: u32,
+    mode: u16,
     owner: (u32, u32),
-    links: u64,
+    links: u32,
     /// When it changed last; of a directory that is also when something was last made or removed in it.
-    changed: Option<(i64, i64)>,
+    changed: Option<(i64, u32)>,
 }
 
 impl Mark {
-    /// Of what is at this path; a link is itself.
-    fn of(path: &Path) -> io::Result<Mark> {
-        let data = fs::symlink_metadata(path)?;
-        let (owner, changed) = ((data.uid(), data.gid()), Some((data.ctime(), data.ctime_nsec())));
-        Ok(Mark { inode: data.ino(), mode: data.mode(), owner, links: data.nlink(), changed })
+    /// Of what has this name; a link is itself.
+    fn of<P: rustix::path::Arg>(directory: BorrowedFd<'_>, name: P) -> io::Result<Mark> {
+        let stat = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+        let changed = Some((stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec));
+        let owner = (stat.stx_uid, stat.stx_gid);
+        Ok(Mark { inode: stat.stx_ino, mode: stat.stx_mode, owner, links: stat.stx_nlink, changed })
     }
 
     /// The same of a file that Relay itself changes.
@@ -71,7 +85,9 @@ impl Scratch {
         let handle =
             rustix::fs::open(&place, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let mut scratch = match handle {
-            Ok(handle) => Scratch { place, handle, made: Default::default() },
+            Ok(handle) => {
+                Scratch { place, handle, made: Default::default(), seen: Instant::now(), script: false }
+            }
             Err(error) => {
                 // Nothing is in it yet, and the error that matters is the first.
                 let _ = fs::remove_dir(&place);
@@ -81,20 +97,25 @@ impl Scratch {
         fs::create_dir(scratch.work())?;
         write(&scratch.input(), 0o600, &job.input_file()?)?;
         write(&scratch.output(), 0o600, b"")?;
-        scratch.made = scratch.marks()?;
+        scratch.look()?;
         scratch.put_script(job)?;
         Ok(scratch)
     }
 
-    /// The same for another job, under the name that it has by now; None if it is not as it was made. Only when nobody is
-    /// left who had it open.
-    pub(super) fn again(self, job: &Job) -> io::Result<Option<Scratch>> {
+    /// The same for another job; None if it is not as it was made. Only when nobody is left who had it open.
+    pub(super) fn again(mut self, job: &Job) -> io::Result<Option<Scratch>> {
         if !self.is_as_made()? {
             return Ok(None);
         }
         let content = job.input_file()?;
         // Not cut to nothing first: some file systems bring what replaces a file to the disk at once.
-        let file = fs::OpenOptions::new().write(true).open(self.input())?;
+        let file = rustix::fs::openat(
+            &self.handle,
+            INPUT,
+            OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let file = fs::File::from(file);
         file.write_all_at(&content, 0)?;
         if file.metadata()?.len() != content.len() as u64 {
             file.set_len(content.len() as u64)?;
@@ -103,55 +124,73 @@ impl Scratch {
         Ok(Some(self))
     }
 
-    /// Takes the attempt's name away, which whoever outlives it is known by, and what Relay put there. Was nothing else
-    /// left or changed?
+    /// Takes away what Relay put there for the attempt alone. Was nothing else left or changed?
     pub(super) fn is_spare(&mut self) -> io::Result<bool> {
-        let next = self.place.with_file_name(name());
-        fs::rename(&self.place, &next)?;
-        self.place = next;
-        match fs::remove_file(self.script()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if !self.is_as_made()? {
+            return Ok(false);
         }
-        self.is_as_made()
+        if self.script {
+            fs::remove_file(self.script())?;
+            self.script = false;
+            self.look()?;
+        }
+        Ok(true)
     }
 
     fn is_as_made(&self) -> io::Result<bool> {
-        // By their times nothing was there meanwhile; where clocks are coarse, nothing is there now.
+        if self.marks()? != self.made {
+            return Ok(false);
+        }
+        // By their times nothing was there meanwhile; where clocks may be too coarse for that, nothing is there now.
         let entries = |path: &Path| fs::read_dir(path).map(Iterator::count);
-        Ok(self.marks()? == self.made && entries(&self.work())? == 0 && entries(&self.place)? == 3)
+        let in_place = if self.script { 4 } else { 3 };
+        Ok(self.seen.elapsed() > TICK || entries(&self.work())? == 0 && entries(&self.place)? == in_place)
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        self.made = self.marks()?;
+        self.seen = Instant::now();
+        Ok(())
     }
 
     fn marks(&self) -> io::Result<[Mark; 4]> {
-        let (place, input) = (Mark::of(&self.place)?.whenever(), Mark::of(&self.input())?.whenever());
-        Ok([place, input, Mark::of(&self.output())?, Mark::of(&self.work())?])
+        let within = |name| Mark::of(self.handle.as_fd(), name);
+        // By its path: so it is still there, too.
+        Ok([Mark::of(CWD, &self.place)?, within(INPUT)?.whenever(), within(OUTPUT)?, within(WORK)?])
     }
 
-    fn put_script(&self, job: &Job) -> io::Result<()> {
-        match &job.program {
-            Program::Script(script) => write(&self.script(), 0o700, script.as_bytes()),
-            _ => Ok(()),
+    fn put_script(&mut self, job: &Job) -> io::Result<()> {
+        if let Program::Script(script) = &job.program {
+            write(&self.script(), 0o700, script.as_bytes())?;
+            self.script = true;
+            self.look()?;
         }
+        Ok(())
+    }
+
+    /// The whole of it.
+    pub(super) fn place(&self) -> &Path {
+        &self.place
     }
 
     /// Where the task starts: `$RELAY_DIR`.
     pub(super) fn work(&self) -> PathBuf {
-        self.place.join("work")
+        self.place.join(WORK)
     }
 
     /// `$RELAY_INPUT`.
     pub(super) fn input(&self) -> PathBuf {
-        self.place.join("input.json")
+        self.place.join(INPUT)
     }
 
     /// `$RELAY_OUTPUT`.
     pub(super) fn output(&self) -> PathBuf {
-        self.place.join("output")
+        self.place.join(OUTPUT)
     }
 
     /// The script, if the job has one.
     pub(super) fn script(&self) -> PathBuf {
-        self.place.join("script")
+        self.place.join(SCRIPT)
     }
 
     /// The directory in which `output` is.

@@ -121,9 +121,12 @@ impl Shift {
     /// Claims as many jobs as there are free slots, for ever.
     async fn claims(&self, found: &mpsc::Sender<Claimed>) {
         self.known.cancelled().await;
-        let mut failures = 0;
+        let (mut failures, mut more) = (0, false);
         loop {
             let Ok(first) = self.slots.clone().acquire_owned().await else { return };
+            if more {
+                self.gather().await;
+            }
             self.until_retired(false).await;
             let free = 1 + self.slots.available_permits();
             let Params { id, pools, .. } = &self.params;
@@ -145,12 +148,24 @@ impl Shift {
                 }
             };
             failures = 0;
+            more = jobs.len() >= free;
             let mut first = Some(first);
             for job in jobs {
                 let slot = first.take().or_else(|| self.slots.clone().try_acquire_owned().ok());
                 let Some(slot) = slot else { break };
                 self.take_on(job, slot, found);
             }
+        }
+    }
+
+    /// There was more to claim than fitted in: a moment later more fits into one claim. (Beside a slot that is free.)
+    async fn gather(&self) {
+        let quarter = u32::try_from(self.params.slots / 4).unwrap_or(u32::MAX);
+        tokio::select! {
+            biased;
+            // Not kept: they are taken up when the claim has brought jobs.
+            enough = self.slots.acquire_many(quarter.saturating_sub(1)) => drop(enough),
+            () = self.links.clock.sleep(self.params.limits.gather) => {}
         }
     }
 
@@ -302,6 +317,11 @@ impl Shift {
         let idle = self.held().is_empty();
         let ready = !(*self.retired.borrow() && idle);
         self.ready.send_if_modified(|old| std::mem::replace(old, ready) != ready);
+    }
+
+    /// Are there jobs at hand beside one?
+    pub(super) fn has_several(&self) -> bool {
+        self.held().len() > 1
     }
 
     fn holding(&self) -> Vec<JobId> {

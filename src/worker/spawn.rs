@@ -1,6 +1,7 @@
 //! From a job to a process: what runs, in which environment, and why it could not.
 
 use std::{
+    borrow::Cow,
     io,
     path::{Path, PathBuf},
     process::Stdio,
@@ -83,16 +84,17 @@ pub(super) async fn start(
     if environment.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
         return Err(SpawnError::BadText(program));
     }
-    let path = environment.iter().rfind(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, path)| path);
+    let path = environment.iter().rfind(|(name, _)| *name == "PATH").map_or(DEFAULT_PATH, |(_, path)| path);
     let file = find(&program, path, &scratch.work())?;
     let mut command = Command::new(&file);
     // The name that was asked for; by the file's full path alone the spawn need not search, and stays a posix_spawn.
-    command.arg0(&program).args(argv).env_clear().envs(environment);
+    command.arg0(&program).args(argv).env_clear();
+    command.envs(environment.iter().map(|(name, value)| (name, value.as_ref())));
     command.current_dir(scratch.work()).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut tries = 1;
     loop {
-        match reaper::spawn(&mut command) {
+        match reaper::spawn(&mut command, scratch.place()) {
             Ok((child, awaited)) => {
                 return Ok(Running { group: Group::led_by(child.id()), child, _awaited: awaited });
             }
@@ -126,20 +128,23 @@ fn argv(job: &Job, scratch: &Scratch) -> Result<(String, Vec<String>), SpawnErro
 }
 
 /// What the process sees: the base, then the job's own in order, then Relay's; of one name the last counts.
-fn environment(job: &Job, base: &[(String, String)], scratch: &Scratch) -> Vec<(String, String)> {
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+fn environment<'a>(
+    job: &'a Job,
+    base: &'a [(String, String)],
+    scratch: &Scratch,
+) -> Vec<(&'a str, Cow<'a, str>)> {
+    let text = |path: PathBuf| Cow::Owned(path.to_string_lossy().into_owned());
     let own = base.iter().chain(&job.env).filter(|(name, _)| name != "RELAY_INDEX");
-    let mut all: Vec<(String, String)> = own.cloned().collect();
-    let mut relay = |name: &str, value: String| all.push((name.to_owned(), value));
-    relay("RELAY_RUN", job.run_name.clone());
-    relay("RELAY_TASK", job.task_name.clone());
-    relay("RELAY_ATTEMPT", job.id.attempt.to_string());
-    relay("RELAY_INPUT", text(scratch.input()));
-    relay("RELAY_OUTPUT", text(scratch.output()));
-    relay("RELAY_DIR", text(scratch.work()));
-    if let Some(item) = job.id.task_run.key.item {
-        relay("RELAY_INDEX", item.to_string());
-    }
+    let mut all: Vec<_> = own.map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect();
+    all.extend([
+        ("RELAY_RUN", Cow::Borrowed(job.run_name.as_str())),
+        ("RELAY_TASK", Cow::Borrowed(job.task_name.as_str())),
+        ("RELAY_ATTEMPT", Cow::Owned(job.id.attempt.to_string())),
+        ("RELAY_INPUT", text(scratch.input())),
+        ("RELAY_OUTPUT", text(scratch.output())),
+        ("RELAY_DIR", text(scratch.work())),
+    ]);
+    all.extend(job.id.task_run.key.item.map(|item| ("RELAY_INDEX", Cow::Owned(item.to_string()))));
     all
 }
 

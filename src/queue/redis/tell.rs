@@ -1,5 +1,5 @@
 //! What a worker tells, in as few calls as there can be: whatever came while the last call was under way goes into the next
-//! one, and nothing ever waits for a timer.
+//! one, and nothing waits for a timer here.
 //!
 //! Whoever tells puts its words into the row and waits for its turn or for an answer. Who has the turn takes what is there,
 //! brings it to Redis in one step and answers everybody. Words that belong together (a start and its end) stay together, and

@@ -10,5 +10,6 @@ mod program;
 mod scripted;
 mod shift;
 mod spare;
+mod together;
 mod trouble;
 mod whole;

@@ -19,17 +19,16 @@ fn folders(site: &Site) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_directory_that_a_task_left_as_it_was_serves_the_next_one_under_another_name() {
+async fn a_directory_that_a_task_left_as_it_was_serves_the_next_one() {
     let site = Site::new().await;
     let worker = site.worker("w").await;
     assert_eq!(site.run(1, LOOK).await, success());
-    let (first, inode) = (site.read("dir"), site.read("inode"));
-    assert!(!fs::exists(first.trim()).expect("a look"), "its name is gone with its attempt");
-    assert_eq!(folders(&site).len(), 1);
-    assert_eq!(site.run(2, LOOK).await, success());
-    assert_eq!(site.read("inode"), inode);
-    assert_ne!(site.read("dir"), first);
-    assert_eq!(folders(&site).len(), 1);
+    let inode = site.read("inode");
+    for task in 2..5 {
+        assert_eq!(site.run(task, LOOK).await, success());
+        assert_eq!(site.read("inode"), inode);
+        assert_eq!(folders(&site).len(), 1);
+    }
     // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
     worker.signal(Signal::INT);
@@ -61,6 +60,32 @@ async fn a_directory_that_a_task_changed_serves_nobody_else() {
         assert_eq!(one, 1, "after {change}");
     }
     assert!(fs::metadata(site.path("input")).is_ok_and(|file| file.nlink() == 1));
+    // The second one ends the wait for a conductor, which is not here.
+    worker.signal(Signal::TERM);
+    worker.signal(Signal::INT);
+    ended_well(&worker.finish(LIMIT));
+}
+
+#[tokio::test]
+async fn a_change_in_a_directory_that_is_not_new_is_known_by_its_time_alone() {
+    let site = Site::new().await;
+    let worker = site.worker("w").await;
+    // It is looked into as long as the times of files may be too coarse to tell.
+    let look = "[ -z \"$(ls -A)\" ] || exit 1; stat -c %i . > $AT/inode;";
+    for (task, how) in (0..).step_by(4).zip(["touch left", "touch ../left"]) {
+        assert_eq!(site.run_bare(task, &format!("{look} sleep 2.1")).await, success());
+        let inode = site.read("inode");
+        assert_eq!(site.run_bare(task + 1, look).await, success());
+        assert_eq!(site.read("inode"), inode, "it serves another one");
+        assert_eq!(site.run_bare(task + 2, &format!("{look} {how}")).await, success());
+        assert_eq!(site.read("inode"), inode);
+        assert_eq!(
+            site.run_bare(task + 3, &format!("{look} ls -A .. > $AT/all")).await,
+            success(),
+            "after {how}"
+        );
+        assert_eq!((folders(&site).len(), site.read("all")), (1, "input.json\noutput\nwork\n".to_owned()));
+    }
     // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
     worker.signal(Signal::INT);
