@@ -66,12 +66,15 @@ impl Crew {
             outlook: None,
             limits: Limits { window: WINDOW.max(request.slots.saturating_mul(4)), ..Limits::default() },
         });
-        let executor = Processes::new(process::Params {
-            root: scratch.path().to_owned(),
-            env: request.env.clone(),
-            grace: request.grace,
-            spares: 0,
-        });
+        let executor = Processes::new(
+            process::Params {
+                root: scratch.path().to_owned(),
+                env: request.env.clone(),
+                grace: request.grace,
+                spares: 0,
+            },
+            &parts.clock,
+        );
         let params = worker::Params {
             id: orders.holder,
             pools: Pools::Every,

@@ -10,6 +10,7 @@ use futures::future::join;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::feed::Stream;
 use crate::model::{
     job::{Job, Outcome, Program},
@@ -75,8 +76,8 @@ enum Cause {
 
 impl Processes {
     /// An executor; nothing is made on disk before the first job.
-    pub fn new(params: Params) -> Processes {
-        let spares = Arc::new(Spares::new(&params.root, params.spares));
+    pub fn new(params: Params, clock: &Clock) -> Processes {
+        let spares = Arc::new(Spares::new(&params.root, params.spares, clock));
         Processes { params, spares }
     }
 

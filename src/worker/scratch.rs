@@ -10,7 +10,7 @@ use std::{
         unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
@@ -39,8 +39,9 @@ pub(super) struct Scratch {
     handle: OwnedFd,
     /// What Relay made, as it made it: the directory, then what is in it but the script.
     made: [Mark; 4],
-    /// When that was looked at. Before it is a `TICK` old, times alone do not tell that nothing was changed.
-    seen: Instant,
+    /// When that was looked at, by the clock of `Spares`. Before it is a `TICK` old, times alone do not tell that nothing was
+    /// changed.
+    seen: Duration,
     /// There is a script.
     script: bool,
 }
@@ -73,7 +74,7 @@ impl Mark {
 
 impl Scratch {
     /// Makes the directory below `root`, with the job's input and script.
-    pub(super) fn new(root: &Path, job: &Job) -> io::Result<Scratch> {
+    pub(super) fn new(root: &Path, job: &Job, now: Duration) -> io::Result<Scratch> {
         let place = match made_in(root) {
             // The first one, or one after somebody cleared away.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -85,9 +86,7 @@ impl Scratch {
         let handle =
             rustix::fs::open(&place, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let mut scratch = match handle {
-            Ok(handle) => {
-                Scratch { place, handle, made: Default::default(), seen: Instant::now(), script: false }
-            }
+            Ok(handle) => Scratch { place, handle, made: Default::default(), seen: now, script: false },
             Err(error) => {
                 // Nothing is in it yet, and the error that matters is the first.
                 let _ = fs::remove_dir(&place);
@@ -97,14 +96,14 @@ impl Scratch {
         fs::create_dir(scratch.work())?;
         write(&scratch.input(), 0o600, &job.input_file()?)?;
         write(&scratch.output(), 0o600, b"")?;
-        scratch.look()?;
-        scratch.put_script(job)?;
+        scratch.look(now)?;
+        scratch.put_script(job, now)?;
         Ok(scratch)
     }
 
     /// The same for another job; None if it is not as it was made. Only when nobody is left who had it open.
-    pub(super) fn again(mut self, job: &Job) -> io::Result<Option<Scratch>> {
-        if !self.is_as_made()? {
+    pub(super) fn again(mut self, job: &Job, now: Duration) -> io::Result<Option<Scratch>> {
+        if !self.is_as_made(now)? {
             return Ok(None);
         }
         let content = job.input_file()?;
@@ -120,36 +119,37 @@ impl Scratch {
         if file.metadata()?.len() != content.len() as u64 {
             file.set_len(content.len() as u64)?;
         }
-        self.put_script(job)?;
+        self.put_script(job, now)?;
         Ok(Some(self))
     }
 
     /// Takes away what Relay put there for the attempt alone. Was nothing else left or changed?
-    pub(super) fn is_spare(&mut self) -> io::Result<bool> {
-        if !self.is_as_made()? {
+    pub(super) fn is_spare(&mut self, now: Duration) -> io::Result<bool> {
+        if !self.is_as_made(now)? {
             return Ok(false);
         }
         if self.script {
             fs::remove_file(self.script())?;
             self.script = false;
-            self.look()?;
+            self.look(now)?;
         }
         Ok(true)
     }
 
-    fn is_as_made(&self) -> io::Result<bool> {
+    fn is_as_made(&self, now: Duration) -> io::Result<bool> {
         if self.marks()? != self.made {
             return Ok(false);
         }
         // By their times nothing was there meanwhile; where clocks may be too coarse for that, nothing is there now.
         let entries = |path: &Path| fs::read_dir(path).map(Iterator::count);
         let in_place = if self.script { 4 } else { 3 };
-        Ok(self.seen.elapsed() > TICK || entries(&self.work())? == 0 && entries(&self.place)? == in_place)
+        Ok(now.saturating_sub(self.seen) > TICK
+            || entries(&self.work())? == 0 && entries(&self.place)? == in_place)
     }
 
-    fn look(&mut self) -> io::Result<()> {
+    fn look(&mut self, now: Duration) -> io::Result<()> {
         self.made = self.marks()?;
-        self.seen = Instant::now();
+        self.seen = now;
         Ok(())
     }
 
@@ -159,11 +159,11 @@ impl Scratch {
         Ok([Mark::of(CWD, &self.place)?, within(INPUT)?.whenever(), within(OUTPUT)?, within(WORK)?])
     }
 
-    fn put_script(&mut self, job: &Job) -> io::Result<()> {
+    fn put_script(&mut self, job: &Job, now: Duration) -> io::Result<()> {
         if let Program::Script(script) = &job.program {
             write(&self.script(), 0o700, script.as_bytes())?;
             self.script = true;
-            self.look()?;
+            self.look(now)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
+use crate::clock::Clock;
 use crate::model::job::Job;
 use crate::worker::{reaper, scratch::Scratch};
 
@@ -20,6 +21,7 @@ pub(super) struct Spares {
     root: PathBuf,
     /// So many are kept.
     most: usize,
+    clock: Clock,
     kept: Mutex<Kept>,
 }
 
@@ -33,8 +35,8 @@ struct Kept {
 
 impl Spares {
     /// Keeps so many below `root`.
-    pub(super) fn new(root: &Path, most: usize) -> Spares {
-        Spares { root: root.to_owned(), most, kept: Mutex::default() }
+    pub(super) fn new(root: &Path, most: usize, clock: &Clock) -> Spares {
+        Spares { root: root.to_owned(), most, clock: clock.clone(), kept: Mutex::default() }
     }
 
     /// A directory for this job.
@@ -44,16 +46,20 @@ impl Spares {
             // Nobody waits for it, and there are never more than are kept.
             drop(removed(gone));
         }
+        let now = self.clock.running();
         // One that cannot be prepared is as good as one that was changed: it goes.
-        match spare.map(|spare| spare.again(job)) {
+        match spare.map(|spare| spare.again(job, now)) {
             Some(Ok(Some(again))) => Ok(again),
-            _ => Scratch::new(&self.root, job),
+            _ => Scratch::new(&self.root, job, now),
         }
     }
 
     /// Takes the directory of an attempt that has ended.
     pub(super) async fn give_back(&self, mut scratch: Scratch) {
-        if self.most > 0 && reaper::adopts() && scratch.is_spare().is_ok_and(|spare| spare) {
+        if self.most > 0
+            && reaper::adopts()
+            && scratch.is_spare(self.clock.running()).is_ok_and(|spare| spare)
+        {
             let mut kept = self.kept();
             if kept.free.len() + kept.used.len() < self.most {
                 kept.used.push(scratch);

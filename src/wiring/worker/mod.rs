@@ -104,12 +104,15 @@ fn worker(args: &Args, url: &str, desk: &Desk, clock: &Clock) -> anyhow::Result<
     let name = args.name.clone().unwrap_or_else(machine);
     // A restarted container has the same name, and is another worker.
     let id = format!("{name}-{}", &random[22..]);
-    let executor = Processes::new(process::Params {
-        root: desk.tasks(),
-        env: desk.environment(std::env::vars_os()),
-        grace: Duration::from_secs(args.grace),
-        spares: usize::from(args.slots),
-    });
+    let executor = Processes::new(
+        process::Params {
+            root: desk.tasks(),
+            env: desk.environment(std::env::vars_os()),
+            grace: Duration::from_secs(args.grace),
+            spares: usize::from(args.slots),
+        },
+        clock,
+    );
     let limits = worker::Limits { drain: args.drain(), ..worker::Limits::default() };
     let params =
         worker::Params { id, pools: Pools::One(args.pool.clone()), slots: usize::from(args.slots), limits };

@@ -38,7 +38,10 @@ impl Bench {
         let root = tempfile::tempdir().expect("a temporary folder");
         let path = std::env::var("PATH").expect("a PATH");
         let env = vec![("PATH".to_owned(), path), ("BASE".to_owned(), "from the base".to_owned())];
-        let executor = Processes::new(Params { root: root.path().join("work"), env, grace, spares: 0 });
+        let executor = Processes::new(
+            Params { root: root.path().join("work"), env, grace, spares: 0 },
+            &Clock::system(),
+        );
         Bench { root, executor, log_bytes: 10 << 20 }
     }
 

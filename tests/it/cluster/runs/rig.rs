@@ -139,12 +139,15 @@ impl Rig {
 
     /// What a worker needs.
     fn links(&self) -> Links {
-        let executor = Processes::new(process::Params {
-            root: self.scratch.path().to_owned(),
-            env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
-            grace: Duration::from_secs(1),
-            spares: 0,
-        });
+        let executor = Processes::new(
+            process::Params {
+                root: self.scratch.path().to_owned(),
+                env: vec![("PATH".to_owned(), std::env::var("PATH").expect("PATH"))],
+                grace: Duration::from_secs(1),
+                spares: 0,
+            },
+            &self.clock,
+        );
         Links {
             jobs: self.queue.clone(),
             feed: self.feed.clone(),
