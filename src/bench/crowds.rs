@@ -9,12 +9,17 @@ use crate::bench::{
     shapes::{Maker, Shape},
     stage::Stage,
     workloads::{Measuring, rate, repeat},
-    yardsticks,
+    yardsticks::{self, Commits},
 };
 use crate::store::postgres::past;
 
 /// How the bare loop of the same commits is called.
 const REPLAY: &str = "the same commits alone";
+
+/// After a past the disk is as quick as before from this part of its commits on, ...
+const AS_QUICK: f64 = 0.9;
+/// ... or it is not waited for any longer.
+const REST_MOST: Duration = Duration::from_secs(120);
 
 /// Ten times as much, and ten times that.
 const TENFOLD: [[(&str, Shape, usize); 3]; 3] = [
@@ -105,6 +110,8 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
             (maker.revision().id, maker.shard())
         };
         let (clock, rows) = (self.params.clock.clone(), self.params.sizes.rows);
+        let disk = Commits::open(self.place).await?;
+        let commits = disk.rate(self.params).await?;
         let began = clock.running();
         let tell = &mut *self.tell;
         past::make(&self.place.database_url, &revision, shard, rows.div_ceil(10), |runs| {
@@ -114,10 +121,28 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
         let took = (clock.running() - began).as_secs_f64();
         self.remark(name, "making the past".to_owned(), "s", took);
         self.tables(name).await?;
+        self.rest(name, &disk, commits).await?;
+        disk.close(self.place).await?;
         let after = self.three().await?;
         for ((what, unit, after), (.., before)) in after.into_iter().zip(before) {
             self.figure((name, what, unit), after, ("on the empty database", middle(&before)));
         }
+        Ok(())
+    }
+
+    /// Waits until the disk is through with the past. One that has just taken gigabytes syncs slower for a while, which says
+    /// nothing about their rows.
+    async fn rest(&mut self, name: &'static str, disk: &Commits, before: f64) -> Result<(), BenchError> {
+        let (clock, began) = (&self.params.clock, self.params.clock.running());
+        let now = loop {
+            let now = disk.rate(self.params).await?;
+            if now >= before * AS_QUICK || clock.running() - began >= REST_MOST {
+                break now;
+            }
+        };
+        let rested = (clock.running() - began).as_secs_f64();
+        self.remark(name, "rest after that".to_owned(), "s", rested);
+        self.figure((name, "commits of a row, 1 client", "/s"), vec![now], ("before the past", before));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Each workload, measured so often as it is asked for.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::time::Duration;
 
 use crate::bench::{
     BenchError, Params, Workload,
@@ -9,7 +9,7 @@ use crate::bench::{
     report::{Report, middle, milliseconds, part},
     shapes::{Maker, Shape},
     stage::{Place, Stage},
-    yardsticks::Bare,
+    yardsticks::{Bare, cores},
 };
 
 /// Runs of one task in a row, for the time that one takes.
@@ -55,8 +55,7 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
             _ => {}
         }
         // A worker starts its processes one after the other.
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let a_core = u32::try_from(cores).unwrap_or(u32::MAX).max(self.params.workers);
+        let a_core = u32::try_from(cores()).unwrap_or(u32::MAX).max(self.params.workers);
         let mut stage = match workload {
             Workload::Processes => {
                 Stage::open(&Params { workers: a_core, ..self.params.clone() }, self.place).await?
@@ -123,7 +122,7 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
         let timings = repeat(self.params, stage, shape, 1).await?;
         let rates = timings.iter().map(|timing| rate(shape.tasks(), timing.lasted())).collect();
         let of = (Workload::Processes.name(), "tasks", "/s");
-        self.figure(of, rates, ("processes, 2 at a time", self.bare.spawns));
+        self.figure(of, rates, ("processes, one a core at a time", self.bare.spawns));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What Postgres, Redis and this machine can do alone, measured where and when everything else is.
 
-use std::{process::Command, time::Duration};
+use std::{num::NonZeroUsize, process::Command, time::Duration};
 
 use tokio::task::JoinSet;
 
@@ -26,7 +26,7 @@ const HOPS: usize = 1_000;
 pub struct Bare {
     /// A commit of two rows and a round trip to a blocked reader, in milliseconds: of half of all, and of 99 %.
     pub hop: (f64, f64),
-    /// Processes a second, two at a time.
+    /// Processes a second, as many at a time as there are cores.
     pub spawns: f64,
 }
 
@@ -41,6 +41,27 @@ pub async fn measure(
     let measured = bare(params, place, &url, report, tell).await?;
     place.drop_further().await?;
     Ok(measured)
+}
+
+/// Commits of a row, one after the other, in a database that has nothing else: how quick the disk is now.
+pub struct Commits(postgres::Bare);
+
+impl Commits {
+    /// Makes the database.
+    pub async fn open(place: &Place) -> Result<Commits, BenchError> {
+        Ok(Commits(postgres::Bare::connect(&place.further().await?, 1).await?))
+    }
+
+    /// So many a second.
+    pub async fn rate(&self, params: &Params) -> Result<f64, BenchError> {
+        commits(&self.0, &params.clock, params.yardstick, 1).await
+    }
+
+    /// Drops the database.
+    pub async fn close(self, place: &Place) -> Result<(), BenchError> {
+        self.0.close().await;
+        place.drop_further().await
+    }
 }
 
 async fn bare(
@@ -64,7 +85,7 @@ async fn bare(
         error = redis.echo() => return Err(error.into()),
     };
     let spawns = spawns(clock, lasts).await?;
-    tell(&report.yardstick("processes, 2 at a time", "/s", spawns));
+    tell(&report.yardstick("processes, one a core at a time", "/s", spawns));
     postgres.close().await;
     Ok(Bare { hop, spawns })
 }
@@ -124,11 +145,16 @@ async fn hop(
     Ok((half, most))
 }
 
+/// Cores that this machine has, as far as it tells.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 async fn spawns(clock: &Clock, lasts: Duration) -> Result<f64, BenchError> {
-    let (began, mut both, mut count) = (clock.running(), JoinSet::new(), 0u64);
-    for _ in 0..2 {
+    let (began, mut all, mut count) = (clock.running(), JoinSet::new(), 0u64);
+    for _ in 0..cores() {
         let clock = clock.clone();
-        both.spawn_blocking(move || {
+        all.spawn_blocking(move || {
             let mut count = 0;
             while clock.running() < began + lasts {
                 Command::new("true").spawn()?.wait()?;
@@ -137,7 +163,7 @@ async fn spawns(clock: &Clock, lasts: Duration) -> Result<f64, BenchError> {
             Ok::<u64, std::io::Error>(count)
         });
     }
-    while let Some(done) = both.join_next().await {
+    while let Some(done) = all.join_next().await {
         let done = done.map_err(|e| BenchError::Wrong(e.to_string()))?;
         count += done.map_err(|why| BenchError::Machine { what: "starting `true`", why })?;
     }

@@ -32,13 +32,13 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// How tasks run on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// Below it each attempt gets a directory, removed at its end.
+    /// Below it each attempt gets a directory.
     pub root: PathBuf,
     /// The environment that every task starts from.
     pub env: Vec<(String, String)>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// So many directories that nothing was left in are kept for further attempts. It takes `reaper::adopt`: where that
+    /// An attempt's directory is removed at its end; but so many that nothing was left in are kept for further attempts. It takes `reaper::adopt`: where that
     /// was not called, each attempt has a new one.
     pub spares: usize,
 }

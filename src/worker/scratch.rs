@@ -39,9 +39,10 @@ pub(super) struct Scratch {
     handle: OwnedFd,
     /// What Relay made, as it made it: the directory, then what is in it but the script.
     made: [Mark; 4],
-    /// When that was looked at, by the clock of `Spares`. Before it is a `TICK` old, times alone do not tell that nothing was
-    /// changed.
-    seen: Duration,
+    /// When that was, by the clock of `Spares`.
+    made_at: Duration,
+    /// It was still so more than a `TICK` later: whatever changes from then on has another time.
+    telling: bool,
     /// There is a script.
     script: bool,
 }
@@ -53,15 +54,15 @@ struct Mark {
     mode: u16,
     owner: (u32, u32),
     links: u32,
-    /// When it changed last; of a directory that is also when something was last made or removed in it.
-    changed: Option<(i64, u32)>,
+    /// Bytes, and when it changed last; of a directory that is also when something was last made or removed in it.
+    changed: Option<(u64, i64, u32)>,
 }
 
 impl Mark {
     /// Of what has this name; a link is itself.
     fn of<P: rustix::path::Arg>(directory: BorrowedFd<'_>, name: P) -> io::Result<Mark> {
         let stat = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
-        let changed = Some((stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec));
+        let changed = Some((stat.stx_size, stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec));
         let owner = (stat.stx_uid, stat.stx_gid);
         Ok(Mark { inode: stat.stx_ino, mode: stat.stx_mode, owner, links: stat.stx_nlink, changed })
     }
@@ -86,7 +87,14 @@ impl Scratch {
         let handle =
             rustix::fs::open(&place, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let mut scratch = match handle {
-            Ok(handle) => Scratch { place, handle, made: Default::default(), seen: now, script: false },
+            Ok(handle) => Scratch {
+                place,
+                handle,
+                made: Default::default(),
+                made_at: now,
+                telling: false,
+                script: false,
+            },
             Err(error) => {
                 // Nothing is in it yet, and the error that matters is the first.
                 let _ = fs::remove_dir(&place);
@@ -96,7 +104,7 @@ impl Scratch {
         fs::create_dir(scratch.work())?;
         write(&scratch.input(), 0o600, &job.input_file()?)?;
         write(&scratch.output(), 0o600, b"")?;
-        scratch.look(now)?;
+        scratch.made = scratch.marks()?;
         scratch.put_script(job, now)?;
         Ok(scratch)
     }
@@ -131,25 +139,29 @@ impl Scratch {
         if self.script {
             fs::remove_file(self.script())?;
             self.script = false;
-            self.look(now)?;
+            self.place_changed(now)?;
         }
         Ok(true)
     }
 
-    fn is_as_made(&self, now: Duration) -> io::Result<bool> {
+    /// By their times nothing was there meanwhile. Where these may not tell, nothing is there now.
+    fn is_as_made(&mut self, now: Duration) -> io::Result<bool> {
         if self.marks()? != self.made {
             return Ok(false);
         }
-        // By their times nothing was there meanwhile; where clocks may be too coarse for that, nothing is there now.
+        if self.telling {
+            return Ok(true);
+        }
         let entries = |path: &Path| fs::read_dir(path).map(Iterator::count);
-        let in_place = if self.script { 4 } else { 3 };
-        Ok(now.saturating_sub(self.seen) > TICK
-            || entries(&self.work())? == 0 && entries(&self.place)? == in_place)
+        let empty = entries(&self.work())? == 0 && entries(&self.place)? == if self.script { 4 } else { 3 };
+        self.telling = empty && now.saturating_sub(self.made_at) > TICK;
+        Ok(empty)
     }
 
-    fn look(&mut self, now: Duration) -> io::Result<()> {
-        self.made = self.marks()?;
-        self.seen = now;
+    /// Something came or went by Relay's own hand.
+    fn place_changed(&mut self, now: Duration) -> io::Result<()> {
+        self.made[0] = Mark::of(CWD, &self.place)?;
+        (self.made_at, self.telling) = (now, false);
         Ok(())
     }
 
@@ -163,7 +175,7 @@ impl Scratch {
         if let Program::Script(script) = &job.program {
             write(&self.script(), 0o700, script.as_bytes())?;
             self.script = true;
-            self.look(now)?;
+            self.place_changed(now)?;
         }
         Ok(())
     }

@@ -148,7 +148,7 @@ impl Shift {
                 }
             };
             failures = 0;
-            more = jobs.len() >= free;
+            more = free > 1 && jobs.len() >= free;
             let mut first = Some(first);
             for job in jobs {
                 let slot = first.take().or_else(|| self.slots.clone().try_acquire_owned().ok());
@@ -158,7 +158,8 @@ impl Shift {
         }
     }
 
-    /// There was more to claim than fitted in: a moment later more fits into one claim. (Beside a slot that is free.)
+    /// Several jobs were claimed, and all slots are taken: there is more, and a moment later more of it fits into one claim. (Who has one
+    /// slot to give time and again, beside long jobs, does not wait.) One slot is free already.
     async fn gather(&self) {
         let quarter = u32::try_from(self.params.slots / 4).unwrap_or(u32::MAX);
         tokio::select! {

@@ -95,9 +95,14 @@ impl Site {
 
     /// The same as an argument of a shell: beside it there is no file in its directory that Relay made for it alone.
     pub(super) async fn run_bare(&self, task: u32, text: &str) -> Outcome {
+        self.begin_bare(task, text).await;
+        self.end(task).await
+    }
+
+    /// The same without waiting for its end.
+    pub(super) async fn begin_bare(&self, task: u32, text: &str) {
         let argv = ["/bin/sh", "-c", text].map(str::to_owned).to_vec();
         self.publish(&[Job { program: Runs::Command(argv), ..self.script(task, "") }]).await;
-        self.end(task).await
     }
 
     async fn publish(&self, jobs: &[Job]) {
@@ -111,7 +116,7 @@ impl Site {
     }
 
     /// Waits for the end of a job, and settles it.
-    async fn end(&self, task: u32) -> Outcome {
+    pub(super) async fn end(&self, task: u32) -> Outcome {
         let mut after = Position::START;
         loop {
             let reports = self.queue.reports(after, 100);

@@ -1,7 +1,7 @@
 //! Directories that one attempt leaves as they were made and another one gets: by the built program alone, which adopts
 //! what tasks leave behind.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::fs;
 
 use rustix::process::Signal;
 
@@ -11,7 +11,7 @@ use super::program::{LIMIT, Site, ended_well, success};
 const LOOK: &str = "set -- $(ls -A ..); [ \"$*\" = 'input.json output script work' ] || exit 1; \
     [ -z \"$(ls -A)\" ] || exit 2; [ -s \"$RELAY_OUTPUT\" ] && exit 3; \
     [ \"$(stat -c %a .. . ../input.json ../output ../script | tr '\\n' ' ')\" = '700 755 600 600 700 ' ] || exit 4; \
-    [ \"$(tail -c 1 \"$RELAY_INPUT\")\" = '}' ] || exit 5; stat -c %i . > $AT/inode; echo $RELAY_DIR > $AT/dir;";
+    [ \"$(tail -c 1 \"$RELAY_INPUT\")\" = '}' ] || exit 5; echo $RELAY_DIR > $AT/dir;";
 
 fn folders(site: &Site) -> Vec<String> {
     let all = fs::read_dir(site.path("w/tasks")).expect("its folder").flatten();
@@ -23,11 +23,10 @@ async fn a_directory_that_a_task_left_as_it_was_serves_the_next_one() {
     let site = Site::new().await;
     let worker = site.worker("w").await;
     assert_eq!(site.run(1, LOOK).await, success());
-    let inode = site.read("inode");
+    let first = site.read("dir");
     for task in 2..5 {
         assert_eq!(site.run(task, LOOK).await, success());
-        assert_eq!(site.read("inode"), inode);
-        assert_eq!(folders(&site).len(), 1);
+        assert_eq!((site.read("dir"), folders(&site).len()), (first.clone(), 1));
     }
     // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
@@ -59,7 +58,9 @@ async fn a_directory_that_a_task_changed_serves_nobody_else() {
         let one = folders(&site).into_iter().filter(|name| name != "elsewhere").count();
         assert_eq!(one, 1, "after {change}");
     }
-    assert!(fs::metadata(site.path("input")).is_ok_and(|file| file.nlink() == 1));
+    assert!(
+        fs::metadata(site.path("input")).is_ok_and(|file| std::os::unix::fs::MetadataExt::nlink(&file) == 1)
+    );
     // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
     worker.signal(Signal::INT);
@@ -70,22 +71,40 @@ async fn a_directory_that_a_task_changed_serves_nobody_else() {
 async fn a_change_in_a_directory_that_is_not_new_is_known_by_its_time_alone() {
     let site = Site::new().await;
     let worker = site.worker("w").await;
-    // It is looked into as long as the times of files may be too coarse to tell.
-    let look = "[ -z \"$(ls -A)\" ] || exit 1; stat -c %i . > $AT/inode;";
-    for (task, how) in (0..).step_by(4).zip(["touch left", "touch ../left"]) {
+    // As long as the times of files may be too coarse to tell, it is looked into as well.
+    let look = "[ -z \"$(ls -A)\" ] || exit 1; echo $RELAY_DIR > $AT/dir;";
+    let changes = ["touch left; rm left", "touch ../left; rm ../left", "touch left", "touch ../left"];
+    for (task, change) in (0..).step_by(4).zip(changes) {
         assert_eq!(site.run_bare(task, &format!("{look} sleep 2.1")).await, success());
-        let inode = site.read("inode");
+        let old = site.read("dir");
         assert_eq!(site.run_bare(task + 1, look).await, success());
-        assert_eq!(site.read("inode"), inode, "it serves another one");
-        assert_eq!(site.run_bare(task + 2, &format!("{look} {how}")).await, success());
-        assert_eq!(site.read("inode"), inode);
-        assert_eq!(
-            site.run_bare(task + 3, &format!("{look} ls -A .. > $AT/all")).await,
-            success(),
-            "after {how}"
-        );
+        assert_eq!(site.read("dir"), old, "it serves another one");
+        assert_eq!(site.run_bare(task + 2, &format!("{look} {change}")).await, success());
+        assert_eq!(site.read("dir"), old);
+        assert_eq!(site.run_bare(task + 3, &format!("{look} ls -A .. > $AT/all")).await, success());
+        assert_ne!(site.read("dir"), old, "after {change}");
         assert_eq!((folders(&site).len(), site.read("all")), (1, "input.json\noutput\nwork\n".to_owned()));
     }
+    // The second one ends the wait for a conductor, which is not here.
+    worker.signal(Signal::TERM);
+    worker.signal(Signal::INT);
+    ended_well(&worker.finish(LIMIT));
+}
+
+#[tokio::test]
+async fn whoever_left_the_group_of_a_task_that_still_runs_is_left_alone() {
+    let site = Site::new().await;
+    let worker = site.worker("w").await;
+    let leaves = "(setsid sh -c 'echo $$ > $AT/stray.new; mv $AT/stray.new $AT/stray; exec sleep 60' > /dev/null 2>&1 &); \
+        until [ -e $AT/go ]; do sleep 0.05; done; kill $(cat $AT/stray)";
+    // Each end of a child makes the worker look through its children, within 0.2 s: so it has looked once this has ended.
+    let looks = "until [ -e $AT/stray ]; do sleep 0.05; done; true; sleep 0.3; true";
+    site.begin_bare(1, leaves).await;
+    for task in 2..4 {
+        assert_eq!(site.run_bare(task, looks).await, success());
+    }
+    assert_eq!(site.run_bare(4, "sleep 0.3; touch $AT/go").await, success());
+    assert_eq!(site.end(1).await, success(), "it was there to be killed by its own task");
     // The second one ends the wait for a conductor, which is not here.
     worker.signal(Signal::TERM);
     worker.signal(Signal::INT);
