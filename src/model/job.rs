@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde::{Deserialize, Serialize, ser::Error as _};
+use serde_json::Value;
 
 use crate::model::{
     ids::{BadId, TaskRunId, bad},
@@ -129,18 +129,16 @@ impl Job {
     /// The content of `$RELAY_INPUT`: {params, run, tasks, item, index}.
     pub fn input_file(&self) -> serde_json::Result<Vec<u8>> {
         #[derive(Serialize)]
-        struct Document<'a> {
-            #[serde(flatten)]
-            shared: BTreeMap<String, &'a RawValue>,
+        struct Own<'a> {
             item: &'a Option<Value>,
             index: Option<u32>,
         }
-        serde_json::to_vec(&Document {
-            // What its members say is copied as it is, and not read.
-            shared: serde_json::from_str(self.input.as_str())?,
-            item: &self.item,
-            index: self.id.task_run.key.item,
-        })
+        let own = serde_json::to_vec(&Own { item: &self.item, index: self.id.task_run.key.item })?;
+        // Its members are copied as they are, and not read: a text is JSON.
+        let members = self.input.as_str().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        let members = members.ok_or_else(|| serde_json::Error::custom("its input is no object"))?;
+        let between: &[u8] = if members.trim_ascii().is_empty() { b"" } else { b"," };
+        Ok([b"{", members.as_bytes(), between, own.split_at(1).1].concat())
     }
 }
 
