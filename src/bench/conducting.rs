@@ -14,7 +14,8 @@ use crate::bench::{
 };
 use crate::clock::Clock;
 use crate::conductor::{
-    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Limits, Older, Outlook, Verdict,
+    Adopt, Compile, Conductor, ConductorError, Counters, Handle, Housekeeping, Limits, Older, Outlook,
+    Verdict, every_shard,
 };
 use crate::link::RedisSettings;
 use crate::model::{
@@ -120,6 +121,14 @@ impl Conducting {
             Some(live) => Ok((opened, live.into_iter().map(|run| run.id).collect())),
             None => Err(opened.why().await),
         }
+    }
+
+    /// What removes runs that ended longer ago than they are kept, as in an operator: over connections of its own.
+    pub async fn housekeeping(&self, url: &str, kept: Duration) -> Result<Housekeeping, BenchError> {
+        let store = Arc::new(PostgresStore::connect(&PoolSettings::new(url)).await?);
+        let (clock, outlook) = (self.clock.clone(), self.outlook.clone());
+        let shards = every_shard().collect();
+        Ok(Housekeeping { store, clock, outlook, shards, retention: Some(kept) })
     }
 
     /// Lets workers of a pool in, as a WorkerPool's keeper does.

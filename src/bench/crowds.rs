@@ -1,25 +1,19 @@
-//! Many tasks at once: how many a second, beside the same commits alone, at ten times the size, and after a long past.
+//! Many tasks at once: how many a second, beside the same commits alone, and at ten times the size.
 
 use std::time::Duration;
 
 use crate::bench::{
     BenchError, Workload,
     conducting::Timing,
-    report::{middle, milliseconds, part},
+    report::{middle, milliseconds},
     shapes::{Maker, Shape},
     stage::Stage,
     workloads::{Measuring, rate, repeat},
-    yardsticks::{self, Commits},
+    yardsticks,
 };
-use crate::store::postgres::past;
 
 /// How the bare loop of the same commits is called.
 const REPLAY: &str = "the same commits alone";
-
-/// After a past the disk is as quick as before from this part of its commits on, ...
-const AS_QUICK: f64 = 0.9;
-/// ... or it is not waited for any longer.
-const REST_MOST: Duration = Duration::from_secs(120);
 
 /// Ten times as much, and ten times that.
 const TENFOLD: [[(&str, Shape, usize); 3]; 3] = [
@@ -99,71 +93,5 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
             }
         }
         Ok(())
-    }
-
-    /// On the empty database, and again after a past of many rows.
-    pub(super) async fn history(&mut self) -> Result<(), BenchError> {
-        let name = Workload::History.name();
-        let before = self.three().await?;
-        let (revision, shard) = {
-            let maker = Maker::new(Shape::Diamond)?;
-            (maker.revision().id, maker.shard())
-        };
-        let (clock, rows) = (self.params.clock.clone(), self.params.sizes.rows);
-        let disk = Commits::open(self.place).await?;
-        let commits = disk.rate(self.params).await?;
-        let began = clock.running();
-        let tell = &mut *self.tell;
-        past::make(&self.place.database_url, &revision, shard, rows.div_ceil(10), |runs| {
-            tell(&format!("{name:<14} {} task runs are there", runs * 10));
-        })
-        .await?;
-        let took = (clock.running() - began).as_secs_f64();
-        self.remark(name, "making the past".to_owned(), "s", took);
-        self.tables(name).await?;
-        self.rest(name, &disk, commits).await?;
-        disk.close(self.place).await?;
-        let after = self.three().await?;
-        for ((what, unit, after), (.., before)) in after.into_iter().zip(before) {
-            self.figure((name, what, unit), after, ("on the empty database", middle(&before)));
-        }
-        Ok(())
-    }
-
-    /// Waits until the disk is through with the past. One that has just taken gigabytes syncs slower for a while, which says
-    /// nothing about their rows.
-    async fn rest(&mut self, name: &'static str, disk: &Commits, before: f64) -> Result<(), BenchError> {
-        let (clock, began) = (&self.params.clock, self.params.clock.running());
-        let now = loop {
-            let now = disk.rate(self.params).await?;
-            if now >= before * AS_QUICK || clock.running() - began >= REST_MOST {
-                break now;
-            }
-        };
-        let rested = (clock.running() - began).as_secs_f64();
-        self.remark(name, "rest after that".to_owned(), "s", rested);
-        self.figure((name, "commits of a row, 1 client", "/s"), vec![now], ("before the past", before));
-        Ok(())
-    }
-
-    /// Fan, chain and diamonds, each time.
-    async fn three(&mut self) -> Result<[(&'static str, &'static str, Vec<f64>); 4], BenchError> {
-        let mut stage = Stage::open(self.params, self.place).await?;
-        let measured = async {
-            let fans = repeat(self.params, &mut stage, Shape::Fan(1_000), 1).await?;
-            let chains = repeat(self.params, &mut stage, Shape::Chain(100), 1).await?;
-            let diamonds = repeat(self.params, &mut stage, Shape::Diamond, 200).await?;
-            let rates = |timings: &[Timing], tasks| timings.iter().map(|t| rate(tasks, t.lasted())).collect();
-            let hops: Vec<Vec<f64>> = chains.iter().map(hops).collect();
-            Ok([
-                ("fan, tasks", "/s", rates(&fans, 1_002)),
-                ("chain, a hop, p50", "ms", hops.iter().map(|hops| middle(hops)).collect()),
-                ("chain, a hop, p99", "ms", hops.iter().map(|hops| part(hops, 0.99)).collect()),
-                ("diamonds, tasks", "/s", rates(&diamonds, 2_000)),
-            ])
-        };
-        let measured = measured.await;
-        let closed = stage.close().await;
-        measured.and_then(|measured| closed.map(|()| measured))
     }
 }

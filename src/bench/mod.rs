@@ -17,6 +17,7 @@ mod blocked;
 mod conducting;
 mod crew;
 mod crowds;
+mod history;
 mod huge;
 mod meter;
 mod orders;

@@ -25,7 +25,8 @@ and by name, for they take longer or make gigabytes in the database:
   blocked                     --runs live runs that wait for approvals: memory, idleness (--idle),
                               a restart, and a Redis that lost everything; some minutes
   huge                        one run of --width tasks: memory and tasks a second
-  history                     fan, chain and diamonds after --rows finished task runs
+  history                     fan, chain and diamonds after --rows finished task runs, and while
+                              old runs are removed
   conductors                  diamonds led by --conductors processes, beside one
 Memory is that of a conductor in a process of its own, without the objects that an operator watches.
 

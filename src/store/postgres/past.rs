@@ -103,3 +103,15 @@ pub async fn make(
     }
     connection.close().await.map_err(failed)
 }
+
+/// So many runs of a past are still there.
+pub async fn left(url: &str) -> Result<u64, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(failed)?;
+    let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+    let count: i64 = sqlx::query_scalar("select count(*) from runs where name like 'past-%'")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    Ok(count.unsigned_abs())
+}
