@@ -47,6 +47,9 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
         let removing = self.three(Some(KEPT)).await?;
         self.beside(REMOVING, &removing, ("nobody removes", &after));
         let gone = there.saturating_sub(past::left(&self.place.database_url).await?);
+        if gone == 0 {
+            return Err(BenchError::Wrong("no old run was removed while that was measured".to_owned()));
+        }
         self.remark(Workload::History.name(), "runs removed meanwhile".to_owned(), "", gone as f64);
         Ok(())
     }

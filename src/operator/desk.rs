@@ -1,4 +1,4 @@
-//! In which order, and how often, statuses are written: at most one a second of a run and a hundred a second in all,
+//! In which order, and how often, statuses are written: at most one a second of a run and 66 a second in all (with Events, a hundred),
 //! those of runs that ended first, then those that nobody has seen yet. Pure: the time is handed in.
 
 use std::{
@@ -13,7 +13,7 @@ use crate::model::{ids::RunId, time::later};
 /// Between two writes of one run's status.
 pub const EACH: Duration = Duration::from_secs(1);
 /// Between two writes of any.
-pub const ALL: Duration = Duration::from_millis(10);
+pub const ALL: Duration = Duration::from_millis(15);
 
 /// How often in a row a write is made anew at once because the object had changed.
 const OUTDATED_AT_ONCE: u32 = 3;

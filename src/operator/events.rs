@@ -25,8 +25,8 @@ const REPORTER: &str = "relay.works/operator";
 const NOTE_BYTES: usize = 1_000;
 /// Events that wait to be sent; more are dropped, for they are news and not the truth.
 const WAITING_MAX: usize = 1_000;
-/// Between two Events: at most fifty a second, for they are news, and the API server has more to do.
-const PACE: Duration = Duration::from_millis(20);
+/// Between two Events: at most 33 a second, for they are news, and with 66 statuses that is what the API server is asked for.
+pub const PACE: Duration = Duration::from_millis(30);
 /// Events that are remembered, to be counted if they come again: each takes some kilobytes for minutes, so that those of
 /// many Runs at once would take more than the Runs.
 const REMEMBERED_MAX: usize = 500;

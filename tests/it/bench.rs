@@ -75,7 +75,16 @@ async fn the_large_workloads_measure_as_much_as_they_are_told() {
         ("transitions", &["held", "parts 8 to 10 of 10"]),
         ("blocked", &["resident", "live after a restart", "a run, Redis emptied"]),
         ("huge", &["tasks"]),
-        ("history", &["fan, tasks", "chain, a hop, p50", "chain, a hop, p99", "diamonds, tasks"]),
+        (
+            "history",
+            &[
+                "fan, tasks",
+                "chain, a hop, p50",
+                "chain, a hop, p99",
+                "diamonds, tasks",
+                "diamonds, tasks, old runs going",
+            ],
+        ),
         ("conductors", &["tasks, of one process", "tasks, of all processes"]),
     ] {
         for name in names {

@@ -17,18 +17,18 @@ static ALONE: Mutex<()> = Mutex::new(());
 const TRIES: usize = 3;
 
 /// A workload's figure, and whether its ratio is far from what it should be. In a release build on a quiet machine a fan does
-/// three quarters of its commits alone, and a hop takes two to five floors.
+/// nine tenths of its commits alone, and a hop takes two to five floors.
 type Bound = (&'static str, &'static str, fn(f64) -> bool);
 const NOW: [Bound; 3] = [
     ("fan", "tasks", |ratio| ratio >= 0.25),
     ("diamonds", "tasks", |ratio| ratio >= 0.2),
-    ("chain", "hop, p50", |ratio| ratio <= 12.0),
+    ("chain", "hop, p50", |ratio| (0.1..=12.0).contains(&ratio)),
 ];
-/// After a million task runs, beside the empty database: there all three are within 15 %.
+/// After a million task runs, beside the empty database: in a release build the ratios lie about 1.
 const LATER: [Bound; 3] = [
     ("history", "fan, tasks", |ratio| ratio >= 0.4),
     ("history", "diamonds, tasks", |ratio| ratio >= 0.4),
-    ("history", "chain, a hop, p50", |ratio| ratio <= 2.5),
+    ("history", "chain, a hop, p50", |ratio| (0.1..=2.5).contains(&ratio)),
 ];
 
 /// What was measured once.

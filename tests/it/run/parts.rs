@@ -244,10 +244,11 @@ async fn a_worker_that_breaks_is_told_and_the_run_can_be_resumed() {
 
 #[tokio::test]
 async fn what_still_writes_once_its_run_is_set_aside_ends_all_the_same() {
-    // More than the feed holds for a reader.
+    // More than the feed holds for a reader. That it began is told before the other one ends: a worker keeps that to itself for
+    // some milliseconds, and what nobody knows to run goes with its run.
     let desk = Desk::flow(
         "  tasks:
-    - {name: bad, script: 'echo bad=1 >> $RELAY_OUTPUT; echo now >> $MARKS'}
+    - {name: bad, script: 'sleep 0.5; echo bad=1 >> $RELAY_OUTPUT; echo now >> $MARKS'}
     - name: loud
       script: |
         until [ -s $MARKS ]; do :; done
