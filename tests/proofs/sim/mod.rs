@@ -245,7 +245,7 @@ fn the_oracle_notices_an_attempt_that_is_run_twice() {
 
 #[test]
 fn the_oracle_notices_what_is_offered_again_before_workers_could_tell_that_they_hold_it() {
-    bites(Mutation::NoAnnouncing, 204, "is still run by a worker that lives");
+    bites(Mutation::NoAnnouncing, 2685, "is still run by a worker that lives");
 }
 
 #[test]
