@@ -54,10 +54,10 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
             Workload::Conductors => return self.conductors().await,
             _ => {}
         }
-        // A worker starts its processes one after the other.
-        let a_core = u32::try_from(cores()).unwrap_or(u32::MAX).max(self.params.workers);
         let mut stage = match workload {
             Workload::Processes => {
+                // A worker starts its processes one after the other.
+                let a_core = u32::try_from(cores()).unwrap_or(u32::MAX).max(self.params.workers);
                 Stage::open(&Params { workers: a_core, ..self.params.clone() }, self.place).await?
             }
             Workload::Queued => Stage::without_workers(self.params, self.place).await?,

@@ -3,25 +3,16 @@
 use relay::model::job::{Job, News, Outcome};
 use relay::queue::{Go, Position, Queue};
 
-use super::scripted::{Fault, Stage, success};
-use crate::support::jobs::{job, placed};
+use super::scripted::{Fault, Stage, beside, lasting, success};
+use crate::support::jobs::placed;
 
 /// A job that takes so many seconds once it may begin.
 fn waiting(task: u32, seconds: i64) -> Job {
-    Job { rank: seconds, at_most_once: true, ..job(task) }
+    Job { at_most_once: true, ..lasting(task, seconds) }
 }
 
 fn go(task: u32) -> Go {
     Go { place: placed(task), worker: "w".to_owned() }
-}
-
-/// Plays beside the worker.
-async fn beside<T>(worker: impl Future<Output = ()>, play: impl Future<Output = T>) -> T {
-    tokio::select! {
-        biased;
-        out = play => out,
-        () = worker => panic!("the worker ended"),
-    }
 }
 
 /// How often each start was told.

@@ -21,7 +21,7 @@ use relay::worker::{Executor, Limits, Links, Params, Shutdown, Worker, log::LogS
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::jobs::{all_led, second};
+use crate::support::jobs::{all_led, job, second};
 
 /// Takes as many seconds as the job's rank says; says when it starts and ends.
 #[derive(Default)]
@@ -253,4 +253,21 @@ impl Stage {
 
 pub fn success() -> Outcome {
     Outcome::Success { outputs: BTreeMap::new() }
+}
+
+/// A job of so many seconds, which goes before longer ones.
+pub fn lasting(task: u32, seconds: i64) -> Job {
+    Job { rank: seconds, ..job(task) }
+}
+
+/// Runs the worker beside `play`, until the play is over.
+pub async fn beside<T>(worker: impl Future<Output = ()>, play: impl Future<Output = T>) -> T {
+    let both = async {
+        tokio::select! {
+            biased;
+            done = play => done,
+            () = worker => panic!("the worker ended too early"),
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(86_400), both).await.expect("the play ends")
 }

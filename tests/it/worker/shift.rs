@@ -7,25 +7,8 @@ use relay::model::job::{Job, News, Outcome, PROTOCOL};
 use relay::queue::{Claim, Jobs, Pools, Position, Queue, Roster};
 use relay::worker::Limits;
 
-use super::scripted::{Stage, success};
-use crate::support::jobs::{job, job_id, placed};
-
-/// A job of so many seconds.
-fn lasting(task: u32, seconds: i64) -> Job {
-    Job { rank: seconds, ..job(task) }
-}
-
-/// Runs the worker beside `play`, until the play is over.
-async fn beside<T>(worker: impl Future<Output = ()>, play: impl Future<Output = T>) -> T {
-    let both = async {
-        tokio::select! {
-            biased;
-            done = play => done,
-            () = worker => panic!("the worker ended too early"),
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(86_400), both).await.expect("the play ends")
-}
+use super::scripted::{Stage, beside, lasting, success};
+use crate::support::jobs::{job_id, placed};
 
 #[tokio::test(start_paused = true)]
 async fn a_job_is_claimed_run_logged_and_told() {

@@ -1,11 +1,12 @@
 //! Directories that one attempt leaves as they were made and another one gets: by the built program alone, which adopts
 //! what tasks leave behind.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt as _};
 
 use rustix::process::Signal;
 
 use super::program::{LIMIT, Site, ended_well, success};
+use crate::support::Program;
 
 /// Fails unless the directory is as a task may expect it; writes which one it is.
 const LOOK: &str = "set -- $(ls -A ..); [ \"$*\" = 'input.json output script work' ] || exit 1; \
@@ -18,6 +19,13 @@ fn folders(site: &Site) -> Vec<String> {
     all.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// Without the wait for a conductor, which is not here: the second signal ends that.
+fn ends(worker: Program) {
+    worker.signal(Signal::TERM);
+    worker.signal(Signal::INT);
+    ended_well(&worker.finish(LIMIT));
+}
+
 #[tokio::test]
 async fn a_directory_that_a_task_left_as_it_was_serves_the_next_one() {
     let site = Site::new().await;
@@ -28,10 +36,7 @@ async fn a_directory_that_a_task_left_as_it_was_serves_the_next_one() {
         assert_eq!(site.run(task, LOOK).await, success());
         assert_eq!((site.read("dir"), folders(&site).len()), (first.clone(), 1));
     }
-    // The second one ends the wait for a conductor, which is not here.
-    worker.signal(Signal::TERM);
-    worker.signal(Signal::INT);
-    ended_well(&worker.finish(LIMIT));
+    ends(worker);
     assert_eq!(folders(&site), [""; 0]);
 }
 
@@ -58,13 +63,8 @@ async fn a_directory_that_a_task_changed_serves_nobody_else() {
         let one = folders(&site).into_iter().filter(|name| name != "elsewhere").count();
         assert_eq!(one, 1, "after {change}");
     }
-    assert!(
-        fs::metadata(site.path("input")).is_ok_and(|file| std::os::unix::fs::MetadataExt::nlink(&file) == 1)
-    );
-    // The second one ends the wait for a conductor, which is not here.
-    worker.signal(Signal::TERM);
-    worker.signal(Signal::INT);
-    ended_well(&worker.finish(LIMIT));
+    assert!(fs::metadata(site.path("input")).is_ok_and(|file| file.nlink() == 1));
+    ends(worker);
 }
 
 #[tokio::test]
@@ -85,10 +85,7 @@ async fn a_change_in_a_directory_that_is_not_new_is_known_by_its_time_alone() {
         assert_ne!(site.read("dir"), old, "after {change}");
         assert_eq!((folders(&site).len(), site.read("all")), (1, "input.json\noutput\nwork\n".to_owned()));
     }
-    // The second one ends the wait for a conductor, which is not here.
-    worker.signal(Signal::TERM);
-    worker.signal(Signal::INT);
-    ended_well(&worker.finish(LIMIT));
+    ends(worker);
 }
 
 #[tokio::test]
@@ -105,10 +102,7 @@ async fn whoever_left_the_group_of_a_task_that_still_runs_is_left_alone() {
     }
     assert_eq!(site.run_bare(4, "sleep 0.3; touch $AT/go").await, success());
     assert_eq!(site.end(1).await, success(), "it was there to be killed by its own task");
-    // The second one ends the wait for a conductor, which is not here.
-    worker.signal(Signal::TERM);
-    worker.signal(Signal::INT);
-    ended_well(&worker.finish(LIMIT));
+    ends(worker);
 }
 
 #[tokio::test]
@@ -125,8 +119,5 @@ async fn nobody_who_outlives_its_attempt_is_in_the_directory_of_another() {
         "{LOOK} exec 3<> $AT/word; echo >&3; while kill -0 $(cat $AT/stray) 2> /dev/null; do :; done; {LOOK}"
     );
     assert_eq!(site.run(2, &word).await, success());
-    // The second one ends the wait for a conductor, which is not here.
-    worker.signal(Signal::TERM);
-    worker.signal(Signal::INT);
-    ended_well(&worker.finish(LIMIT));
+    ends(worker);
 }

@@ -6,13 +6,7 @@ use relay::model::job::{Job, News};
 use relay::queue::{Position, Queue as _};
 use relay::worker::Limits;
 
-use super::scripted::{Stage, success};
-use crate::support::jobs::job;
-
-/// A job of so many seconds, which go before longer ones.
-fn lasting(task: u32, seconds: i64) -> Job {
-    Job { rank: seconds, ..job(task) }
-}
+use super::scripted::{Stage, beside, lasting, success};
 
 /// Limits that seconds can show.
 fn limits() -> Limits {
@@ -37,10 +31,7 @@ async fn told(stage: &Stage, count: usize) -> Vec<(u32, bool, i64, i64)> {
 async fn a_start_is_told_at_once_by_a_worker_that_has_nothing_else_to_do() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 3)]).await;
-    let told = tokio::select! {
-        told = told(&stage, 2) => told,
-        () = stage.worker_with(4, limits()) => panic!("the worker ended"),
-    };
+    let told = beside(stage.worker_with(4, limits()), told(&stage, 2)).await;
     assert_eq!(told, [(1, true, 0, 0), (1, false, 3, 3)]);
 }
 
@@ -48,10 +39,7 @@ async fn a_start_is_told_at_once_by_a_worker_that_has_nothing_else_to_do() {
 async fn a_worker_with_more_to_do_tells_a_start_with_its_end_or_after_a_moment() {
     let stage = Stage::new();
     stage.publish(&[lasting(1, 3), lasting(2, 60)]).await;
-    let told = tokio::select! {
-        told = told(&stage, 4) => told,
-        () = stage.worker_with(4, limits()) => panic!("the worker ended"),
-    };
+    let told = beside(stage.worker_with(4, limits()), told(&stage, 4)).await;
     let wanted = [(1, true, 0, 3), (1, false, 3, 3), (2, true, 0, 5), (2, false, 60, 60)];
     assert_eq!(told, wanted, "each start has its own time, whenever it is told");
 }
@@ -67,10 +55,7 @@ async fn a_worker_that_is_full_claims_again_once_a_quarter_of_its_slots_is_free_
         stage.publish(&[lasting(8, 20), lasting(9, 40), lasting(10, 41)]).await;
         stage.ends(11).await
     };
-    let ends = tokio::select! {
-        ends = play => ends,
-        () = stage.worker_with(8, limits()) => panic!("the worker ended"),
-    };
+    let ends = beside(stage.worker_with(8, limits()), play).await;
     // Two slots are free at second 2. At second 22 one is, and nobody else ends for a while.
     let of = |task| ends.iter().find(|(one, ..)| *one == task).map(|(_, outcome, at)| (outcome.clone(), *at));
     assert_eq!([of(8), of(9), of(10)], [22, 42, 32 + 41].map(|at| Some((success(), at))));

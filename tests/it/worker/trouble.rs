@@ -5,12 +5,7 @@ use std::time::Duration;
 use relay::model::job::{Job, News};
 use relay::queue::{Position, Queue, Told};
 
-use super::scripted::{Fault, Stage, success};
-use crate::support::jobs::job;
-
-fn lasting(task: u32, seconds: i64) -> Job {
-    Job { rank: seconds, ..job(task) }
-}
+use super::scripted::{Fault, Stage, lasting, success};
 
 /// Lets the worker run until so many jobs have ended; what the executor saw, and when each ended.
 async fn play(stage: &Stage, slots: usize, jobs: &[Job]) -> Vec<(u32, i64)> {
