@@ -26,8 +26,6 @@ const HOPS: usize = 1_000;
 pub struct Bare {
     /// A commit of two rows and a round trip to a blocked reader, in milliseconds: of half of all, and of 99 %.
     pub hop: (f64, f64),
-    /// Processes a second, as many at a time as there are cores.
-    pub spawns: f64,
 }
 
 /// Measures all of them.
@@ -87,7 +85,7 @@ async fn bare(
     let spawns = spawns(clock, lasts).await?;
     tell(&report.yardstick("processes, one a core at a time", "/s", spawns));
     postgres.close().await;
-    Ok(Bare { hop, spawns })
+    Ok(Bare { hop })
 }
 
 async fn commits(
@@ -150,7 +148,8 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-async fn spawns(clock: &Clock, lasts: Duration) -> Result<f64, BenchError> {
+/// Processes a second, as many at a time as there are cores.
+pub async fn spawns(clock: &Clock, lasts: Duration) -> Result<f64, BenchError> {
     let (began, mut all, mut count) = (clock.running(), JoinSet::new(), 0u64);
     for _ in 0..cores() {
         let clock = clock.clone();

@@ -18,7 +18,7 @@ const PASS_EVERY: Duration = Duration::from_secs(600);
 /// From a pass that failed to the next.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Rows that one step removes.
-const ROWS: u32 = 200;
+const ROWS: u32 = 100;
 /// A step's own time is followed by so many times as long a rest, ...
 const RESTS: u32 = 9;
 /// ... which is at least so long.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs::File, io::Read, os::fd::AsFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat};
 use serde_json::Value;
 
 use crate::model::{
@@ -75,6 +75,11 @@ fn example(name: &str, kind: ValueType) -> String {
 /// Reads the file `name` in a directory, whatever a task made of it: never more than the bound, never through a
 /// link, and without waiting for the other end of a pipe. A file that is gone is an empty one.
 pub fn read(directory: impl AsFd, name: &str) -> Result<Vec<u8>, OutputError> {
+    // Most tasks hand nothing on.
+    let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    if stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_file() && s.st_size == 0) {
+        return Ok(Vec::new());
+    }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),

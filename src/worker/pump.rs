@@ -16,8 +16,8 @@ use crate::worker::{
 const LINGER: Duration = Duration::from_secs(1);
 /// And so much is read at most, in bytes: what a pipe can hold.
 const LEFT_IN_PIPE: usize = 1 << 20;
-/// Bytes of a read at first: most tasks write little.
-const FIRST_READ: usize = 1 << 10;
+/// Bytes of a read at first: most tasks write little, and this much is at hand for any allocator.
+const FIRST_READ: usize = 512;
 /// And of one once there was as much.
 const READ: usize = 32 << 10;
 
@@ -61,13 +61,13 @@ where
         ended.cancelled().await;
         tokio::time::sleep(LINGER).await;
     });
-    let mut buffer = vec![0; FIRST_READ];
+    let mut buffer = Vec::with_capacity(FIRST_READ);
     let mut left = LEFT_IN_PIPE;
     loop {
         // The pipe first: time that the log made us wait is not held against what is still in it.
         let read = tokio::select! {
             biased;
-            read = pipe.read(&mut buffer) => read,
+            read = pipe.read_buf(&mut buffer) => read,
             () = &mut too_long => break,
         };
         let bytes = match read {
@@ -76,9 +76,11 @@ where
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => break,
         };
-        let lines = splitter.take(&buffer[..bytes]);
-        if bytes == buffer.len() {
-            buffer.resize(READ, 0);
+        let lines = splitter.take(&buffer);
+        let full = bytes == buffer.capacity();
+        buffer.clear();
+        if full {
+            buffer.reserve(READ);
         }
         tail.see(&lines);
         add(log, stream, lines, ended).await;

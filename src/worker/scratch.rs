@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, statx};
 
 use crate::model::job::{Job, Program};
 
@@ -31,12 +31,18 @@ const REMOVAL_WAIT: Duration = Duration::from_millis(10);
 /// A change that comes so long after another one has another time, whatever the file system.
 const TICK: Duration = Duration::from_secs(2);
 
-/// The directory of one attempt. Dropping it removes it.
+/// The directory of one attempt, which is removed with it.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    place: PathBuf,
+    place: Place,
     /// The directory itself, whatever the task does to its name.
     handle: OwnedFd,
+}
+
+/// A directory below the root, with nothing of it open: whatever is costs each process that is started meanwhile. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
     /// What Relay made, as it made it: the directory, then what is in it but the script.
     made: [Mark; 4],
     /// When that was, by the clock of `Spares`.
@@ -59,12 +65,15 @@ struct Mark {
 }
 
 impl Mark {
-    /// Of what has this name; a link is itself.
-    fn of<P: rustix::path::Arg>(directory: BorrowedFd<'_>, name: P) -> io::Result<Mark> {
+    /// Of what has this name in the directory; a link is itself.
+    fn of(directory: BorrowedFd<'_>, name: &str) -> io::Result<Mark> {
         let stat = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
-        let changed = Some((stat.stx_size, stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec));
-        let owner = (stat.stx_uid, stat.stx_gid);
-        Ok(Mark { inode: stat.stx_ino, mode: stat.stx_mode, owner, links: stat.stx_nlink, changed })
+        Ok(Mark::from(&stat))
+    }
+
+    /// Of the directory itself.
+    fn itself(directory: BorrowedFd<'_>) -> io::Result<Mark> {
+        Ok(Mark::from(&statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
     }
 
     /// The same of a file that Relay itself changes.
@@ -73,10 +82,18 @@ impl Mark {
     }
 }
 
+impl From<&Statx> for Mark {
+    fn from(stat: &Statx) -> Mark {
+        let changed = Some((stat.stx_size, stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec));
+        let owner = (stat.stx_uid, stat.stx_gid);
+        Mark { inode: stat.stx_ino, mode: stat.stx_mode, owner, links: stat.stx_nlink, changed }
+    }
+}
+
 impl Scratch {
     /// Makes the directory below `root`, with the job's input and script.
     pub(super) fn new(root: &Path, job: &Job, now: Duration) -> io::Result<Scratch> {
-        let place = match made_in(root) {
+        let path = match made_in(root) {
             // The first one, or one after somebody cleared away.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(root)?;
@@ -84,130 +101,126 @@ impl Scratch {
             }
             other => other?,
         };
-        let handle =
-            rustix::fs::open(&place, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let mut scratch = match handle {
-            Ok(handle) => Scratch {
-                place,
-                handle,
-                made: Default::default(),
-                made_at: now,
-                telling: false,
-                script: false,
-            },
-            Err(error) => {
-                // Nothing is in it yet, and the error that matters is the first.
-                let _ = fs::remove_dir(&place);
-                return Err(error.into());
-            }
-        };
+        let place = Place { path, made: Default::default(), made_at: now, telling: false, script: false };
+        let mut scratch = Scratch { handle: place.open()?, place };
         fs::create_dir(scratch.work())?;
         write(&scratch.input(), 0o600, &job.input_file()?)?;
         write(&scratch.output(), 0o600, b"")?;
-        scratch.made = scratch.marks()?;
+        scratch.place.made = marks(scratch.handle.as_fd())?;
         scratch.put_script(job, now)?;
         Ok(scratch)
     }
 
-    /// The same for another job; None if it is not as it was made. Only when nobody is left who had it open.
-    pub(super) fn again(mut self, job: &Job, now: Duration) -> io::Result<Option<Scratch>> {
-        if !self.is_as_made(now)? {
-            return Ok(None);
-        }
-        let content = job.input_file()?;
-        // Not cut to nothing first: some file systems bring what replaces a file to the disk at once.
-        let file = rustix::fs::openat(
-            &self.handle,
-            INPUT,
-            OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        let file = fs::File::from(file);
-        file.write_all_at(&content, 0)?;
-        if file.metadata()?.len() != content.len() as u64 {
-            file.set_len(content.len() as u64)?;
-        }
-        self.put_script(job, now)?;
-        Ok(Some(self))
-    }
-
     /// Takes away what Relay put there for the attempt alone. Was nothing else left or changed?
     pub(super) fn is_spare(&mut self, now: Duration) -> io::Result<bool> {
-        if !self.is_as_made(now)? {
+        let handle = self.handle.as_fd();
+        if !self.place.is_as_made(handle, now)? {
             return Ok(false);
         }
-        if self.script {
-            fs::remove_file(self.script())?;
-            self.script = false;
-            self.place_changed(now)?;
+        if self.place.script {
+            rustix::fs::unlinkat(handle, SCRIPT, AtFlags::empty())?;
+            self.place.script = false;
+            self.place.changed(handle, now)?;
         }
         Ok(true)
-    }
-
-    /// By their times nothing was there meanwhile. Where these may not tell, nothing is there now.
-    fn is_as_made(&mut self, now: Duration) -> io::Result<bool> {
-        if self.marks()? != self.made {
-            return Ok(false);
-        }
-        if self.telling {
-            return Ok(true);
-        }
-        let entries = |path: &Path| fs::read_dir(path).map(Iterator::count);
-        let empty = entries(&self.work())? == 0 && entries(&self.place)? == if self.script { 4 } else { 3 };
-        self.telling = empty && now.saturating_sub(self.made_at) > TICK;
-        Ok(empty)
-    }
-
-    /// Something came or went by Relay's own hand.
-    fn place_changed(&mut self, now: Duration) -> io::Result<()> {
-        self.made[0] = Mark::of(CWD, &self.place)?;
-        (self.made_at, self.telling) = (now, false);
-        Ok(())
-    }
-
-    fn marks(&self) -> io::Result<[Mark; 4]> {
-        let within = |name| Mark::of(self.handle.as_fd(), name);
-        // By its path: so it is still there, too.
-        Ok([Mark::of(CWD, &self.place)?, within(INPUT)?.whenever(), within(OUTPUT)?, within(WORK)?])
     }
 
     fn put_script(&mut self, job: &Job, now: Duration) -> io::Result<()> {
         if let Program::Script(script) = &job.program {
             write(&self.script(), 0o700, script.as_bytes())?;
-            self.script = true;
-            self.place_changed(now)?;
+            self.place.script = true;
+            self.place.changed(self.handle.as_fd(), now)?;
         }
         Ok(())
     }
 
     /// The whole of it.
     pub(super) fn place(&self) -> &Path {
-        &self.place
+        &self.place.path
     }
 
     /// Where the task starts: `$RELAY_DIR`.
     pub(super) fn work(&self) -> PathBuf {
-        self.place.join(WORK)
+        self.place.path.join(WORK)
     }
 
     /// `$RELAY_INPUT`.
     pub(super) fn input(&self) -> PathBuf {
-        self.place.join(INPUT)
+        self.place.path.join(INPUT)
     }
 
     /// `$RELAY_OUTPUT`.
     pub(super) fn output(&self) -> PathBuf {
-        self.place.join(OUTPUT)
+        self.place.path.join(OUTPUT)
     }
 
     /// The script, if the job has one.
     pub(super) fn script(&self) -> PathBuf {
-        self.place.join(SCRIPT)
+        self.place.path.join(SCRIPT)
     }
 
     /// The directory in which `output` is.
     pub(super) fn handle(&self) -> &OwnedFd {
         &self.handle
+    }
+
+    /// Nobody needs what is in it any more.
+    pub(super) fn into_place(self) -> Place {
+        self.place
+    }
+}
+
+fn marks(directory: BorrowedFd<'_>) -> io::Result<[Mark; 4]> {
+    let within = |name| Mark::of(directory, name);
+    Ok([Mark::itself(directory)?, within(INPUT)?.whenever(), within(OUTPUT)?, within(WORK)?])
+}
+
+impl Place {
+    /// Its directory for another job; None if it is not as it was made. Only when nobody is left who had it open.
+    pub(super) fn again(mut self, job: &Job, now: Duration) -> io::Result<Option<Scratch>> {
+        // By its path: so it is still there, too.
+        let handle = self.open()?;
+        if !self.is_as_made(handle.as_fd(), now)? {
+            return Ok(None);
+        }
+        let content = job.input_file()?;
+        // Not cut to nothing first: some file systems bring what replaces a file to the disk at once.
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::File::from(rustix::fs::openat(&handle, INPUT, flags, Mode::empty())?);
+        file.write_all_at(&content, 0)?;
+        if file.metadata()?.len() != content.len() as u64 {
+            file.set_len(content.len() as u64)?;
+        }
+        let mut scratch = Scratch { place: self, handle };
+        scratch.put_script(job, now)?;
+        Ok(Some(scratch))
+    }
+
+    fn open(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(&self.path, flags, Mode::empty())?)
+    }
+
+    /// By their times nothing was there meanwhile. Where these may not tell, nothing is there now.
+    fn is_as_made(&mut self, directory: BorrowedFd<'_>, now: Duration) -> io::Result<bool> {
+        if marks(directory)? != self.made {
+            return Ok(false);
+        }
+        if self.telling {
+            return Ok(true);
+        }
+        let entries = |path: &Path| fs::read_dir(path).map(Iterator::count);
+        let own = if self.script { 4 } else { 3 };
+        let empty = entries(&self.path.join(WORK))? == 0 && entries(&self.path)? == own;
+        self.telling = empty && now.saturating_sub(self.made_at) > TICK;
+        Ok(empty)
+    }
+
+    /// Something came or went by Relay's own hand.
+    fn changed(&mut self, directory: BorrowedFd<'_>, now: Duration) -> io::Result<()> {
+        self.made[0] = Mark::itself(directory)?;
+        (self.made_at, self.telling) = (now, false);
+        Ok(())
     }
 
     /// Removes everything; waits a little for what is still written. For a thread that may block.
@@ -222,22 +235,22 @@ impl Scratch {
     }
 
     fn try_remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.place) {
+        match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             // Package managers leave directories that even their owner may not write to.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                unlock(&self.place);
-                fs::remove_dir_all(&self.place)
+                unlock(&self.path);
+                fs::remove_dir_all(&self.path)
             }
             other => other,
         }
     }
 }
 
-impl Drop for Scratch {
+impl Drop for Place {
     fn drop(&mut self) {
         if let Err(error) = self.try_remove() {
-            tracing::warn!(path = %self.place.display(), "A task's directory stays behind: {error}");
+            tracing::warn!(path = %self.path.display(), "A task's directory stays behind: {error}");
         }
     }
 }

@@ -13,7 +13,10 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::model::job::Job;
-use crate::worker::{reaper, scratch::Scratch};
+use crate::worker::{
+    reaper,
+    scratch::{Place, Scratch},
+};
 
 /// Makes the directories of attempts.
 #[derive(Debug)]
@@ -28,9 +31,9 @@ pub(super) struct Spares {
 #[derive(Debug, Default)]
 struct Kept {
     /// Known to be nobody's.
-    free: Vec<Scratch>,
+    free: Vec<Place>,
     /// Somebody who outlived their attempts may have them open.
-    used: Vec<Scratch>,
+    used: Vec<Place>,
 }
 
 impl Spares {
@@ -56,22 +59,29 @@ impl Spares {
 
     /// Takes the directory of an attempt that has ended.
     pub(super) async fn give_back(&self, mut scratch: Scratch) {
-        if self.most > 0
+        let spare = self.most > 0
             && reaper::adopts()
-            && scratch.is_spare(self.clock.running()).is_ok_and(|spare| spare)
-        {
-            let mut kept = self.kept();
-            if kept.free.len() + kept.used.len() < self.most {
-                kept.used.push(scratch);
-                return;
-            }
+            && scratch.is_spare(self.clock.running()).is_ok_and(|spare| spare);
+        let place = scratch.into_place();
+        let gone = if spare { self.keep(place) } else { Some(place) };
+        if let Some(place) = gone {
+            // That its thread panicked was told by it.
+            let _ = removed(vec![place]).await;
         }
-        // That its thread panicked was told by it.
-        let _ = removed(vec![scratch]).await;
+    }
+
+    /// Gives it back if there are enough.
+    fn keep(&self, place: Place) -> Option<Place> {
+        let mut kept = self.kept();
+        if kept.free.len() + kept.used.len() >= self.most {
+            return Some(place);
+        }
+        kept.used.push(place);
+        None
     }
 
     /// One that is nobody's, and those that somebody may still have.
-    fn pick(&self) -> (Option<Scratch>, Vec<Scratch>) {
+    fn pick(&self) -> (Option<Place>, Vec<Place>) {
         let mut kept = self.kept();
         let mut gone = Vec::new();
         if kept.free.is_empty() && !kept.used.is_empty() {
@@ -89,6 +99,6 @@ impl Spares {
 
 /// Removes them where it does no harm to wait: large trees take their time. A runtime that ends before it comes to this
 /// drops them, which removes as well.
-fn removed(all: Vec<Scratch>) -> JoinHandle<()> {
-    tokio::task::spawn_blocking(move || all.into_iter().for_each(Scratch::remove))
+fn removed(all: Vec<Place>) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || all.into_iter().for_each(Place::remove))
 }

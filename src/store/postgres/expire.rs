@@ -1,4 +1,4 @@
-//! Retention: what ended long ago goes, a few hundred rows at a time.
+//! Retention: what ended long ago goes, a hundred rows at a time.
 //!
 //! A step takes no lock that a commit waits for: it reads the epochs of its shards without one, and locks rows of finished
 //! runs alone, which nobody writes. So a leader that was frozen and wakes may at most end a step that it had begun, of rows
@@ -22,7 +22,7 @@ use crate::store::{
 };
 
 /// Runs that one step looks at.
-const SEEN: i64 = 1_000;
+const SEEN: i64 = 500;
 /// Runs that one step ends.
 const RUNS: i64 = 50;
 

@@ -86,10 +86,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let ended = tokio::select! {
         biased;
         () = worker.run(shutdown.clone()) => Ok(()),
-        failed = reaper::reap(desk.tasks(), clock.clone()) => match failed {
-            Err(error) => Err(error).context("what tasks leave behind cannot be cleared away"),
-            Ok(never) => match never {},
-        },
+        never = reaper::reap(desk.tasks(), clock.clone()) => match never {},
         () = show_ready(ready, shutdown.drain.clone(), args.ready_file.as_deref(), &clock) => Ok(()),
         failed = listen(&mut signals, &shutdown) => failed,
     };

@@ -228,10 +228,13 @@ async fn a_task_sees_the_images_environment_and_nothing_of_the_credentials() {
 async fn what_a_task_leaves_behind_is_reaped_and_ended() {
     let site = Site::new().await;
     let worker = site.worker("w").await;
-    let leaves = "setsid sh -c 'echo $$ > $AT/stray.new; mv $AT/stray.new $AT/stray; exec sleep 600' & \
-        (sleep 0.1 &) ; until [ -e $AT/stray ]; do sleep 0.05; done";
+    // One that left the group, and one that it started in a group of its own: that one is the worker's child only later.
+    let leaves = "setsid sh -c 'setsid sh -c \"echo \\$\\$ > $AT/child; exec sleep 600\" & \
+            echo $$ > $AT/stray.new; mv $AT/stray.new $AT/stray; exec sleep 600' & \
+        (sleep 0.1 &) ; until [ -s $AT/child ] && [ -e $AT/stray ]; do sleep 0.05; done";
     assert_eq!(site.run(1, leaves).await, success());
     gone(site.read("stray").trim());
+    gone(site.read("child").trim());
     // Its children that have ended, as a task sees them: none stays.
     let looks = "for i in $(seq 200); do \
         grep -l \"^[0-9]* (.*) Z $PPID \" /proc/[0-9]*/stat > $TMPDIR/dead 2>/dev/null || exit 0; sleep 0.05; done; exit 1";
