@@ -26,6 +26,7 @@ use crate::queue::{
         access,
         inbox::Inbox,
         memory::{self, Evicting},
+        name::name_of,
         publish,
         scripts::{CANCEL, GO, OVERRULE, REMOVE, SETTLE, of_the_version_before},
         server::{Call, Server},
@@ -150,7 +151,7 @@ impl RedisQueue {
                 let (last, stays) =
                     trim.map_or_else(Default::default, |at| (at.to_string(), at.next().to_string()));
                 let call = Call::new(pool, &SETTLE).arg(last).arg(stays);
-                calls.push(jobs.iter().fold(call, |call, job| call.arg(job.to_string())));
+                calls.push(jobs.iter().fold(call, |call, job| call.arg(name_of(job))));
                 first = false;
             }
         }
@@ -179,7 +180,7 @@ impl Queue for RedisQueue {
     }
 
     async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {
-        let answer = self.server.call_one(Call::new(&job.pool, &REMOVE).arg(job.job.to_string())).await?;
+        let answer = self.server.call_one(Call::new(&job.pool, &REMOVE).arg(name_of(&job.job))).await?;
         // While workers are still telling what they hold, one of them may have it.
         let in_doubt = self.server.known().announcing;
         Ok(match answer.word.as_str() {
@@ -190,7 +191,7 @@ impl Queue for RedisQueue {
     }
 
     async fn cancel(&self, job: &Placed) -> Result<(), QueueError> {
-        self.server.call_one(Call::new(&job.pool, &CANCEL).arg(job.job.to_string())).await.map(drop)
+        self.server.call_one(Call::new(&job.pool, &CANCEL).arg(name_of(&job.job))).await.map(drop)
     }
 
     async fn go(&self, begun: &[Go]) -> Result<(), QueueError> {
@@ -202,7 +203,7 @@ impl Queue for RedisQueue {
         for (pool, all) in by_pool {
             calls.extend(all.chunks(GO_AT_ONCE).map(|some| {
                 let call = Call::new(pool, &GO);
-                some.iter().fold(call, |call, go| call.arg(go.place.job.to_string()).arg(&go.worker))
+                some.iter().fold(call, |call, go| call.arg(name_of(&go.place.job)).arg(&go.worker))
             }));
         }
         self.server.call(&calls).await.map(drop)

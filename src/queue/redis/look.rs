@@ -9,13 +9,13 @@ use std::{
 use redis::{Value, cmd};
 
 use crate::link::{EntryId, LinkError, Reply, keys};
-use crate::model::job::JobId;
 use crate::queue::{
     Census, Lease, Placed, QueueError,
     redis::{
         access,
         conductor::RedisQueue,
         known::Telling,
+        name::job_of,
         scripts::{CENSUS, CLOSE},
         server::{Call, Server},
     },
@@ -93,7 +93,7 @@ impl RedisQueue {
             self.struck.fetch_add(struck, Ordering::Relaxed);
             tracing::warn!(%pool, struck, "The books of a pool held what no worker of ours writes, and it was struck off");
         }
-        let place = |text: &str| text.parse::<JobId>().ok().map(|job| Placed { pool: pool.clone(), job });
+        let place = |text: &str| job_of(text).map(|job| Placed { pool: pool.clone(), job });
         let pending = pending.iter().filter_map(|text| place(text)).collect();
         let here: BTreeSet<&String> = present.iter().collect();
         let mut leases = Vec::new();

@@ -6,7 +6,7 @@
 //!
 //! | key | what |
 //! |---|---|
-//! | `queue:pending_jobs` | sorted set: jobs that nobody has claimed, by rank |
+//! | `queue:pending_jobs` | sorted set: jobs that nobody has claimed, by rank (`name.rs` has what a job is called) |
 //! | `queue:jobs`, `queue:inputs`, `queue:inputs:users` | the jobs; documents that several of them share; how many do (`parcel.rs`) |
 //! | `queue:doorbell`, `worker:bell:<id>` | lists: a token wakes one idle worker; this worker, to ask for orders |
 //! | `leases`, `leases:ended`, `leases:cancelled`, `worker:held:<id>` | who holds which job; whose end is reported, or asked for |
@@ -76,6 +76,7 @@ mod known;
 mod life;
 mod look;
 mod memory;
+mod name;
 mod parcel;
 mod publish;
 mod reading;

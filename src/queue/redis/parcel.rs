@@ -11,10 +11,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    job::{Job, JobId, Program},
+    job::{Job, Program},
     json::Text,
     task::OutputDecl,
 };
+use crate::queue::redis::name::job_of;
 
 /// What a job is given is stored apart when it has so many bytes, and documents of this size are kept by workers.
 const APART: usize = 1 << 10;
@@ -198,7 +199,7 @@ pub(super) fn unpack(
 ) -> Result<Job, String> {
     let at = raw.iter().position(|b| *b == b'\n').ok_or("it has no head")?;
     let hashes = std::str::from_utf8(&raw[..at]).map_err(|e| e.to_string())?;
-    let id: JobId = id.parse().map_err(|e| format!("{e}"))?;
+    let id = job_of(id).ok_or("its name is none of a job")?;
     let own: Own = serde_json::from_slice(&raw[at + 1..]).map_err(|e| e.to_string())?;
     let (mut shared, mut given) = (None, own.given);
     for hash in hashes.split(AND) {

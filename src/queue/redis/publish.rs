@@ -11,6 +11,7 @@ use crate::queue::{
     redis::{
         conductor::RedisQueue,
         memory::MEMORY,
+        name::name_of,
         parcel::{Document, Packer, Parcel},
         scripts::PUBLISH,
         server::{Answer, Call},
@@ -113,7 +114,7 @@ async fn offer(queue: &RedisQueue, pool: &Arc<str>, batch: &[(&Job, Parcel)]) ->
     let without = say(queue, pool, &all, false, &mut full).await?;
     if !without.is_empty() {
         let again: Vec<&(&Job, Parcel)> =
-            batch.iter().filter(|(job, _)| without.contains(&job.id.to_string())).collect();
+            batch.iter().filter(|(job, _)| without.contains(&name_of(&job.id))).collect();
         let still = say(queue, pool, &again, true, &mut full).await?;
         if !still.is_empty() {
             return Err(QueueError::Unavailable("Redis lost a document between two words".to_owned()));
@@ -142,7 +143,7 @@ async fn say(
         call = call.arg(document.hash.as_bytes()).arg(&document.text);
     }
     for (job, parcel) in batch {
-        call = call.arg(job.id.to_string()).arg(job.rank.to_string()).arg(parcel.stored());
+        call = call.arg(name_of(&job.id)).arg(job.rank.to_string()).arg(parcel.stored());
     }
     let Answer { mut rest, .. } = queue.server.call_one(call).await?;
     *full |= rest.number()? == 1;

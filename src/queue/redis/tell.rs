@@ -15,12 +15,13 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex as Turns, oneshot};
 
 use crate::model::{
-    job::{JobId, News, Outcome, PROTOCOL, Report},
+    job::{News, Outcome, PROTOCOL, Report},
     task::FailureKind,
 };
 use crate::queue::{
     QueueError,
     redis::{
+        name::{job_of, name_of},
         scripts::REPORT,
         worker::{RedisJobs, unprepared},
     },
@@ -133,7 +134,7 @@ impl RedisJobs {
         let mut arguments = vec![REPORTS.to_string().into_bytes()];
         for said in taken.words.iter().flat_map(|word| &word.reports) {
             let ended = matches!(said.report.news, News::Ended(_));
-            arguments.push(said.report.job.to_string().into_bytes());
+            arguments.push(name_of(&said.report.job).into_bytes());
             arguments.push(if ended { b"1".to_vec() } else { b"0".to_vec() });
             arguments.push(said.text.clone());
         }
@@ -189,9 +190,9 @@ impl RedisJobs {
     }
 
     /// A job that this worker cannot read fails, or it would be given to it again and again.
-    pub(super) async fn refuse(&self, job: &str, why: &str) -> Told {
-        tracing::error!(job, why, "A job cannot be read, and fails");
-        let Ok(job) = job.parse::<JobId>() else { return Ok(()) };
+    pub(super) async fn refuse(&self, called: &str, why: &str) -> Told {
+        tracing::error!(job = called, why, "A job cannot be read, and fails");
+        let Some(job) = job_of(called) else { return Ok(()) };
         let message =
             format!("the worker cannot read the job ({why}); is its pool's worker of another version?");
         let outcome =

@@ -19,6 +19,7 @@ use crate::queue::{
     redis::{
         kept::KeptEnds,
         known::BOOKS_EVERY,
+        name::{job_of, name_of},
         parcel::{Common, Documents, unpack},
         scripts::{BEAT, CLAIM, GIVE_BACK, LEAVE},
         server::Answer,
@@ -130,7 +131,7 @@ impl RedisJobs {
             text(if answered { "1" } else { "0" }),
             text(&holding.len().to_string()),
         ];
-        arguments.extend(holding.iter().chain(&kept).map(|job| text(&job.to_string())));
+        arguments.extend(holding.iter().chain(&kept).map(|job| text(&name_of(job))));
         let Answer { mut rest, .. } = self.run(&BEAT, &arguments).await?;
         let (incarnation, settled, retired) = (rest.text()?, rest.text()?, rest.number()? == 1);
         let (cancel, abandoned, go) = (jobs(&mut rest)?, jobs(&mut rest)?, jobs(&mut rest)?);
@@ -154,7 +155,7 @@ impl RedisJobs {
         let numbers = [claim.slots, CLAIM_BYTES, known.len()].map(|number| number.to_string().into_bytes());
         let mut arguments = numbers.to_vec();
         arguments.extend(known.iter().map(|hash| hash.clone().into_bytes()));
-        arguments.extend(claim.holding.iter().map(|job| job.to_string().into_bytes()));
+        arguments.extend(claim.holding.iter().map(|job| name_of(job).into_bytes()));
         let Answer { word, mut rest } = self.run(&CLAIM, &arguments).await?;
         match word.as_str() {
             "ok" => {}
@@ -309,7 +310,7 @@ impl Jobs for RedisJobs {
     async fn give_back(&self, worker: &str, holding: &[JobId]) -> Result<(), QueueError> {
         self.check(worker)?;
         // In another incarnation it holds what it says, and nothing else.
-        let holding: Vec<Vec<u8>> = holding.iter().map(|job| job.to_string().into_bytes()).collect();
+        let holding: Vec<Vec<u8>> = holding.iter().map(|job| name_of(job).into_bytes()).collect();
         self.run(&GIVE_BACK, &holding).await.map(drop)
     }
 
@@ -320,7 +321,7 @@ impl Jobs for RedisJobs {
 }
 
 fn jobs(reply: &mut Reply) -> Result<Vec<JobId>, LinkError> {
-    Ok(reply.texts()?.iter().filter_map(|text| text.parse().ok()).collect())
+    Ok(reply.texts()?.iter().filter_map(|text| job_of(text)).collect())
 }
 
 pub(super) fn unprepared() -> QueueError {
