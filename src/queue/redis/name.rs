@@ -14,7 +14,7 @@ const SHORT: usize = 22;
 /// Behind the id of a run.
 const BEHIND: char = '.';
 /// Of 6 bits each.
-const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+pub(super) const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
 /// What the job is called in Redis.
 pub(super) fn name_of(job: &JobId) -> String {

@@ -15,7 +15,7 @@ use crate::model::{
     json::Text,
     task::OutputDecl,
 };
-use crate::queue::redis::name::job_of;
+use crate::queue::redis::name::{DIGITS, job_of};
 
 /// What a job is given is stored apart when it has so many bytes, and documents of this size are kept by workers.
 const APART: usize = 1 << 10;
@@ -274,7 +274,6 @@ impl Documents {
 
 /// 72 bits of the digest, 6 in a character: by chance no two documents of a pool meet in them, and its users share their trust.
 fn hash(text: &[u8]) -> Arc<str> {
-    const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
     let digest = Sha256::digest(text);
     let mut out = String::with_capacity(12);
     for three in digest.chunks_exact(3).take(3) {
