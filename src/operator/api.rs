@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client, Config, Resource,
+    Api, Client, Resource,
     api::{ApiResource, Patch, PatchParams},
     core::DynamicResourceScope,
 };
@@ -19,8 +19,6 @@ use crate::model::{ids::ShardId, json::Text, workflow::is_shallow};
 
 /// Longest wait for the answer to one call.
 pub const CALL_WITHIN: Duration = Duration::from_secs(10);
-/// Longest wait for a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Under which name fields are owned.
 pub const FIELD_MANAGER: &str = "relay";
 
@@ -297,20 +295,6 @@ pub fn resource(kind: Kind) -> ApiResource {
     }
 }
 
-/// A client for the cluster of `$KUBECONFIG`, or of this pod's ServiceAccount.
-pub async fn connect() -> Result<Client, ApiError> {
-    let config = Config::infer().await.map_err(|error| ApiError::Refused(error.to_string()))?;
-    client(config)
-}
-
-/// A client that neither tries again by itself nor waits without a bound.
-pub fn client(config: Config) -> Result<Client, ApiError> {
-    let mut bounded = config;
-    bounded.connect_timeout = Some(CONNECT_WITHIN);
-    bounded.default_retry = false;
-    Client::try_from(bounded).map_err(|error| ApiError::Refused(error.to_string()))
-}
-
 /// The cluster, as the leader of some shards may change it.
 #[derive(Clone)]
 pub struct Cluster {
@@ -319,7 +303,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Through this client, which should come from [`connect`] or [`client`]. Nothing can be written yet.
+    /// Through this client, which should come from [`crate::operator::client`]. Nothing can be written yet.
     pub fn new(client: Client) -> Cluster {
         Cluster { client, outlook: None }
     }

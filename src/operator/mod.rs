@@ -14,6 +14,7 @@ pub mod approvals;
 mod aside;
 mod behind;
 pub mod book;
+pub mod client;
 pub mod conditions;
 pub mod desire;
 pub mod desk;
@@ -58,7 +59,7 @@ const RUNS_AT_ONCE: usize = 64;
 
 /// What an operator is made of. Its conductor leads, and the store was claimed for this cluster.
 pub struct Params {
-    /// The cluster, by a client of [`api::connect`] or [`api::client`].
+    /// The cluster, by a client of [`client::connect`] or [`client::of`].
     pub client: kube::Client,
     /// The truth.
     pub store: Arc<dyn Store>,

@@ -1,4 +1,7 @@
 //! The objects of a kind, as the API server tells of them: a list, then every change, and a list again after a gap.
+//!
+//! A list is a stream of what the server has in memory (WatchList, Kubernetes 1.34 and newer, where nobody turned it off): nothing
+//! is read from etcd for it, and nobody waits for the next page. Other servers refuse that, and are asked for pages.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -154,6 +157,16 @@ pub(super) fn is_of(namespace: Option<&str>, shards: &BTreeSet<ShardId>) -> bool
     shards.contains(&ShardId::of_namespace(namespace.unwrap_or_default()))
 }
 
+fn config(streams: bool) -> watcher::Config {
+    let config = watcher::Config::default();
+    if streams { config.streaming_lists() } else { config.page_size(PAGE) }
+}
+
+/// Is it the answer to who asks for a stream where there is none?
+fn refuses_streams(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 422)
+}
+
 /// Keeps the mirror of a kind, and tells of every change, until `stop`. Errors are waited out, longer and longer.
 pub async fn follow(
     (cluster, pulses): (&Cluster, &Pulses),
@@ -163,9 +176,9 @@ pub async fn follow(
     tell: impl Fn(Change),
 ) {
     let api: Api<Raw> = Api::all_with(cluster.client().clone(), &resource(kind));
+    let mut streams = true;
     loop {
-        let config = watcher::Config::default().page_size(PAGE);
-        let mut events = pin!(watcher(api.clone(), config).default_backoff());
+        let mut events = pin!(watcher(api.clone(), config(streams)).default_backoff());
         let mut listing = true;
         loop {
             let silence = if listing { LIST_WITHIN } else { WATCH_WITHIN };
@@ -177,7 +190,7 @@ pub async fn follow(
             match event {
                 Ok(Some(Ok(event))) => {
                     match &event {
-                        // Before anything was asked.
+                        // With the first word of a list.
                         Event::Init => listing = true,
                         Event::InitDone => listing = false,
                         Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
@@ -186,6 +199,14 @@ pub async fn follow(
                         pulses.good(kind.name());
                     }
                     mirror.take(event).into_iter().for_each(&tell);
+                }
+                Ok(Some(Err(error))) if streams && refuses_streams(&error) => {
+                    tracing::info!(
+                        kind = kind.name(),
+                        "The API server does not stream lists; it is asked for pages"
+                    );
+                    streams = false;
+                    break;
                 }
                 Ok(Some(Err(error))) => {
                     pulses.bad(kind.name(), &error.to_string());

@@ -82,7 +82,7 @@ impl House {
         let access = watches::access(&self.args, &redis, ca)?;
         doors::open_probes(self, &mut crews.house).await?;
         let api = doors::open_api(self, &mut crews.house).await?;
-        let client = operator::api::connect().await.context("no cluster is configured")?;
+        let client = operator::client::connect().await.context("no cluster is configured")?;
 
         let upkeep = crews.meanwhile(stores::store(&self.args, &self.clock, &self.health)).await?;
         let store: Arc<dyn Store> = upkeep.clone();

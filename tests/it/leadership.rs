@@ -12,7 +12,7 @@ use relay::crd::schema::Kind;
 use relay::feed::memory::MemoryFeed;
 use relay::model::head::Head;
 use relay::model::ids::{RunId, ShardId};
-use relay::operator::api::{self, ApiError, Cluster, ObjectName};
+use relay::operator::api::{ApiError, Cluster, ObjectName};
 use relay::queue::{self, memory::MemoryQueue};
 use relay::store::{Store, StoreError, TAKEOVER_AFTER, memory::MemoryStore};
 use serde_json::json;
@@ -56,7 +56,7 @@ async fn a_leader_that_is_stopped_proves_nothing_before_another_leads_and_ends_w
     }
     let fence = first.fence(shard).expect("it leads");
     let nowhere = kube::Config::new("http://127.0.0.1:9".parse().expect("a URI"));
-    let client = api::client(nowhere).expect("a client");
+    let client = relay::operator::client::of(nowhere).expect("a client");
     assert_eq!(Cluster::new(client.clone()).may_write("data"), Err(ApiError::NotLeading), "led by nobody");
     let cluster = Cluster::new(client).led_by(first.clone());
     assert_eq!(cluster.may_write("data"), Ok(()));

@@ -87,7 +87,7 @@ impl Stage {
         let client = runtime.block_on(async {
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
-            api::client(config).expect("a client")
+            relay::operator::client::of(config).expect("a client")
         });
         let program = || match &program {
             Some(path) => {

@@ -19,7 +19,7 @@ use relay::operator::workers::{
     desired::Settings,
     password::{Access, Users},
 };
-use relay::operator::{Pools, api};
+use relay::operator::{Pools, client};
 use relay::queue::{
     Claim, Jobs, Queue,
     redis::{Limits, RedisJobs, RedisQueue},
@@ -112,7 +112,7 @@ impl Rig {
             let mut config =
                 kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
             config.auth_info.impersonate = Some(OPERATOR.to_owned());
-            let client = api::client(config).expect("a client");
+            let client = client::of(config).expect("a client");
             let clock = Clock::system();
             let outlook = Arc::new(Outlook::default());
             let (conductor, handle) = Conductor::new(conductor_of(&queue_of_conductor, &clock, &outlook));

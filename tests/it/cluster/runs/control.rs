@@ -22,6 +22,8 @@ pub struct Control {
     /// Where etcd and the API server listen.
     etcd: String,
     port: u16,
+    /// Further arguments of the API server.
+    more: &'static [&'static str],
     server: Mutex<Option<Child>>,
     /// One operator at a time.
     turn: Mutex<()>,
@@ -47,6 +49,11 @@ pub fn control() -> (&'static Control, MutexGuard<'static, ()>) {
 impl Control {
     /// One of the caller's own.
     pub fn start() -> Control {
+        Control::start_with(&[])
+    }
+
+    /// The same, with these arguments of the API server among its own.
+    pub fn start_with(more: &'static [&'static str]) -> Control {
         let folder = tempfile::Builder::new().prefix("control").tempdir().expect("a folder");
         let (etcd, peers, port) = (free_port(), free_port(), free_port());
         let (etcd, peers) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
@@ -57,7 +64,7 @@ impl Control {
         command.arg(format!("--listen-peer-urls={peers}"));
         let keeper = spawn(&mut command, &at.join("etcd.log"));
         let (server, turn) = (Mutex::new(None), Mutex::new(()));
-        let control = Control { folder, keeper, etcd, port, server, turn };
+        let control = Control { folder, keeper, etcd, port, more, server, turn };
         let at = control.folder.path();
 
         let key = Command::new("openssl")
@@ -91,6 +98,7 @@ impl Control {
             "--disable-admission-plugins=ServiceAccount",
         ]);
         command.args(["--service-account-key-file=key", "--service-account-signing-key-file=key"]);
+        command.args(self.more);
         *self.server() = Some(spawn(&mut command, &at.join("apiserver.log")));
         until("the API server is ready", || {
             let mut ask = self.kubectl();

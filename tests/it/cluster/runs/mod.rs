@@ -6,6 +6,7 @@ mod behind;
 mod broken;
 pub(super) mod control;
 mod keeper;
+mod lists;
 mod newest;
 mod restart;
 mod rig;

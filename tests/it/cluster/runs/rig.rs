@@ -10,7 +10,7 @@ use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::ids::ShardId;
 use relay::operator::{
-    Operator, Pools, api,
+    Operator, Pools,
     pulse::{Bounds, Pulses},
 };
 use relay::queue::{self, memory::MemoryQueue};
@@ -64,10 +64,11 @@ struct Life {
     no_more: CancellationToken,
 }
 
-async fn client(kubeconfig: kube::config::Kubeconfig) -> kube::Client {
+/// As an operator has it.
+pub async fn client(kubeconfig: kube::config::Kubeconfig) -> kube::Client {
     let options = kube::config::KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a config");
-    api::client(config).expect("a client")
+    relay::operator::client::of(config).expect("a client")
 }
 
 impl Rig {
