@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tokio::task::JoinSet;
 
 use relay::cli::{self, migrate::show};
 use relay::clock::Clock;
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
             cli::Verb::Operator(args) => run_operator(*args).await,
             cli::Verb::Crds(args) => cli::crds::show(&args),
             cli::Verb::Migrate(verb) => run_migrate(verb).await,
-            cli::Verb::Worker(args) => run_worker(*args).await,
+            cli::Verb::Worker(args) => told(wiring::worker::run(&args).await),
             cli::Verb::Bench(args) => run_bench(*args).await,
             cli::Verb::BenchConductor(args) => told(wiring::bench::conductor(*args, compile()).await),
             cli::Verb::Install(_) | cli::Verb::Probe(_) | cli::Verb::RedisUser(_) => ExitCode::SUCCESS,
@@ -55,14 +54,13 @@ fn main() -> ExitCode {
     })
 }
 
-/// A thread a core; one for a worker. It is one future, and what it talks by is soon done: a second thread would take that over,
-/// and wake it for each answer.
+/// A thread a core; for a worker this one alone. It is one future, and what it talks by is soon done: a second thread would take that
+/// over, and wake it for each answer; and the kernel would wake one that only waits for each task that ends while another starts.
 fn threads(verb: &cli::Verb) -> tokio::runtime::Builder {
-    let mut threads = tokio::runtime::Builder::new_multi_thread();
-    if let cli::Verb::Worker(_) = verb {
-        threads.worker_threads(1);
+    match verb {
+        cli::Verb::Worker(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
     }
-    threads
 }
 
 /// What needs no threads and no logs: a probe is asked every other second.
@@ -106,20 +104,6 @@ async fn run_operator(args: cli::operator::Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // It is in the log.
         Err(_) => ExitCode::FAILURE,
-    }
-}
-
-/// On a thread that also hears what comes from outside: otherwise each answer of Redis would wake another thread.
-async fn run_worker(args: cli::worker::Args) -> ExitCode {
-    let mut working = JoinSet::new();
-    working.spawn(async move { wiring::worker::run(&args).await });
-    match working.join_next().await {
-        Some(Ok(done)) => told(done),
-        Some(Err(died)) => match died.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => ExitCode::FAILURE,
-        },
-        None => ExitCode::FAILURE,
     }
 }
 

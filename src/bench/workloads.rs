@@ -56,9 +56,9 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
         }
         let mut stage = match workload {
             Workload::Processes => {
-                // A worker starts its processes one after the other.
-                let a_core = u32::try_from(cores()).unwrap_or(u32::MAX).max(self.params.workers);
-                Stage::open(&Params { workers: a_core, ..self.params.clone() }, self.place).await?
+                // A worker starts its processes one after the other, and waits meanwhile until each has begun.
+                let enough = u32::try_from(cores() + 1).unwrap_or(u32::MAX).max(self.params.workers);
+                Stage::open(&Params { workers: enough, ..self.params.clone() }, self.place).await?
             }
             Workload::Queued => Stage::without_workers(self.params, self.place).await?,
             _ => Stage::open(self.params, self.place).await?,

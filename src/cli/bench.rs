@@ -49,7 +49,7 @@ pub struct Args {
     /// How often each workload is measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub times: u32,
-    /// Workers; for `processes` at least one a core, for each starts one process after the other
+    /// Workers; for `processes` at least one more than cores, for each starts one process after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub workers: u32,
     /// Jobs that each of them runs at a time

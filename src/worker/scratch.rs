@@ -15,6 +15,7 @@ use std::{
 
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, statx};
 
+use crate::clock::Clock;
 use crate::model::job::{Job, Program};
 
 /// What is in the directory.
@@ -28,8 +29,11 @@ const REMOVALS: u32 = 20;
 /// The wait between two removals.
 const REMOVAL_WAIT: Duration = Duration::from_millis(10);
 
-/// A change that comes so long after another one has another time, whatever the file system.
-const TICK: Duration = Duration::from_secs(2);
+/// A change that comes so long after another one has another time, on a file system that tells parts of a second: they come from
+/// a clock that goes on a hundred times a second at least.
+const TICK: Duration = Duration::from_millis(100);
+/// And on one that tells seconds, or every other one.
+const LONG_TICK: Duration = Duration::from_secs(2);
 
 /// The directory of one attempt, which is removed with it.
 #[derive(Debug)]
@@ -45,9 +49,9 @@ pub(super) struct Place {
     path: PathBuf,
     /// What Relay made, as it made it: the directory, then what is in it but the script.
     made: [Mark; 4],
-    /// When that was, by the clock of `Spares`.
+    /// When that was done.
     made_at: Duration,
-    /// It was still so more than a `TICK` later: whatever changes from then on has another time.
+    /// It was still so more than a tick later: whatever changes from then on has another time.
     telling: bool,
     /// There is a script.
     script: bool,
@@ -92,7 +96,7 @@ impl From<&Statx> for Mark {
 
 impl Scratch {
     /// Makes the directory below `root`, with the job's input and script.
-    pub(super) fn new(root: &Path, job: &Job, now: Duration) -> io::Result<Scratch> {
+    pub(super) fn new(root: &Path, job: &Job, clock: &Clock) -> io::Result<Scratch> {
         let path = match made_in(root) {
             // The first one, or one after somebody cleared away.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -101,35 +105,37 @@ impl Scratch {
             }
             other => other?,
         };
-        let place = Place { path, made: Default::default(), made_at: now, telling: false, script: false };
+        let place =
+            Place { path, made: Default::default(), made_at: Duration::ZERO, telling: false, script: false };
         let mut scratch = Scratch { handle: place.open()?, place };
         fs::create_dir(scratch.work())?;
         write(&scratch.input(), 0o600, &job.input_file()?)?;
         write(&scratch.output(), 0o600, b"")?;
-        scratch.place.made = marks(scratch.handle.as_fd())?;
-        scratch.put_script(job, now)?;
+        (scratch.place.made, _) = marks(scratch.handle.as_fd())?;
+        scratch.place.made_at = clock.running();
+        scratch.put_script(job, clock)?;
         Ok(scratch)
     }
 
     /// Takes away what Relay put there for the attempt alone. Was nothing else left or changed?
-    pub(super) fn is_spare(&mut self, now: Duration) -> io::Result<bool> {
+    pub(super) fn is_spare(&mut self, clock: &Clock) -> io::Result<bool> {
         let handle = self.handle.as_fd();
-        if !self.place.is_as_made(handle, now)? {
+        if self.place.as_made(handle, clock)?.is_none() {
             return Ok(false);
         }
         if self.place.script {
             rustix::fs::unlinkat(handle, SCRIPT, AtFlags::empty())?;
             self.place.script = false;
-            self.place.changed(handle, now)?;
+            self.place.changed(handle, clock)?;
         }
         Ok(true)
     }
 
-    fn put_script(&mut self, job: &Job, now: Duration) -> io::Result<()> {
+    fn put_script(&mut self, job: &Job, clock: &Clock) -> io::Result<()> {
         if let Program::Script(script) = &job.program {
             write(&self.script(), 0o700, script.as_bytes())?;
             self.place.script = true;
-            self.place.changed(self.handle.as_fd(), now)?;
+            self.place.changed(self.handle.as_fd(), clock)?;
         }
         Ok(())
     }
@@ -170,29 +176,30 @@ impl Scratch {
     }
 }
 
-fn marks(directory: BorrowedFd<'_>) -> io::Result<[Mark; 4]> {
+/// And how many bytes the input has.
+fn marks(directory: BorrowedFd<'_>) -> io::Result<([Mark; 4], u64)> {
     let within = |name| Mark::of(directory, name);
-    Ok([Mark::itself(directory)?, within(INPUT)?.whenever(), within(OUTPUT)?, within(WORK)?])
+    let input = within(INPUT)?;
+    let bytes = input.changed.map_or(0, |(bytes, ..)| bytes);
+    Ok(([Mark::itself(directory)?, input.whenever(), within(OUTPUT)?, within(WORK)?], bytes))
 }
 
 impl Place {
     /// Its directory for another job; None if it is not as it was made. Only when nobody is left who had it open.
-    pub(super) fn again(mut self, job: &Job, now: Duration) -> io::Result<Option<Scratch>> {
+    pub(super) fn again(mut self, job: &Job, clock: &Clock) -> io::Result<Option<Scratch>> {
         // By its path: so it is still there, too.
         let handle = self.open()?;
-        if !self.is_as_made(handle.as_fd(), now)? {
-            return Ok(None);
-        }
+        let Some(bytes) = self.as_made(handle.as_fd(), clock)? else { return Ok(None) };
         let content = job.input_file()?;
         // Not cut to nothing first: some file systems bring what replaces a file to the disk at once.
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::File::from(rustix::fs::openat(&handle, INPUT, flags, Mode::empty())?);
         file.write_all_at(&content, 0)?;
-        if file.metadata()?.len() != content.len() as u64 {
+        if bytes != content.len() as u64 {
             file.set_len(content.len() as u64)?;
         }
         let mut scratch = Scratch { place: self, handle };
-        scratch.put_script(job, now)?;
+        scratch.put_script(job, clock)?;
         Ok(Some(scratch))
     }
 
@@ -201,25 +208,32 @@ impl Place {
         Ok(rustix::fs::open(&self.path, flags, Mode::empty())?)
     }
 
-    /// By their times nothing was there meanwhile. Where these may not tell, nothing is there now.
-    fn is_as_made(&mut self, directory: BorrowedFd<'_>, now: Duration) -> io::Result<bool> {
-        if marks(directory)? != self.made {
-            return Ok(false);
+    /// How many bytes the input has, if by their times nothing was there meanwhile. Where these may not tell, nothing is there now.
+    fn as_made(&mut self, directory: BorrowedFd<'_>, clock: &Clock) -> io::Result<Option<u64>> {
+        let now = clock.running();
+        let (marks, bytes) = marks(directory)?;
+        if marks != self.made {
+            return Ok(None);
         }
         if self.telling {
-            return Ok(true);
+            return Ok(Some(bytes));
         }
         let entries = |path: &Path| fs::read_dir(path).map(Iterator::count);
         let own = if self.script { 4 } else { 3 };
         let empty = entries(&self.path.join(WORK))? == 0 && entries(&self.path)? == own;
-        self.telling = empty && now.saturating_sub(self.made_at) > TICK;
-        Ok(empty)
+        self.telling = empty && now.saturating_sub(self.made_at) > self.tick();
+        Ok(empty.then_some(bytes))
+    }
+
+    fn tick(&self) -> Duration {
+        let tells_parts = |mark: &Mark| mark.changed.is_some_and(|(_, _, nanoseconds)| nanoseconds != 0);
+        if self.made.iter().any(tells_parts) { TICK } else { LONG_TICK }
     }
 
     /// Something came or went by Relay's own hand.
-    fn changed(&mut self, directory: BorrowedFd<'_>, now: Duration) -> io::Result<()> {
+    fn changed(&mut self, directory: BorrowedFd<'_>, clock: &Clock) -> io::Result<()> {
         self.made[0] = Mark::itself(directory)?;
-        (self.made_at, self.telling) = (now, false);
+        (self.made_at, self.telling) = (clock.running(), false);
         Ok(())
     }
 

@@ -49,19 +49,17 @@ impl Spares {
             // Nobody waits for it, and there are never more than are kept.
             drop(removed(gone));
         }
-        let now = self.clock.running();
         // One that cannot be prepared is as good as one that was changed: it goes.
-        match spare.map(|spare| spare.again(job, now)) {
+        match spare.map(|spare| spare.again(job, &self.clock)) {
             Some(Ok(Some(again))) => Ok(again),
-            _ => Scratch::new(&self.root, job, now),
+            _ => Scratch::new(&self.root, job, &self.clock),
         }
     }
 
     /// Takes the directory of an attempt that has ended.
     pub(super) async fn give_back(&self, mut scratch: Scratch) {
-        let spare = self.most > 0
-            && reaper::adopts()
-            && scratch.is_spare(self.clock.running()).is_ok_and(|spare| spare);
+        let spare =
+            self.most > 0 && reaper::adopts() && scratch.is_spare(&self.clock).is_ok_and(|spare| spare);
         let place = scratch.into_place();
         let gone = if spare { self.keep(place) } else { Some(place) };
         if let Some(place) = gone {

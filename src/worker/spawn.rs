@@ -2,9 +2,11 @@
 
 use std::{
     borrow::Cow,
+    fs::File,
     io,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -24,6 +26,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const BUSY_TRIES: u32 = 50;
 /// The wait between two of these tries.
 const BUSY_WAIT: Duration = Duration::from_millis(10);
+
+/// What tasks read. Opened once: to copy it takes less than to look for it.
+static NOTHING: LazyLock<io::Result<File>> = LazyLock::new(|| File::open("/dev/null"));
 
 /// Why a job's process could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +96,7 @@ pub(super) async fn start(
     command.arg0(&program).args(argv).env_clear();
     command.envs(environment.iter().map(|(name, value)| (name, value.as_ref())));
     command.current_dir(scratch.work()).process_group(0).kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(nothing()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut tries = 1;
     loop {
         match reaper::spawn(&mut command, scratch.place()) {
@@ -106,6 +111,11 @@ pub(super) async fn start(
             Err(error) => return Err(refused(program, error)),
         }
     }
+}
+
+fn nothing() -> Stdio {
+    let copy = NOTHING.as_ref().ok().and_then(|nothing| nothing.try_clone().ok());
+    copy.map_or_else(Stdio::null, Stdio::from)
 }
 
 /// The program as it was asked for, and its arguments.
