@@ -167,6 +167,11 @@ fn refuses_streams(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 422)
 }
 
+/// Has the server forgotten what came meanwhile? Then a list is next, whose first word may never come.
+fn is_gap(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+}
+
 /// Keeps the mirror of a kind, and tells of every change, until `stop`. Errors are waited out, longer and longer.
 pub async fn follow(
     (cluster, pulses): (&Cluster, &Pulses),
@@ -190,7 +195,6 @@ pub async fn follow(
             match event {
                 Ok(Some(Ok(event))) => {
                     match &event {
-                        // With the first word of a list.
                         Event::Init => listing = true,
                         Event::InitDone => listing = false,
                         Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
@@ -203,12 +207,13 @@ pub async fn follow(
                 Ok(Some(Err(error))) if streams && refuses_streams(&error) => {
                     tracing::info!(
                         kind = kind.name(),
-                        "The API server does not stream lists; it is asked for pages"
+                        "The API server streams no lists: it is asked for pages"
                     );
                     streams = false;
                     break;
                 }
                 Ok(Some(Err(error))) => {
+                    listing |= is_gap(&error);
                     pulses.bad(kind.name(), &error.to_string());
                     tracing::warn!(kind = kind.name(), %error, "Objects cannot be watched at the moment");
                 }
