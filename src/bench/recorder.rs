@@ -1,6 +1,9 @@
 //! A store that remembers what it was told to commit, so that the same can be committed once more without Relay.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 
@@ -78,6 +81,7 @@ pass! {
     fn run(id: &RunId) -> Option<RunRecord>;
     fn runs(ids: &[RunId]) -> Vec<Result<Option<RunRecord>, StoreError>>;
     fn run_row(id: &RunId) -> Option<RunRow>;
+    fn which_are_there(ids: &[RunId]) -> BTreeSet<RunId>;
     fn find_runs(namespace: &str, name: &str, limit: u32) -> Vec<RunId>;
     fn history(entity: &Entity, limit: u32) -> Vec<HistoryRow>;
     fn transitions(shard: ShardId, after: i64, limit: u32) -> Vec<HistoryRow>;

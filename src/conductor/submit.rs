@@ -1,7 +1,7 @@
 //! Runs that are submitted: which of them are new, and their birth.
 //!
-//! The store is asked about many at a time, before the batch is taken: a hundred Runs that are created together cost a
-//! few round trips and not hundreds.
+//! The store is asked about all of them at once, before the batch is taken: a hundred Runs that are created together cost a
+//! round trip and not hundreds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::model::{
 };
 use crate::store::StoreError;
 
-/// Questions to the store at a time; each has a connection to itself.
+/// Revisions that are kept at a time; each has a connection to itself.
 const AT_ONCE: usize = 16;
 
 /// What the store says of submitted runs: is it new, and its revision kept?
@@ -82,14 +82,13 @@ impl Conductor {
         &mut self,
         open: &[&Submission],
     ) -> Result<BTreeMap<RunId, Result<bool, Silence>>, ConductorError> {
-        let mut answers = BTreeMap::new();
-        for some in open.chunks(AT_ONCE) {
-            let rows = join_all(some.iter().map(|s| self.store.run_row(&s.run.id))).await;
-            for (submission, row) in some.iter().zip(rows) {
-                let new = row.map(|row| row.is_none()).map_err(Silence::from);
-                answers.insert(submission.run.id.clone(), new);
-            }
-        }
+        let ids: Vec<RunId> = open.iter().map(|s| s.run.id.clone()).collect();
+        let there = self.store.which_are_there(&ids).await.map_err(Silence::from);
+        let answer = |id: RunId| {
+            let new = there.as_ref().map(|there| !there.contains(&id)).map_err(Silence::clone);
+            (id, new)
+        };
+        let mut answers: BTreeMap<RunId, Result<bool, Silence>> = ids.into_iter().map(answer).collect();
         let is_new = |s: &Submission| matches!(answers.get(&s.run.id), Some(Ok(true)));
         let mut seen: BTreeSet<&WorkflowId> = BTreeSet::new();
         let unknown = open.iter().copied().filter(|s| {

@@ -3,26 +3,34 @@
 use std::time::Duration;
 
 use http::{Request, Uri};
-use kube::{Client, Config, client::ClientBuilder};
+use kube::{Client, Config, client::ClientBuilder, config::InferConfigError};
 use tower::util::MapRequestLayer;
-
-use crate::operator::api::ApiError;
 
 /// Longest wait for a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
+/// Why there is no client. No server was asked yet.
+#[derive(Debug, thiserror::Error)]
+pub enum NoClient {
+    /// Neither a kubeconfig nor a ServiceAccount that can be read.
+    #[error(transparent)]
+    NoCluster(#[from] InferConfigError),
+    /// What they say makes no client: a certificate, a proxy.
+    #[error(transparent)]
+    Unfit(#[from] kube::Error),
+}
+
 /// A client for the cluster of `$KUBECONFIG`, or of this pod's ServiceAccount.
-pub async fn connect() -> Result<Client, ApiError> {
-    of(Config::infer().await.map_err(|error| ApiError::Refused(error.to_string()))?)
+pub async fn connect() -> Result<Client, NoClient> {
+    of(Config::infer().await?)
 }
 
 /// A client that neither tries again by itself nor waits without a bound.
-pub fn of(config: Config) -> Result<Client, ApiError> {
+pub fn of(config: Config) -> Result<Client, NoClient> {
     let mut bounded = config;
     bounded.connect_timeout = Some(CONNECT_WITHIN);
     bounded.default_retry = false;
-    let builder = ClientBuilder::try_from(bounded).map_err(|error| ApiError::Refused(error.to_string()))?;
-    Ok(builder.with_layer(&MapRequestLayer::new(newest)).build())
+    Ok(ClientBuilder::try_from(bounded)?.with_layer(&MapRequestLayer::new(newest)).build())
 }
 
 /// Makes a list that comes as a stream as new as one that comes in pages: everything is in it that was there when it was

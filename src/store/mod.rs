@@ -15,7 +15,10 @@ pub mod postgres;
 mod prepare;
 mod upkeep;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -300,6 +303,17 @@ pub trait Store: Send + Sync {
     /// A run's own row, if it is there: where it is, without its task runs, of which there may be very many.
     async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
         Ok(self.run(id).await?.map(|record| record.run))
+    }
+
+    /// Those of these runs that are there.
+    async fn which_are_there(&self, ids: &[RunId]) -> Result<BTreeSet<RunId>, StoreError> {
+        let mut there = BTreeSet::new();
+        for id in ids {
+            if self.run_row(id).await?.is_some() {
+                there.insert(id.clone());
+            }
+        }
+        Ok(there)
     }
 
     /// The runs of this name, newest first, at most `limit`: a run that was deleted leaves its name to the next one.

@@ -9,7 +9,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("engine", &["model"]),
     ("clock", &["model"]),
     ("telemetry", &[]),
-    ("store", &["model"]),
+    ("store", &["model", "clock"]),
     ("link", &[]),
     ("queue", &["model", "link"]),
     ("feed", &["model", "link"]),

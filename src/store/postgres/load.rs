@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row, postgres::PgRow, types::Json};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::model::{
     ids::{RunId, ShardId, TaskRunId, WorkflowId},
@@ -21,6 +25,9 @@ use crate::store::{
 
 const LIVE: &str = "
     select id from runs where shard = $1 and status in ('QUEUED', 'RUNNING') order by created_at, id";
+
+const THERE: &str = "
+    select id from runs where id = any($1) and not expiring";
 
 const NAMED: &str = "
     select id from runs where namespace = $1 and name = $2 and not expiring order by created_at desc, id desc limit $3";
@@ -60,6 +67,19 @@ pub(super) async fn live_runs(store: &PostgresStore, shard: ShardId) -> Result<V
     let ids = within(bound, work).await.map_err(Failed::before)?;
     line.done();
     run_ids(ids)
+}
+
+pub(super) async fn which_are_there(
+    store: &PostgresStore,
+    ids: &[RunId],
+) -> Result<BTreeSet<RunId>, StoreError> {
+    let mut line = store.line().await?;
+    let bound = line.bound;
+    let ids: Vec<&str> = ids.iter().map(RunId::as_str).collect();
+    let there = sqlx::query_scalar::<_, String>(THERE).bind(ids).fetch_all(line.sql());
+    let there = within(bound, there).await.map_err(Failed::before)?;
+    line.done();
+    Ok(run_ids(there)?.into_iter().collect())
 }
 
 pub(super) async fn find_runs(

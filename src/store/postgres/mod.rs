@@ -13,6 +13,7 @@ mod expire;
 mod heads;
 mod history;
 mod lead;
+mod line;
 mod load;
 mod logs;
 mod look;
@@ -24,12 +25,11 @@ mod roll;
 mod signs;
 pub mod yardstick;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
+    Connection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -45,6 +45,7 @@ use crate::store::{
     Cause, Cursor, Entity, Expiry, HistoryRow, Leadership, Outage, Removed, Revision, Roll, RunRecord, Store,
     StoreError, Upkeep,
 };
+use line::{Line, Lines, TRY_AFTER};
 use signs::Signs;
 
 /// How to reach a database, and how hard to lean on it.
@@ -99,13 +100,9 @@ impl fmt::Debug for PoolSettings {
 
 /// A store in Postgres.
 pub struct PostgresStore {
-    pool: PgPool,
-    call_timeout: Duration,
+    lines: Lines,
     signs: Arc<Signs>,
 }
-
-/// Idle for longer, a connection is tried before it is used: the server may have been restarted since.
-const TRY_AFTER: Duration = Duration::from_secs(2);
 
 impl PostgresStore {
     /// Connects, and makes sure that the database is migrated as far as this binary needs. `Unavailable` when it may work
@@ -137,66 +134,29 @@ impl PostgresStore {
             .connect_with(target)
             .await
             .map_err(|e| errors::Failed::Sql(e).before())?;
-        Ok(PostgresStore { pool, call_timeout: settings.call_timeout, signs: Arc::default() })
+        Ok(PostgresStore { lines: Lines::new(pool, settings.call_timeout), signs: Arc::default() })
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.lines.close().await;
     }
 
     /// A connection for one verb.
     async fn line(&self) -> Result<Line, StoreError> {
-        let conn = self.pool.acquire().await.map_err(|e| match e {
-            sqlx::Error::PoolTimedOut => {
-                self.signs.none_free(self.pool.options().get_max_connections()).into()
-            }
-            e => errors::Failed::Sql(e).before(),
-        })?;
-        self.signs.taken();
-        Ok(Line { conn, bound: self.call_timeout, done: false, signs: self.signs.clone() })
+        self.lines.line(&self.signs).await
     }
 
     /// The answer to a verb, once what it tells of the database is noted.
     fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::Unavailable(outage)) = &answer {
             self.signs.failed(outage);
-            // Idle connections lead to where this one led: the next ones are made anew, to wherever the address leads now.
+            // Idle connections lead to where this one led.
             if matches!(outage.cause, Cause::ReadOnly | Cause::Unreachable) {
-                while let Some(mut idle) = self.pool.try_acquire() {
-                    idle.close_on_drop();
-                }
+                self.lines.renew();
             }
         }
         answer
-    }
-}
-
-/// A connection in use. Unless the verb came to its end, it is closed instead of used again: an answer that was not
-/// waited for may still be under way on it.
-struct Line {
-    conn: PoolConnection<Postgres>,
-    bound: Duration,
-    done: bool,
-    signs: Arc<Signs>,
-}
-
-impl Line {
-    fn sql(&mut self) -> &mut PgConnection {
-        &mut self.conn
-    }
-
-    fn done(mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.signs.given_back();
-        if !self.done {
-            self.conn.close_on_drop();
-        }
     }
 }
 
@@ -306,6 +266,10 @@ impl Store for PostgresStore {
 
     async fn run_row(&self, id: &RunId) -> Result<Option<RunRow>, StoreError> {
         self.noted(load::row_of_run(self, id).await)
+    }
+
+    async fn which_are_there(&self, ids: &[RunId]) -> Result<BTreeSet<RunId>, StoreError> {
+        self.noted(load::which_are_there(self, ids).await)
     }
 
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {

@@ -1,5 +1,7 @@
 //! What cannot work is told apart from what may work later; and a store that lost its server finds it again.
 
+use std::time::Duration;
+
 use relay::store::postgres::{PoolSettings, PostgresStore, migrate};
 use relay::store::{Cause, Leadership, Outage, Store, StoreError};
 use sqlx::{Connection, PgConnection};
@@ -126,4 +128,63 @@ async fn a_database_that_is_taken_back_under_a_store_says_what_helps() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+async fn sessions(db: &TestDb) -> i64 {
+    let mut conn = PgConnection::connect(db.url()).await.expect("connected");
+    let count = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'relay'";
+    sqlx::query_scalar(count).fetch_one(&mut conn).await.expect("asked")
+}
+
+/// The server takes note of an end a moment later.
+async fn sessions_end(db: &TestDb) {
+    let gone = async {
+        while sessions(db).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("its sessions ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connections_serve_whoever_asks() {
+    let (_db, store) = a_store(|settings| settings.max_connections = 2).await;
+    let fence = rows::prepare(store.as_ref(), "data", "a").await;
+    let asked = (0..40).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..20 {
+                store.position(fence.shard).await?;
+            }
+            Ok::<(), StoreError>(())
+        })
+    });
+    for one in asked.collect::<Vec<_>>() {
+        one.await.expect("ran").expect("an answer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verbs_that_come_one_after_the_other_need_one_connection() {
+    let (db, store) = a_store(|_| {}).await;
+    let fence = rows::prepare(store.as_ref(), "data", "a").await;
+    for _ in 0..20 {
+        store.position(fence.shard).await.expect("an answer");
+    }
+    assert_eq!(sessions(&db).await, 1);
+    store.close().await;
+    sessions_end(&db).await;
+    assert!(store.ping().await.is_err(), "it is closed");
+}
+
+/// A store may be dropped by whoever has no runtime any more.
+#[test]
+fn a_store_that_is_dropped_ends_its_connections() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let (db, store) = runtime.block_on(a_store(|_| {}));
+    runtime.block_on(store.ping()).expect("an answer");
+    drop(store);
+    drop(runtime);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(sessions_end(&db));
 }

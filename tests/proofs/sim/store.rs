@@ -1,6 +1,6 @@
 //! The store as one conductor sees it, with everything that a network and a database can do to it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use relay::{
@@ -210,6 +210,10 @@ impl Store for FaultyStore {
         limit: u32,
     ) -> Result<Vec<HistoryRow>, StoreError> {
         self.through("transitions", self.store.transitions(shard, after, limit)).await
+    }
+
+    async fn which_are_there(&self, ids: &[RunId]) -> Result<BTreeSet<RunId>, StoreError> {
+        self.through("which_are_there", self.store.which_are_there(ids)).await
     }
 
     async fn find_runs(&self, namespace: &str, name: &str, limit: u32) -> Result<Vec<RunId>, StoreError> {

@@ -1,6 +1,6 @@
 //! Runs by their names, and whose store it is.
 
-use relay::model::run::RunRow;
+use relay::model::{ids::RunId, run::RunRow};
 use relay::store::StoreError;
 
 use super::Bench;
@@ -42,6 +42,14 @@ pub async fn runs_of_a_name_come_newest_first(bench: Bench) {
     let row = store.run_row(&run_id("b")).await.expect("read").expect("it is there");
     assert_eq!(row, store.run(&run_id("b")).await.expect("read").expect("it is there").run);
     assert_eq!(store.run_row(&run_id("z")).await.expect("read"), None);
+    let there = async |ids: &[&str]| -> Vec<String> {
+        let ids: Vec<RunId> = ids.iter().copied().map(run_id).collect();
+        let there = store.which_are_there(&ids).await.expect("read");
+        there.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(there(&["z", "f", "a", "y", "a"]).await, ["a", "f"]);
+    assert_eq!(there(&["z"]).await, Vec::<String>::new());
+    assert_eq!(there(&[]).await, Vec::<String>::new());
 }
 
 pub async fn a_store_belongs_to_the_cluster_that_came_first(bench: Bench) {
