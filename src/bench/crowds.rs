@@ -34,6 +34,14 @@ const TENFOLD: [[(&str, Shape, usize); 3]; 3] = [
     ],
 ];
 
+/// A workload measured once.
+pub struct Turn {
+    pub timing: Timing,
+    /// How long its commits took alone.
+    pub alone: Duration,
+    pub commits: usize,
+}
+
 /// The time from end to end of tasks that wait for each other, in milliseconds.
 pub fn hops(timing: &Timing) -> Vec<f64> {
     let ends = &timing.seen.tasks;
@@ -42,39 +50,45 @@ pub fn hops(timing: &Timing) -> Vec<f64> {
 }
 
 impl<T: FnMut(&str)> Measuring<'_, T> {
-    /// Tasks a second of many tasks, beside the same commits alone.
+    /// Tasks a second of many tasks, in turns with the same commits alone.
     pub(super) async fn crowd(
         &mut self,
         stage: &mut Stage,
         workload: Workload,
         (shape, runs): (Shape, usize),
     ) -> Result<(), BenchError> {
-        let timings = repeat(self.params, stage, shape, runs).await?;
-        let (alone, commits) = self.alone(stage, (shape, runs)).await?;
-        let (name, tasks) = (workload.name(), shape.tasks() * runs);
-        let rates = timings.iter().map(|timing| rate(tasks, timing.lasted())).collect();
-        self.figure((name, "tasks", "/s"), rates, (REPLAY, rate(tasks, alone)));
-        let transitions =
-            timings.iter().map(|timing| rate(timing.seen.transitions as usize, timing.lasted())).collect();
-        let of_alone = rate(timings.first().map_or(0, |timing| timing.seen.transitions as usize), alone);
-        self.figure((name, "transitions", "/s"), transitions, (REPLAY, of_alone));
-        self.remark(name, "its commits".to_owned(), "in a run", commits as f64);
+        let maker = Maker::new(shape)?;
+        stage.play(&maker, runs).await?;
+        let (tasks, mut turns) = (shape.tasks() * runs, Vec::new());
+        for _ in 0..self.params.times {
+            turns.push(self.turn(stage, &maker, runs).await?);
+        }
+        let of_each = |value: fn(&Turn) -> f64| -> Vec<f64> { turns.iter().map(value).collect() };
+        let alone = middle(&of_each(|turn| turn.alone.as_secs_f64()));
+        let transitions = middle(&of_each(|turn| turn.timing.seen.transitions as f64));
+        let name = workload.name();
+        let rates = turns.iter().map(|turn| rate(tasks, turn.timing.lasted())).collect();
+        self.figure((name, "tasks", "/s"), rates, (REPLAY, tasks as f64 / alone));
+        let rates = of_each(|turn| rate(turn.timing.seen.transitions as usize, turn.timing.lasted()));
+        self.figure((name, "transitions", "/s"), rates, (REPLAY, transitions / alone));
+        let commits = middle(&of_each(|turn| turn.commits as f64));
+        self.remark(name, "its commits".to_owned(), "in a run", commits);
         Ok(())
     }
 
-    /// Once more, on record: how long the same commits take alone, and how many they are.
-    pub(super) async fn alone(
+    /// Once, on record, and then its commits alone: what comes together in a commit differs from one time to the next.
+    pub(super) async fn turn(
         &mut self,
         stage: &mut Stage,
-        (shape, runs): (Shape, usize),
-    ) -> Result<(Duration, usize), BenchError> {
-        let maker = Maker::new(shape)?;
+        maker: &Maker,
+        runs: usize,
+    ) -> Result<Turn, BenchError> {
         stage.conducting.recorder.begin();
-        stage.play(&maker, runs).await?;
+        let timing = stage.play(maker, runs).await?;
         let batches = stage.conducting.recorder.end();
         let commits = batches.len();
         let alone = yardsticks::replay(self.params, self.place, &maker.revision(), batches).await?;
-        Ok((alone, commits))
+        Ok(Turn { timing, alone, commits })
     }
 
     /// Tasks a second of ten times as much, beside those of a tenth.

@@ -24,12 +24,13 @@ impl<T: FnMut(&str)> Measuring<'_, T> {
     pub(super) async fn transitions(&mut self, stage: &mut Stage) -> Result<(), BenchError> {
         let name = Workload::Transitions.name();
         let maker = Maker::new(SHAPE)?;
-        let warm = stage.play(&maker, 1).await?.seen.transitions as usize;
-        let (alone, _) = self.alone(stage, (SHAPE, 1)).await?;
+        stage.play(&maker, 1).await?;
+        let warm = self.turn(stage, &maker, 1).await?;
+        let alone = rate(warm.timing.seen.transitions as usize, warm.alone);
         let whole = Duration::from_secs_f64(self.params.sizes.minutes * 60.0);
         let parts = held(stage, &maker, (self, name), whole / PARTS).await?;
         let all = parts.iter().sum::<f64>() / parts.len().max(1) as f64;
-        self.figure((name, "held", "/s"), vec![all], ("a fan's commits alone", rate(warm, alone)));
+        self.figure((name, "held", "/s"), vec![all], ("a fan's commits alone", alone));
         let of = |from: usize, to: usize| parts.get(from..to).unwrap_or_default().to_vec();
         let (early, late) = (of(1, 4), of(7, 10));
         let middle = middle(&early);

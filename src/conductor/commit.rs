@@ -149,7 +149,14 @@ impl Conductor {
             Err(error) => error,
         };
         let runs: Vec<RunId> = batch.runs.keys().cloned().collect();
-        tracing::warn!(error = %error, error.label = error.label(), runs = runs.len(), "A commit did not go through");
+        match &error {
+            StoreError::Conflict { .. } if tries == 0 && draft.newcomers.len() == 1 => {
+                tracing::debug!("A run that was taken for new may be there already: the store is asked");
+            }
+            error => {
+                tracing::warn!(error = %error, error.label = error.label(), runs = runs.len(), "A commit did not go through");
+            }
+        }
         let inputs = self.again(draft, &touched).await?;
         Ok(match error {
             StoreError::Unavailable(_) | StoreError::Unknown(_) => Committed::NotYet(inputs),

@@ -165,7 +165,7 @@ impl Conductor {
         let mut tries = 0;
         loop {
             self.recall(&inputs).await?;
-            let mut draft = Draft::of(self.look_up(&inputs).await?);
+            let mut draft = Draft::of(self.look_up(&inputs, tries > 0).await?);
             for input in self.found_again(&inputs, only).into_iter().chain(inputs) {
                 self.take(&mut draft, input);
             }

@@ -165,6 +165,23 @@ fn runs_that_are_submitted_together_are_all_accepted() {
     });
 }
 
+/// It comes alone, so it is taken for new; and beside what another run comes to, which is committed all the same.
+#[test]
+fn a_run_that_has_ended_is_not_begun_again() {
+    on_stage(one_task(1), |stage| async move {
+        stage.submit(0).await.expect("accepted");
+        let before = stage.until_is(0, TaskStatus::Success).await;
+        let (_, again) = tokio::join!(stage.submit(1), stage.submit(0));
+        assert_eq!(again, Ok(()), "it is there already");
+        for _ in 0..3 {
+            assert_eq!(stage.submit(0).await, Ok(()), "it is there already");
+        }
+        stage.until_is(1, TaskStatus::Success).await;
+        assert_eq!(stage.row(0), Some(before));
+        assert_eq!(stage.ended_as(0).await, RunStatus::Success);
+    });
+}
+
 /// Both questions are in the batch that is refused; only one of them is at fault.
 #[test]
 fn whoever_asks_beside_a_run_that_cannot_be_written_is_answered() {
