@@ -10,7 +10,7 @@ use std::{
 };
 
 use scopeguard::ScopeGuard;
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
@@ -21,6 +21,8 @@ use crate::store::{
 
 /// Idle for longer, a connection is tried before it is used: the server may have been restarted since.
 pub(super) const TRY_AFTER: Duration = Duration::from_secs(2);
+/// After so long without a verb what a large one left in its buffers is given back.
+const SHRINK_AFTER: Duration = Duration::from_millis(100);
 /// After so long the pool looks whether a connection is too old.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
@@ -107,9 +109,13 @@ impl Lines {
 
 impl Hand {
     fn take(&self) -> Option<Kept> {
-        let kept = self.kept().take()?;
-        // What rested is given back to the pool, which tries it.
-        (self.clock.running().saturating_sub(kept.used) <= TRY_AFTER).then_some(kept)
+        let mut kept = self.kept().take()?;
+        let rested = self.clock.running().saturating_sub(kept.used);
+        if rested > SHRINK_AFTER {
+            kept.conn.shrink_buffers();
+        }
+        // What rested for longer is given back to the pool, which tries it.
+        (rested <= TRY_AFTER).then_some(kept)
     }
 
     /// Keeps it, unless somebody may be waiting for it.
