@@ -86,6 +86,8 @@ impl Conductor {
         if !inputs.iter().any(is_told) {
             return Ok(inputs);
         }
+        // Nothing is on its way to a shard that stops.
+        self.hear_out().await?;
         let (told, mut others): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(is_told);
         for input in told {
             if let Input::Message(Message::Told { positions, reply, .. }) = input {

@@ -169,7 +169,12 @@ impl Conductor {
     /// Writes, and finds out what became of a commit whose answer was lost: a new epoch first, so that what is
     /// still on its way can no longer land, then the position tells.
     async fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let outcome = self.store.commit(batch).await;
+        let reads = self.sweep.queue_rests_until.is_none();
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.store.commit(batch) => outcome,
+            never = self.voice.beside(self.queue.as_ref(), reads) => match never {},
+        };
         let outcome = match outcome {
             Err(StoreError::Unknown(why)) => {
                 self.counters.unknown += 1;

@@ -99,6 +99,7 @@ enum Attempt {
 
 enum Woken {
     Stop,
+    Said,
     Reports(Vec<Told>),
     Message(Option<Message>),
     Time,
@@ -111,10 +112,10 @@ impl Conductor {
         self.carry_out().await?;
         loop {
             self.tell_demands();
-            let Some(inputs) = self.gather(stop).await? else { return Ok(()) };
+            let Some(inputs) = self.gather(stop).await? else { return self.hear_out().await };
             let inputs = self.heed(inputs).await?;
             if !self.settle_inputs(inputs, stop).await? {
-                return Ok(());
+                return self.hear_out().await;
             }
             self.carry_out().await?;
         }
@@ -213,6 +214,7 @@ impl Conductor {
         let busy = !inputs.is_empty() || self.can_dispatch() || (self.outbox.has_more() && !resting);
         match self.wait(busy, stop).await {
             Woken::Stop => return Ok(None),
+            Woken::Said => self.hear_out().await?,
             Woken::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
             Woken::Message(Some(message)) => inputs.push(Input::Message(message)),
             // Every handle is gone: what is live goes on all the same.
@@ -239,6 +241,7 @@ impl Conductor {
         tokio::select! {
             biased;
             () = stop.cancelled() => Woken::Stop,
+            () = self.voice.end(), if self.voice.speaks() => Woken::Said,
             reports = self.queue.reports(self.outbox.read, self.limits.batch), if !resting => match reports {
                 Ok(reports) => Woken::Reports(reports),
                 Err(e) => {
@@ -261,6 +264,8 @@ impl Conductor {
         let now = self.clock.now();
         if now >= self.sweep.due && self.sure().await {
             self.sweep.due = later(now, self.limits.sweep_every);
+            // What was said is in the books.
+            self.hear_out().await?;
             match self.queue.census(now).await {
                 Ok(census) => self.begin_sweep(census).await,
                 Err(e) => {

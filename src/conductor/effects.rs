@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::join;
-
-use crate::conductor::{Conductor, ConductorError, cycle::Input, live::pool_of};
+use crate::conductor::{Conductor, cycle::Input, live::pool_of, voice::Words};
 use crate::engine::{Effect, Run};
 use crate::feed::events_of;
 use crate::model::{
@@ -13,7 +11,7 @@ use crate::model::{
     job::{Job, JobId},
     status::TaskStatus,
 };
-use crate::queue::{Go, Placed, Position, QueueError, Removal, Unfit};
+use crate::queue::{Go, Placed, Position, QueueError, Removal};
 
 /// Jobs taken back in one turn, a call each: a turn must be short, for nothing is committed meanwhile.
 const TAKE_BACK_MAX: usize = 100;
@@ -51,6 +49,16 @@ impl Outbox {
     /// Is there more to be said than one turn said?
     pub(super) fn has_more(&self) -> bool {
         !self.remove.is_empty()
+    }
+
+    /// Is there something to be said that depends on how a run stands?
+    pub(super) fn acts(&self) -> bool {
+        !self.go.is_empty() || !self.remove.is_empty()
+    }
+
+    /// Reports up to here are forgotten.
+    pub(super) fn settled(&mut self, read: Position) {
+        self.settled = read;
     }
 
     /// Follows the rows of a plan.
@@ -178,43 +186,22 @@ impl Conductor {
         }
     }
 
-    /// Says to the queue what is to be said. What fails is found again by the sweep.
-    pub(super) async fn carry_out(&mut self) -> Result<(), ConductorError> {
-        match self.speak().await {
-            Ok(()) => self.queue_took_all(),
-            Err(e) => {
-                tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
-                self.queue_refused(e).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Before each word it must be certain that this process leads: the one before may have taken long.
-    async fn speak(&mut self) -> Result<(), QueueError> {
-        if !self.sure().await {
-            return Ok(());
-        }
+    /// What is to be said beside the next commit, if anything is.
+    pub(super) fn words(&mut self) -> Option<Words> {
         let publish = std::mem::take(&mut self.outbox.publish);
         let wanted =
             publish.into_iter().filter_map(|place| Some((self.queued_job(&place.0, place.1)?, place)));
         let (jobs, places): (Vec<_>, Vec<_>) = wanted.unzip();
         let life = self.outbox.lives;
         self.outbox.sent.extend(places.into_iter().map(|place| (place, life)));
-        // Both at once: what is settled is committed, whatever becomes of the jobs.
-        let (published, settled) = join(self.offer(&jobs), self.settle()).await;
-        if matches!(settled, Ok(true)) {
-            self.outbox.settled = self.outbox.read;
-            self.outbox.ended.clear();
-        }
-        match published {
-            // It is there, and what is settled makes room in it.
-            Err(QueueError::Full(what)) => {
-                tracing::warn!(full = what, "The queue is full: jobs wait for the next sweep");
-            }
-            published => self.todo.extend(published?.into_iter().map(Input::Unfit)),
-        }
-        settled?;
+        let read = self.outbox.read;
+        let settles = read > self.outbox.settled || !self.outbox.ended.is_empty();
+        let ended = settles.then(|| std::mem::take(&mut self.outbox.ended));
+        (settles || !jobs.is_empty()).then_some(Words { jobs, read, ended })
+    }
+
+    /// Says what depends on how a run stands at this moment, to a queue that has heard everything else.
+    pub(super) async fn act(&mut self) -> Result<(), QueueError> {
         let go = std::mem::take(&mut self.outbox.go);
         let begun: Vec<Go> = go.into_iter().filter_map(|job| self.may_begin(job)).collect();
         if !begun.is_empty() && self.sure().await {
@@ -228,19 +215,6 @@ impl Conductor {
             self.take_back(job).await?;
         }
         Ok(())
-    }
-
-    async fn offer(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
-        if jobs.is_empty() { Ok(Vec::new()) } else { self.queue.publish(jobs).await }
-    }
-
-    /// Says what is committed of what was told; true when there was anything.
-    async fn settle(&self) -> Result<bool, QueueError> {
-        let settles = self.outbox.read > self.outbox.settled || !self.outbox.ended.is_empty();
-        if settles {
-            self.queue.settle(self.outbox.read, &self.outbox.ended).await?;
-        }
-        Ok(settles)
     }
 
     /// The job of a task run, if it is QUEUED still. What is to be taken back does not go out first: of a run that is

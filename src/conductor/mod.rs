@@ -26,6 +26,7 @@ mod sweep;
 mod take;
 mod tenure;
 mod upkeep;
+mod voice;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -203,6 +204,7 @@ pub struct Conductor {
     /// Inputs that the conductor gives itself: further chunks, answers of the queue.
     todo: Vec<cycle::Input>,
     outbox: effects::Outbox,
+    voice: voice::Voice,
     sweep: sweep::Sweep,
     counters: Counters,
     /// Ends waits for the store.
@@ -238,6 +240,7 @@ impl Conductor {
             due: live::Due::default(),
             todo: Vec::new(),
             outbox: effects::Outbox::default(),
+            voice: voice::Voice::default(),
             sweep: sweep::Sweep::new(now, running),
             counters: Counters::default(),
             stop: CancellationToken::new(),

@@ -184,6 +184,12 @@ pub trait Queue: Send + Sync {
     /// stay until settled, so that a new conductor reads them again from the start. One may come twice.
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError>;
 
+    /// For as long as it is waited for: fetches reports, as far as there is room, which `reports` then gives at once. What
+    /// hinders it is told by that one.
+    async fn read_ahead(&self) {
+        std::future::pending().await
+    }
+
     /// What these reports told is committed, or was refused for good: forget the reports up to a position, and
     /// forget these jobs in their pools, pending or leased. A worker that still runs one is called.
     async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError>;

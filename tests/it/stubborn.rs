@@ -1,4 +1,5 @@
-//! A queue that answers every question and takes no job: it is left alone for longer and longer.
+//! A queue that answers every question and takes no job is left alone for longer and longer; one that takes its time with a job
+//! holds up nothing but jobs.
 
 use std::sync::{
     Arc,
@@ -9,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use relay::clock::Clock;
-use relay::conductor::{Adopt, Compile, Conductor, Limits, Older, Params, Submission};
+use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Params, Submission};
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::ids::{RunId, ShardId};
@@ -19,13 +20,19 @@ use relay::queue::{
     self, Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit, memory::MemoryQueue,
 };
 use relay::store::memory::MemoryStore;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::jobs::second;
+use crate::support::jobs::{all_led, second};
+
+/// Long enough for anything that is not held up.
+const SOON: Duration = Duration::from_secs(30);
 
 struct Stubborn {
     queue: MemoryQueue,
     looks: AtomicUsize,
+    /// Without one it takes none; with one, each offer waits until it is let through.
+    gate: Option<Semaphore>,
 }
 
 #[async_trait]
@@ -36,8 +43,10 @@ impl Queue for Stubborn {
     async fn overrule(&self, pool: &str, heard: i64) -> Result<(), QueueError> {
         self.queue.overrule(pool, heard).await
     }
-    async fn publish(&self, _: &[Job]) -> Result<Vec<Unfit>, QueueError> {
-        Err(QueueError::Unavailable("it takes none".to_owned()))
+    async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
+        let none = || QueueError::Unavailable("it takes none".to_owned());
+        self.gate.as_ref().ok_or_else(none)?.acquire().await.map_err(|_| none())?.forget();
+        self.queue.publish(jobs).await
     }
     async fn remove(&self, job: &Placed) -> Result<Removal, QueueError> {
         self.queue.remove(job).await
@@ -60,20 +69,30 @@ impl Queue for Stubborn {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_queue_that_takes_no_job_is_asked_less_and_less_often() {
+impl Stubborn {
+    fn new(gate: Option<Semaphore>) -> Arc<Stubborn> {
+        let queue = MemoryQueue::new(queue::memory::Limits::default());
+        Arc::new(Stubborn { queue, looks: AtomicUsize::new(0), gate })
+    }
+
+    /// Jobs that wait for a worker.
+    async fn pending(&self) -> usize {
+        let beside = self.queue.beside();
+        beside.lead(&all_led(1));
+        beside.census(second(0)).await.expect("a census").pending.len()
+    }
+}
+
+/// A conductor with such a queue.
+fn conductor(queue: &Arc<Stubborn>) -> (Conductor, Handle) {
     let clock = Clock::manual(second(0));
     let now = clock.clone();
-    let queue = Arc::new(Stubborn {
-        queue: MemoryQueue::new(queue::memory::Limits::default()),
-        looks: AtomicUsize::new(0),
-    });
     let compile: Compile = Arc::new(|revision| crd::compile(revision).map_err(|f| f.to_string()));
-    let (conductor, handle) = Conductor::new(Params {
+    Conductor::new(Params {
         store: Arc::new(MemoryStore::new(Arc::new(move || now.now()))),
         queue: queue.clone(),
         feed: Arc::new(MemoryFeed::default()),
-        clock: clock.clone(),
+        clock,
         compile,
         holder: "the-conductor".to_owned(),
         shards: (0..ShardId::COUNT).filter_map(ShardId::new).collect(),
@@ -81,18 +100,27 @@ async fn a_queue_that_takes_no_job_is_asked_less_and_less_often() {
         older: Older::Untold,
         limits: Limits::default(),
         outlook: None,
-    });
-    let stop = CancellationToken::new();
-    let working = tokio::spawn(conductor.run(stop.clone()));
+    })
+}
+
+fn submission(id: &str) -> Submission {
     let text = "apiVersion: relay.works/v1alpha1\nkind: Workflow\nmetadata: {name: etl, namespace: data}\nspec:\n  \
                 pool: default\n  tasks:\n    - name: load\n      command: [\"true\"]\n";
     let manifests = crd::load("etl.yaml", text.as_bytes(), &crd::Overrides::default());
     let manifest = manifests.unwrap_or_else(|f| panic!("{f}")).workflows.remove(0);
     let workflow = manifest.workflow.clone();
-    let id: RunId = "run-1".parse().expect("an id");
-    let run = RunRow::new(id.clone(), workflow.id.clone(), "data".to_owned(), id.to_string(), clock.now());
-    let submission = Submission { revision: crd::revision(&manifest), workflow, run };
-    handle.submit(submission).await.expect("accepted");
+    let id: RunId = id.parse().expect("an id");
+    let run = RunRow::new(id.clone(), workflow.id.clone(), "data".to_owned(), id.to_string(), second(0));
+    Submission { revision: crd::revision(&manifest), workflow, run }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_takes_no_job_is_asked_less_and_less_often() {
+    let queue = Stubborn::new(None);
+    let (conductor, handle) = conductor(&queue);
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(conductor.run(stop.clone()));
+    handle.submit(submission("run-1")).await.expect("accepted");
     let before = queue.looks.load(Ordering::Relaxed);
     let minute = tokio::time::timeout(Duration::from_secs(60), std::future::pending::<()>());
     assert!(minute.await.is_err());
@@ -100,4 +128,22 @@ async fn a_queue_that_takes_no_job_is_asked_less_and_less_often() {
     assert!((6..40).contains(&looks), "{looks} looks in a minute");
     stop.cancel();
     working.await.expect("ran").expect("in order");
+}
+
+#[tokio::test]
+async fn a_queue_that_takes_its_time_holds_up_no_commit_and_gets_every_job_in_the_end() {
+    let queue = Stubborn::new(Some(Semaphore::new(0)));
+    let (conductor, handle) = conductor(&queue);
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(conductor.run(stop.clone()));
+    handle.submit(submission("run-1")).await.expect("accepted");
+    // The first one's job is on its way, and stays there.
+    let second = tokio::time::timeout(SOON, handle.submit(submission("run-2")));
+    second.await.expect("answered meanwhile").expect("accepted");
+    assert_eq!(queue.pending().await, 0);
+    queue.gate.as_ref().expect("a gate").add_permits(2);
+    // An orderly end says what is to be said.
+    stop.cancel();
+    working.await.expect("ran").expect("in order");
+    assert_eq!(queue.pending().await, 2);
 }

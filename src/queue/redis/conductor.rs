@@ -213,6 +213,10 @@ impl Queue for RedisQueue {
         self.read(after, max.max(1)).await
     }
 
+    async fn read_ahead(&self) {
+        self.listen_on().await;
+    }
+
     async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
         self.inbox().settle(up_to);
         self.moved.notify_waiters();

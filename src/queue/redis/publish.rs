@@ -1,4 +1,5 @@
-//! Offering jobs: in batches, each document once.
+//! Offering jobs: in batches, each document once. A batch goes out as soon as it is full, so that workers begin with the
+//! first one while the others are packed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,8 +19,8 @@ use crate::queue::{
     },
 };
 
-/// Jobs that one call of a script offers, ...
-const AT_ONCE: usize = 500;
+/// Jobs that one call of a script offers: so few that workers, whose calls wait for it, have some of them soon, ...
+const AT_ONCE: usize = 200;
 /// ... and bytes of them, unless one alone is larger.
 const BYTES_AT_ONCE: usize = 4 << 20;
 /// A document of fewer bytes goes with every job that has it: to learn that Redis has forgotten it costs more than to send it.
@@ -60,9 +61,8 @@ impl<'a> Batch<'a> {
 }
 
 pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
-    let mut batches: Vec<Batch<'_>> = Vec::new();
     let mut by_pool: BTreeMap<&str, Batch<'_>> = BTreeMap::new();
-    let (mut packer, mut unfit) = (Packer::default(), Vec::new());
+    let (mut packer, mut unfit, mut full) = (Packer::default(), Vec::new(), None);
     for job in jobs {
         let parcel = match packed(queue, &mut packer, job) {
             Ok(parcel) => parcel,
@@ -73,25 +73,29 @@ pub(super) async fn publish(queue: &RedisQueue, jobs: &[Job]) -> Result<Vec<Unfi
         };
         let batch = by_pool.entry(&job.pool).or_insert_with(|| Batch::of(job.pool.as_str().into()));
         if !batch.takes(&parcel) {
-            batches.push(std::mem::replace(batch, Batch::of(batch.pool.clone())));
+            let whole = std::mem::replace(batch, Batch::of(batch.pool.clone()));
+            full = send(queue, whole).await?.or(full);
         }
         batch.add(job, parcel);
     }
-    batches.extend(by_pool.into_values());
-    let mut full = Ok(());
-    for Batch { pool, jobs, bytes, .. } in batches {
-        queue.server.has_room(jobs.len(), bytes).await?;
-        match offer(queue, &pool, &jobs).await {
-            Err(QueueError::Full(MEMORY)) => {
-                queue.server.no_room();
-                return Err(QueueError::Full(MEMORY));
-            }
-            // A pool that is full keeps no other one from its jobs.
-            Err(error @ QueueError::Full(_)) => full = Err(error),
-            offered => offered?,
-        }
+    for last in by_pool.into_values() {
+        full = send(queue, last).await?.or(full);
     }
-    full.map(|()| unfit)
+    full.map_or(Ok(unfit), |what| Err(QueueError::Full(what)))
+}
+
+/// What was full, if that is the pool: one that is full keeps no other one from its jobs.
+async fn send(queue: &RedisQueue, batch: Batch<'_>) -> Result<Option<&'static str>, QueueError> {
+    let Batch { pool, jobs, bytes, .. } = batch;
+    queue.server.has_room(jobs.len(), bytes).await?;
+    match offer(queue, &pool, &jobs).await {
+        Err(QueueError::Full(MEMORY)) => {
+            queue.server.no_room();
+            Err(QueueError::Full(MEMORY))
+        }
+        Err(QueueError::Full(what)) => Ok(Some(what)),
+        offered => offered.map(|()| None),
+    }
 }
 
 /// A job as it is stored; why not, if it can never be.

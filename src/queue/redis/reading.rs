@@ -52,6 +52,19 @@ impl RedisQueue {
         }
     }
 
+    /// Takes in what comes, as long as there is room and nothing hinders it.
+    pub(super) async fn listen_on(&self) {
+        loop {
+            let moved = self.moved.notified();
+            let room = self.inbox().has_room();
+            match room {
+                true if self.listen().await.is_err() => return std::future::pending().await,
+                true => {}
+                false => moved.await,
+            }
+        }
+    }
+
     /// Waits until Redis' content is another one than was last looked at. Nothing wakes who waits for entries of streams that
     /// were taken away.
     async fn another_life(&self) {

@@ -114,12 +114,19 @@ end
 -- A document goes with the last job that has it. (Where the count is wrong, for a key of a wrong type was cleared, it may
 -- go too soon: then its jobs are none, and the conductor's sweep offers them again.)
 local function count_users(users)
-    for hash, more in pairs(users) do
-        if redis.call('HINCRBY', USERS, hash, more) <= 0 then
-            redis.call('HDEL', USERS, hash)
-            redis.call('HDEL', INPUTS, hash)
+    local names, counts, gone = {}, {}, {}
+    for hash in pairs(users) do names[#names + 1] = hash end
+    for n, count in ipairs(asked('HMGET', USERS, names)) do
+        local left = (tonumber(count or '') or 0) + users[names[n]]
+        if left > 0 then
+            counts[#counts + 1], counts[#counts + 2] = names[n], left
+        else
+            gone[#gone + 1] = names[n]
         end
     end
+    each('HSET', USERS, counts)
+    each('HDEL', USERS, gone)
+    each('HDEL', INPUTS, gone)
 end
 
 -- Each of them once.
@@ -144,25 +151,28 @@ end
 -- These jobs are nowhere any more. Workers that still run one are called.
 local function forget(jobs)
     forget_bodies(jobs)
-    local workers, leased, of, seen, calls = asked('HMGET', LEASES, jobs), {}, {}, {}, {}
+    local workers, leased, free, of, seen, calls = asked('HMGET', LEASES, jobs), {}, {}, {}, {}, {}
     for n, job in ipairs(jobs) do
-        local worker = seen[job] == nil and workers[n]
-        if seen[job] == nil then seen[job] = worker or '' end
-        if worker then
-            leased[#leased + 1] = job
-            of[worker] = of[worker] or {}
-            table.insert(of[worker], job)
+        local worker = workers[n]
+        if seen[job] ~= nil then
+            -- It is named twice.
+        elseif worker then
+            seen[job], leased[#leased + 1], of[worker] = worker, job, of[worker] or {}
+            of[worker][#of[worker] + 1] = job
+        else
+            seen[job], free[#free + 1] = '', job
         end
     end
     for n, ended in ipairs(asked('SMISMEMBER', ENDED, leased)) do
         if ended == 0 then calls[seen[leased[n]]] = true end
     end
     for worker in pairs(calls) do call_worker(worker) end
-    each('ZREM', PENDING, jobs)
+    -- Nothing that is leased is pending.
+    each('ZREM', PENDING, free)
     each('HDEL', LEASES, leased)
     each('SREM', ENDED, leased)
-    each('SREM', CANCELLED, leased)
-    each('HDEL', GO, leased)
+    if redis.call('SCARD', CANCELLED) > 0 then each('SREM', CANCELLED, leased) end
+    if redis.call('HLEN', GO) > 0 then each('HDEL', GO, leased) end
     for worker, his in pairs(of) do each('ZREM', held(worker), his) end
 end
 

@@ -10,12 +10,14 @@ return guarded(function()
         at = at + 2
     end
     local count, full, added, answer = redis.call('ZCARD', PENDING), 0, 0, { 'ok', 0 }
-    local has = {}
+    local has, new = {}, {}
     local function has_all(raw)
         for hash in hashes(raw) do
             if has[hash] == nil then
-                if given[hash] then redis.call('HSETNX', INPUTS, hash, given[hash]) end
-                has[hash] = given[hash] ~= nil or redis.call('HEXISTS', INPUTS, hash) == 1
+                has[hash] = redis.call('HEXISTS', INPUTS, hash) == 1
+                if given[hash] and not has[hash] then
+                    new[#new + 1], new[#new + 2], has[hash] = hash, given[hash], true
+                end
             end
             if not has[hash] then return false end
         end
@@ -44,6 +46,7 @@ return guarded(function()
             count, added = count + 1, added + 1
         end
     end
+    each('HSET', INPUTS, new)
     each('HSET', JOBS, bodies)
     count_users(users)
     each('ZADD', PENDING, ranks)

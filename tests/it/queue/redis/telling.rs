@@ -51,6 +51,25 @@ async fn what_is_told_in_one_moment_goes_in_few_steps_and_keeps_its_order() {
 }
 
 #[tokio::test]
+async fn what_was_read_ahead_is_told_at_once_and_once_in_its_order() {
+    let server = RedisServer::start(&[]).await;
+    let settings = server.settings();
+    let (queue, w) = (conductor(&settings).await, worker(&settings, "w").await);
+    queue.publish(&(0..150).map(job).collect::<Vec<_>>()).await.expect("published");
+    assert_eq!(w.claim(150).await.len(), 150);
+    for n in 0..150 {
+        w.jobs.report(report("w", &job_id(n), success())).await.expect("told");
+    }
+    let ahead = tokio::time::timeout(Duration::from_secs(2), queue.read_ahead());
+    assert!(ahead.await.is_err(), "it goes on for as long as it is waited for");
+    // Redis has them no longer, so whoever has them read them before.
+    server.say(&["DEL", &format!("relay:{{{POOL}}}:stream:results")]).await;
+    let all = soon(queue.reports(Position::START, 1_000)).await.expect("reports");
+    let jobs: Vec<_> = all.iter().map(|told| told.report.job.clone()).collect();
+    assert_eq!(jobs, (0..150).map(job_id).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn of_what_is_told_together_each_has_its_own_answer() {
     let server = RedisServer::start(&[]).await;
     let settings = server.settings();
