@@ -112,10 +112,10 @@ impl Conductor {
         self.carry_out().await?;
         loop {
             self.tell_demands();
-            let Some(inputs) = self.gather(stop).await? else { return self.hear_out().await };
+            let Some(inputs) = self.gather(stop).await? else { return self.fall_silent().await };
             let inputs = self.heed(inputs).await?;
             if !self.settle_inputs(inputs, stop).await? {
-                return self.hear_out().await;
+                return self.fall_silent().await;
             }
             self.carry_out().await?;
         }
@@ -214,7 +214,7 @@ impl Conductor {
         let busy = !inputs.is_empty() || self.can_dispatch() || (self.outbox.has_more() && !resting);
         match self.wait(busy, stop).await {
             Woken::Stop => return Ok(None),
-            Woken::Said => self.hear_out().await?,
+            Woken::Said => drop(self.hear_out().await?),
             Woken::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
             Woken::Message(Some(message)) => inputs.push(Input::Message(message)),
             // Every handle is gone: what is live goes on all the same.

@@ -9,8 +9,7 @@
 use std::{convert::Infallible, future::pending, panic::resume_unwind, sync::Arc};
 
 use futures::future::join;
-use tokio::task::JoinError;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::conductor::{Conductor, ConductorError, cycle::Input};
 use crate::model::job::Job;
@@ -37,20 +36,21 @@ pub(super) struct Said {
 /// Words on their way.
 #[derive(Default)]
 pub(super) struct Voice {
-    words: Option<AbortOnDropHandle<Said>>,
+    /// At most one.
+    words: JoinSet<Said>,
     said: Option<Said>,
 }
 
 impl Voice {
     /// Are words on their way, or is it to be heard yet what became of them?
     pub(super) fn speaks(&self) -> bool {
-        self.words.is_some() || self.said.is_some()
+        !self.words.is_empty() || self.said.is_some()
     }
 
     /// Begins; whatever was said before has been heard.
     fn say(&mut self, queue: Arc<dyn Queue>, words: Words) {
         let Words { jobs, read, ended } = words;
-        self.words = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        self.words.spawn(async move {
             let offer = async { if jobs.is_empty() { Ok(Vec::new()) } else { queue.publish(&jobs).await } };
             let settle = async {
                 match &ended {
@@ -61,14 +61,12 @@ impl Voice {
             // Both at once: what is settled is committed, whatever becomes of the jobs.
             let (offered, settled) = join(offer, settle).await;
             Said { offered, settled, read, ended }
-        })));
+        });
     }
 
     /// Waits until everything is said. Dropping the future loses nothing.
     pub(super) async fn end(&mut self) {
-        if let Some(words) = &mut self.words {
-            let said = words.await;
-            self.words = None;
+        if let Some(said) = self.words.join_next().await {
             match said.map_err(JoinError::try_into_panic) {
                 Ok(said) => self.said = Some(said),
                 Err(Ok(panic)) => resume_unwind(panic),
@@ -102,9 +100,12 @@ impl Conductor {
             self.voice.say(self.queue.clone(), words);
         }
         if self.outbox.acts() {
-            self.hear_out().await?;
-            let acted = self.act().await;
-            return self.took(acted).await;
+            // To a queue that did not hear what was before, nothing more is said in this turn.
+            if self.hear_out().await? {
+                let acted = self.act().await;
+                self.took(acted).await?;
+            }
+            return Ok(());
         }
         if !self.voice.speaks() {
             self.queue_took_all();
@@ -112,10 +113,11 @@ impl Conductor {
         Ok(())
     }
 
-    /// Waits until the words before are said, and makes up its mind about what became of them.
-    pub(super) async fn hear_out(&mut self) -> Result<(), ConductorError> {
+    /// Waits until the words before are said, and makes up its mind about what became of them; true when the queue took all of
+    /// them.
+    pub(super) async fn hear_out(&mut self) -> Result<bool, ConductorError> {
         self.voice.end().await;
-        let Some(Said { offered, settled, read, ended }) = self.voice.said.take() else { return Ok(()) };
+        let Some(Said { offered, settled, read, ended }) = self.voice.said.take() else { return Ok(true) };
         match (&settled, ended) {
             (Ok(()), Some(_)) => self.outbox.settled(read),
             (Err(_), Some(ended)) => self.outbox.ended.extend(ended),
@@ -132,14 +134,20 @@ impl Conductor {
         self.took(offered.and(settled)).await
     }
 
-    async fn took(&mut self, said: Result<(), QueueError>) -> Result<(), ConductorError> {
+    /// Waits until the last words are said.
+    pub(super) async fn fall_silent(&mut self) -> Result<(), ConductorError> {
+        self.hear_out().await.map(drop)
+    }
+
+    async fn took(&mut self, said: Result<(), QueueError>) -> Result<bool, ConductorError> {
         match said {
             Ok(()) => self.queue_took_all(),
             Err(e) => {
                 tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
                 self.queue_refused(e).await?;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
