@@ -197,6 +197,8 @@ impl Conductor {
     async fn ask_position(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let shards: Vec<ShardId> = batch.fences.keys().copied().collect();
         let mut tries = 0;
+        // What is on its way to the queue is said in the epoch that ends here.
+        self.voice.end().await;
         self.tenure.change();
         let now = loop {
             match self.store.lead(&shards, &self.holder).await {

@@ -112,10 +112,10 @@ impl Conductor {
         self.carry_out().await?;
         loop {
             self.tell_demands();
-            let Some(inputs) = self.gather(stop).await? else { return self.fall_silent().await };
+            let Some(inputs) = self.gather(stop).await? else { return self.hear_out().await };
             let inputs = self.heed(inputs).await?;
             if !self.settle_inputs(inputs, stop).await? {
-                return self.fall_silent().await;
+                return self.hear_out().await;
             }
             self.carry_out().await?;
         }
@@ -210,11 +210,11 @@ impl Conductor {
     /// Waits until there is something to do; None when it is time to stop.
     async fn gather(&mut self, stop: &CancellationToken) -> Result<Option<Vec<Input>>, ConductorError> {
         let mut inputs: Vec<Input> = std::mem::take(&mut self.todo);
-        let resting = self.sweep.queue_rests_until.is_some_and(|until| until > self.clock.now());
-        let busy = !inputs.is_empty() || self.can_dispatch() || (self.outbox.has_more() && !resting);
+        let busy =
+            !inputs.is_empty() || self.can_dispatch() || (self.outbox.has_more() && !self.queue_rests());
         match self.wait(busy, stop).await {
             Woken::Stop => return Ok(None),
-            Woken::Said => drop(self.hear_out().await?),
+            Woken::Said => self.hear_out().await?,
             Woken::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
             Woken::Message(Some(message)) => inputs.push(Input::Message(message)),
             // Every handle is gone: what is live goes on all the same.
@@ -237,7 +237,7 @@ impl Conductor {
         let now = self.clock.now();
         let wake = if busy { now } else { self.next_wake() };
         let closed = self.inbox.is_closed() && self.inbox.is_empty();
-        let resting = self.sweep.queue_rests_until.is_some_and(|until| until > now);
+        let resting = self.queue_rests();
         tokio::select! {
             biased;
             () = stop.cancelled() => Woken::Stop,

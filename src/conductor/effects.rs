@@ -109,6 +109,11 @@ impl Outbox {
         self.once.remove(&(id.clone(), key));
     }
 
+    /// Is its job to go out, and has not?
+    pub(super) fn is_to_offer(&self, job: &JobId) -> bool {
+        self.publish.contains(&(job.task_run.run.clone(), job.task_run.key))
+    }
+
     /// The queue's books began anew since they were last looked at.
     pub(super) fn begin_life(&mut self) {
         self.lives += 1;

@@ -98,6 +98,11 @@ impl Conductor {
         self.sweep.due = self.sweep.due.min(until);
     }
 
+    /// Is the queue left alone for a moment?
+    pub(super) fn queue_rests(&self) -> bool {
+        self.sweep.queue_rests_until.is_some_and(|until| until > self.clock.now())
+    }
+
     /// Everything was said to the queue. Only after a look is that more than nothing.
     pub(super) fn queue_took_all(&mut self) {
         if self.sweep.swept {
@@ -158,6 +163,8 @@ impl Conductor {
                 suspects.push(Suspect::Silent(placed));
             } else if held.contains(&placed) || census.announcing {
                 // It is where it should be, or may be.
+            } else if self.outbox.is_to_offer(&placed.job) {
+                // It is not there yet.
             } else if !self.runs_now(&placed) {
                 suspects.push(Suspect::Missing(placed));
             } else if silence_counts {

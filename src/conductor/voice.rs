@@ -92,20 +92,21 @@ impl Conductor {
     /// Says to the queue what is to be said. What fails is found again by the sweep.
     pub(super) async fn carry_out(&mut self) -> Result<(), ConductorError> {
         self.hear_out().await?;
-        // Before each word it must be certain that this process leads: the one before may have taken long.
-        if !self.sure().await {
+        // What is to be said waits in the outbox until the queue was left alone long enough. And before each word it must be
+        // certain that this process leads: the one before may have taken long.
+        if self.queue_rests() || !self.sure().await {
             return Ok(());
         }
         if let Some(words) = self.words() {
             self.voice.say(self.queue.clone(), words);
         }
         if self.outbox.acts() {
-            // To a queue that did not hear what was before, nothing more is said in this turn.
-            if self.hear_out().await? {
-                let acted = self.act().await;
-                self.took(acted).await?;
+            self.hear_out().await?;
+            if self.queue_rests() {
+                return Ok(());
             }
-            return Ok(());
+            let acted = self.act().await;
+            return self.took(acted).await;
         }
         if !self.voice.speaks() {
             self.queue_took_all();
@@ -113,11 +114,10 @@ impl Conductor {
         Ok(())
     }
 
-    /// Waits until the words before are said, and makes up its mind about what became of them; true when the queue took all of
-    /// them.
-    pub(super) async fn hear_out(&mut self) -> Result<bool, ConductorError> {
+    /// Waits until the words before are said, and makes up its mind about what became of them.
+    pub(super) async fn hear_out(&mut self) -> Result<(), ConductorError> {
         self.voice.end().await;
-        let Some(Said { offered, settled, read, ended }) = self.voice.said.take() else { return Ok(true) };
+        let Some(Said { offered, settled, read, ended }) = self.voice.said.take() else { return Ok(()) };
         match (&settled, ended) {
             (Ok(()), Some(_)) => self.outbox.settled(read),
             (Err(_), Some(ended)) => self.outbox.ended.extend(ended),
@@ -134,20 +134,14 @@ impl Conductor {
         self.took(offered.and(settled)).await
     }
 
-    /// Waits until the last words are said.
-    pub(super) async fn fall_silent(&mut self) -> Result<(), ConductorError> {
-        self.hear_out().await.map(drop)
-    }
-
-    async fn took(&mut self, said: Result<(), QueueError>) -> Result<bool, ConductorError> {
+    async fn took(&mut self, said: Result<(), QueueError>) -> Result<(), ConductorError> {
         match said {
             Ok(()) => self.queue_took_all(),
             Err(e) => {
                 tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
                 self.queue_refused(e).await?;
-                return Ok(false);
             }
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! A queue that answers every question and takes no job is left alone for longer and longer; one that takes its time with a job
-//! holds up nothing but jobs.
+//! A queue that answers every question, and takes no job or forgets no report, is left alone for longer and longer; one that
+//! takes its time with a job holds up nothing but jobs.
 
 use std::sync::{
     Arc,
@@ -17,13 +17,14 @@ use relay::model::ids::{RunId, ShardId};
 use relay::model::job::Job;
 use relay::model::run::RunRow;
 use relay::queue::{
-    self, Census, Epochs, Go, Placed, Position, Queue, QueueError, Removal, Told, Unfit, memory::MemoryQueue,
+    self, Census, Claim, Epochs, Go, Jobs, Placed, Pools, Position, Queue, QueueError, Removal, Told, Unfit,
+    memory::MemoryQueue,
 };
 use relay::store::memory::MemoryStore;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::jobs::{all_led, second};
+use crate::support::jobs::{all_led, report, second, success};
 
 /// Long enough for anything that is not held up.
 const SOON: Duration = Duration::from_secs(30);
@@ -33,6 +34,8 @@ struct Stubborn {
     looks: AtomicUsize,
     /// Without one it takes none; with one, each offer waits until it is let through.
     gate: Option<Semaphore>,
+    /// How often it would forget nothing; none: it forgets what it is told to.
+    kept: Option<AtomicUsize>,
 }
 
 #[async_trait]
@@ -61,6 +64,10 @@ impl Queue for Stubborn {
         self.queue.reports(after, max).await
     }
     async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
+        if let Some(kept) = &self.kept {
+            assert!(kept.fetch_add(1, Ordering::Relaxed) < 1_000, "asked again and again, without a rest");
+            return Err(QueueError::Unavailable("it forgets nothing".to_owned()));
+        }
         self.queue.settle(up_to, ended).await
     }
     async fn census(&self, now: Timestamp) -> Result<Census, QueueError> {
@@ -72,7 +79,7 @@ impl Queue for Stubborn {
 impl Stubborn {
     fn new(gate: Option<Semaphore>) -> Arc<Stubborn> {
         let queue = MemoryQueue::new(queue::memory::Limits::default());
-        Arc::new(Stubborn { queue, looks: AtomicUsize::new(0), gate })
+        Arc::new(Stubborn { queue, looks: AtomicUsize::new(0), gate, kept: None })
     }
 
     /// Jobs that wait for a worker.
@@ -114,6 +121,11 @@ fn submission(id: &str) -> Submission {
     Submission { revision: crd::revision(&manifest), workflow, run }
 }
 
+async fn a_minute() {
+    let minute = tokio::time::timeout(Duration::from_secs(60), std::future::pending::<()>());
+    assert!(minute.await.is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_takes_no_job_is_asked_less_and_less_often() {
     let queue = Stubborn::new(None);
@@ -122,12 +134,31 @@ async fn a_queue_that_takes_no_job_is_asked_less_and_less_often() {
     let working = tokio::spawn(conductor.run(stop.clone()));
     handle.submit(submission("run-1")).await.expect("accepted");
     let before = queue.looks.load(Ordering::Relaxed);
-    let minute = tokio::time::timeout(Duration::from_secs(60), std::future::pending::<()>());
-    assert!(minute.await.is_err());
+    a_minute().await;
     let looks = queue.looks.load(Ordering::Relaxed) - before;
     assert!((6..40).contains(&looks), "{looks} looks in a minute");
     stop.cancel();
     working.await.expect("ran").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_forgets_no_report_is_told_less_and_less_often() {
+    let queue = MemoryQueue::new(queue::memory::Limits::default());
+    let gate = Some(Semaphore::new(Semaphore::MAX_PERMITS));
+    let queue =
+        Arc::new(Stubborn { queue, looks: AtomicUsize::new(0), gate, kept: Some(AtomicUsize::new(0)) });
+    let (conductor, handle) = conductor(&queue);
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(conductor.run(stop.clone()));
+    handle.submit(submission("run-1")).await.expect("accepted");
+    let claim = Claim { worker: "w".to_owned(), pools: Pools::Every, slots: 1, holding: Vec::new() };
+    let job = queue.queue.claim(&claim).await.expect("a claim").remove(0);
+    queue.queue.report(report("w", &job.id, success())).await.expect("told");
+    a_minute().await;
+    stop.cancel();
+    working.await.expect("ran").expect("in order");
+    let kept = queue.kept.as_ref().expect("a count").load(Ordering::Relaxed);
+    assert!((6..60).contains(&kept), "{kept} words in a minute");
 }
 
 #[tokio::test]

@@ -86,15 +86,30 @@ impl Fault {
 
 impl Faults {
     pub fn roll(&self, verb: &'static str) -> Fault {
-        if self.conductor {
-            assert!(self.shared.call() < CALLS_MAX, "{} calls and calls without end", self.life.name);
-        }
+        self.count_call();
         let fault = self.choose();
         if fault != Fault::None {
             self.shared.count((fault.word(), verb));
             self.shared.trace.say(format!("{} {verb}: {fault:?}", self.life.name));
         }
         fault
+    }
+
+    /// On the way to a server that is away while this lasts; false when it is.
+    pub async fn reaches(&self, outage: &Outage) -> bool {
+        self.shared.travel().await;
+        self.life.awake().await;
+        let away = outage.lasts(self.shared.clock.now());
+        if away {
+            self.count_call();
+        }
+        !away
+    }
+
+    fn count_call(&self) {
+        if self.conductor {
+            assert!(self.shared.call() < CALLS_MAX, "{} calls and calls without end", self.life.name);
+        }
     }
 
     fn choose(&self) -> Fault {
@@ -144,8 +159,7 @@ impl Faults {
             pass(wait).await;
             life.resume();
         });
-        // Whoever polls this finds the process stopped.
-        tokio::task::yield_now().await;
+        self.life.awake().await;
     }
 
     /// A call of a verb for which a loss cannot go unnoticed. `error`: was it done?

@@ -1,9 +1,13 @@
 //! A future that can be stopped for a while, or for good, at any await: a conductor or a worker as a process.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -18,22 +22,38 @@ pub struct Life {
     /// Asks it to end in order.
     pub stop: CancellationToken,
     gate: Mutex<Gate>,
+    /// How often it committed.
+    commits: AtomicU64,
 }
+
+/// Of which life, and the number of it there.
+pub type Commit = (u64, u64);
 
 #[derive(Default)]
 struct Gate {
     shut: bool,
-    waker: Option<Waker>,
+    wakers: Vec<Waker>,
 }
 
 impl Life {
     pub fn new(name: String, number: u64) -> Arc<Life> {
         let (killed, stop) = (CancellationToken::new(), CancellationToken::new());
-        Arc::new(Life { name, number, killed, stop, gate: Mutex::default() })
+        let gate = Mutex::default();
+        Arc::new(Life { name, number, killed, stop, gate, commits: AtomicU64::new(0) })
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits once more.
+    pub fn commits(&self) -> Commit {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.last_commit()
+    }
+
+    pub fn last_commit(&self) -> Commit {
+        (self.number, self.commits.load(Ordering::Relaxed))
     }
 
     /// SIGSTOP.
@@ -43,14 +63,26 @@ impl Life {
 
     /// SIGCONT.
     pub fn resume(&self) {
-        let waker = {
+        let wakers = {
             let mut gate = self.gate();
             gate.shut = false;
-            gate.waker.take()
+            std::mem::take(&mut gate.wakers)
         };
-        if let Some(waker) = waker {
-            waker.wake();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// What the process does beside itself stands still with it, and goes on here.
+    pub async fn awake(&self) {
+        poll_fn(|cx| self.poll_awake(cx)).await;
+    }
+
+    fn poll_awake(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut gate = self.gate();
+        if !gate.shut {
+            return Poll::Ready(());
         }
+        gate.wakers.push(cx.waker().clone());
+        Poll::Pending
     }
 
     pub fn is_paused(&self) -> bool {
@@ -83,13 +115,7 @@ impl<F: Future> Future for Stoppable<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        {
-            let mut gate = self.life.gate();
-            if gate.shut {
-                gate.waker = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-        }
+        ready!(self.life.poll_awake(cx));
         self.inner.as_mut().poll(cx)
     }
 }

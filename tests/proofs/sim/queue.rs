@@ -94,9 +94,10 @@ impl FaultyQueue {
     }
 
     async fn up(&self) -> Result<(), QueueError> {
-        let shared = &self.faults.shared;
-        shared.travel().await;
-        if shared.queue_outage.lasts(shared.clock.now()) { Err(gone()) } else { Ok(()) }
+        match self.faults.reaches(&self.faults.shared.queue_outage).await {
+            true => Ok(()),
+            false => Err(gone()),
+        }
     }
 
     /// The epochs in which it leads.
@@ -166,19 +167,19 @@ impl Queue for FaultyQueue {
 
     async fn publish(&self, jobs: &[Job]) -> Result<Vec<Unfit>, QueueError> {
         let (server, shared) = (self.server.clone(), self.faults.shared.clone());
-        let name = self.faults.life.name.clone();
+        let life = self.faults.life.clone();
         let first = Mutex::new(true);
         self.tell("publish", || {
             let (server, shared, jobs) = (server.clone(), shared.clone(), jobs.to_vec());
             let (epochs, said_in) = (self.epochs(), self.said_in());
             // A copy that the network makes later is not something the conductor said.
             let said = std::mem::take(&mut *first.lock().unwrap_or_else(PoisonError::into_inner));
-            let name = said.then(|| name.clone());
+            let life = said.then(|| life.clone());
             async move {
                 let content = server.content();
                 content.side(&said_in).publish(&jobs).await?;
-                match name {
-                    Some(name) => shared.published(&name, content.base, &epochs, &jobs),
+                match life {
+                    Some(life) => shared.published(&life, content.base, &epochs, &jobs),
                     None => shared.handed().echo(&jobs),
                 }
                 Ok(())

@@ -13,17 +13,44 @@ use relay::{
     queue::{Census, Epochs},
 };
 
-use super::world::{Shared, lock};
+use super::{
+    life::{Commit, Life},
+    world::{Shared, lock},
+};
 
 /// Of a run: what was committed last.
 pub struct Seen {
     pub status: RunStatus,
     pub paused_at: Option<Timestamp>,
+    /// The commit that paused it.
+    pub paused_in: Option<Commit>,
     pub stopped: bool,
     pub tasks: BTreeMap<TaskKey, (TaskStatus, u32)>,
+    /// The attempts that were QUEUED last and are not now, and the commits that say so.
+    taken: BTreeMap<TaskKey, (u32, Commit)>,
 }
 
 impl Seen {
+    fn new(status: RunStatus) -> Seen {
+        let (tasks, taken) = Default::default();
+        Seen { status, paused_at: None, paused_in: None, stopped: false, tasks, taken }
+    }
+
+    /// May a conductor whose last commit is this one say that the attempt is QUEUED, and has it not been paused before? `excused`:
+    /// several commits were its last.
+    fn may_be_offered(&self, key: TaskKey, attempt: u32, last: Commit, excused: bool) -> Result<(), String> {
+        let is_last = |commit: Commit| excused || commit == last;
+        let now = self.tasks.get(&key).copied();
+        let taken = self.taken.get(&key).is_some_and(|(was, by)| *was == attempt && is_last(*by));
+        if now != Some((TaskStatus::Queued, attempt)) && !taken {
+            return Err(format!("the store says {now:?}"));
+        }
+        match self.paused_in.is_some_and(|commit| !is_last(commit)) {
+            true => Err("its run is paused".to_owned()),
+            false => Ok(()),
+        }
+    }
+
     pub fn waits_for_approval(&self) -> bool {
         self.tasks.values().any(|(status, _)| *status == TaskStatus::Blocked)
     }
@@ -49,20 +76,24 @@ pub type Counts = BTreeMap<(&'static str, &'static str), u64>;
 
 impl Shared {
     /// Notes what a batch wrote.
-    pub fn follow(&self, batch: &Batch) {
+    pub fn follow(&self, commit: Commit, batch: &Batch) {
         let mut rows = self.rows();
         for (id, changes) in &batch.runs {
             if let Some(change) = &changes.run {
                 let (status, paused_at) = (change.row.status, change.row.paused_at);
                 let stopped = change.row.stop.is_some();
-                let new = Seen { status, paused_at, stopped, tasks: BTreeMap::new() };
-                let seen = rows.entry(id.clone()).or_insert(new);
+                let seen = rows.entry(id.clone()).or_insert_with(|| Seen::new(status));
                 (seen.status, seen.paused_at, seen.stopped) = (status, paused_at, stopped);
+                seen.paused_in = paused_at.map(|_| seen.paused_in.unwrap_or(commit));
             }
-            if let Some(seen) = rows.get_mut(id) {
-                let now =
-                    changes.tasks.iter().map(|(key, change)| (*key, (change.row.status, change.row.attempt)));
-                seen.tasks.extend(now);
+            for (key, change) in &changes.tasks {
+                let Some(seen) = rows.get_mut(id) else { continue };
+                let (status, attempt) = (change.row.status, change.row.attempt);
+                match seen.tasks.insert(*key, (status, attempt)) {
+                    _ if status == TaskStatus::Queued => drop(seen.taken.remove(key)),
+                    Some((TaskStatus::Queued, was)) => drop(seen.taken.insert(*key, (was, commit))),
+                    _ => {}
+                }
             }
         }
     }
@@ -87,10 +118,12 @@ impl Shared {
         (*newest, own)
     }
 
-    /// A conductor of these epochs published jobs, and the queue took them: each must be committed as QUEUED with this
-    /// attempt, in a run that is not paused. Only what a deposed conductor says before its successor has spoken there may
-    /// be otherwise: it is healed.
-    pub fn published(&self, name: &str, content: u64, epochs: &Epochs, jobs: &[Job]) {
+    /// The queue took jobs from a conductor of these epochs: before its last commit each was committed as QUEUED with this
+    /// attempt, in a run that was not paused. (Words are said beside one commit, and no longer.) Only what a deposed conductor
+    /// says before its successor has spoken there may be otherwise: it is healed.
+    pub fn published(&self, life: &Life, content: u64, epochs: &Epochs, jobs: &[Job]) {
+        // A refused batch becomes several commits, all of one turn.
+        let excused = self.any_poisoned();
         let newest = self.newest_epochs();
         for job in jobs {
             let (id, run) = (&job.id, &job.id.task_run.run);
@@ -100,14 +133,12 @@ impl Shared {
                 self.handed().echo(std::slice::from_ref(job));
                 continue;
             }
-            let rows = self.rows();
-            let seen = rows.get(run);
-            let now = seen.and_then(|seen| seen.tasks.get(&id.task_run.key)).copied();
-            if now != Some((TaskStatus::Queued, id.attempt)) {
-                self.trace.wrong(format!("{name} publishes {id}, and the store says {now:?}"));
-            }
-            if seen.is_some_and(|seen| seen.paused_at.is_some()) {
-                self.trace.wrong(format!("{name} publishes {id}, and its run is paused"));
+            let offered =
+                self.rows().get(run).ok_or_else(|| "the store does not have its run".to_owned()).and_then(
+                    |seen| seen.may_be_offered(id.task_run.key, id.attempt, life.last_commit(), excused),
+                );
+            if let Err(why) = offered {
+                self.trace.wrong(format!("{} publishes {id}, and {why}", life.name));
             }
             let mut newest = lock(&self.newest);
             let attempt = newest.entry(id.task_run.clone()).or_default();

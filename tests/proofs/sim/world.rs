@@ -255,7 +255,7 @@ impl Shared {
 
     /// A commit went through: only the leader of each epoch may have made it.
     pub fn wrote(&self, life: &Life, batch: &Batch) {
-        self.follow(batch);
+        self.follow(life.commits(), batch);
         for fence in batch.fences.values() {
             if !self.is_of(life, fence) {
                 self.trace.wrong(format!("{} wrote in epoch {} of another", life.name, fence.epoch));

@@ -222,9 +222,10 @@ impl Wire {
     }
 
     async fn up(&self) -> Result<(), QueueError> {
-        let shared = &self.faults.shared;
-        shared.travel().await;
-        if shared.queue_outage.lasts(shared.clock.now()) { Err(self.breaks()) } else { Ok(()) }
+        match self.faults.reaches(&self.faults.shared.queue_outage).await {
+            true => Ok(()),
+            false => Err(self.breaks()),
+        }
     }
 
     /// One round trip. `act` is told whether it is a copy that comes late, of which nobody hears the answer.

@@ -64,17 +64,17 @@ impl Queue for Leader {
             by_pool.entry(job.pool.as_str().into()).or_default().push(job.clone());
         }
         let shared = self.wire.faults.shared.clone();
-        let (name, epochs) = (
-            self.wire.faults.life.name.clone(),
+        let (life, epochs) = (
+            self.wire.faults.life.clone(),
             self.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         );
         for (pool, jobs) in by_pool {
-            let (shared, name, epochs) = (shared.clone(), name.clone(), epochs.clone());
+            let (shared, life, epochs) = (shared.clone(), life.clone(), epochs.clone());
             let offer = move |books: &mut Books, _: &Arc<str>, said: Said| {
                 let taken = books.publish(&jobs);
                 // A copy that the network makes later is not something the conductor said.
                 match said.copy {
-                    false => shared.published(&name, said.life, &epochs, &jobs),
+                    false => shared.published(&life, said.life, &epochs, &jobs),
                     true => shared.handed().echo(&taken),
                 }
             };
