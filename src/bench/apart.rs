@@ -19,6 +19,10 @@ use crate::model::ids::ShardId;
 /// The kernel counts processor time in hundredths of a second for whoever reads it, on every machine that Relay runs on.
 const TICK: f64 = 0.01;
 
+/// How the chart has the operator's allocator give back what was large, a variable of the C library (mallopt(3)): without it
+/// the bounds of what is large and of what is kept grow with the largest piece that was ever let go.
+pub const GIVES_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+
 /// The process.
 pub struct Apart {
     child: Child,
@@ -54,6 +58,7 @@ impl Apart {
             .env("RELAY_DATABASE_URL", place.database_url)
             .env("RELAY_REDIS_URL", &params.redis_url)
             .env("RELAY_LOG", "error")
+            .env(GIVES_BACK.0, GIVES_BACK.1)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);

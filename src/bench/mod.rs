@@ -33,6 +33,7 @@ mod yardsticks;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use apart::GIVES_BACK;
 pub use orders::{Part, conduct};
 pub use report::{Figure, Report, Yardstick};
 

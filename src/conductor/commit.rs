@@ -169,7 +169,7 @@ impl Conductor {
     /// Writes, and finds out what became of a commit whose answer was lost: a new epoch first, so that what is
     /// still on its way can no longer land, then the position tells.
     async fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let reads = self.sweep.queue_rests_until.is_none();
+        let reads = !self.sweep.queue_rests;
         let outcome = tokio::select! {
             biased;
             outcome = self.store.commit(batch) => outcome,

@@ -112,10 +112,12 @@ impl Conductor {
         self.carry_out().await?;
         loop {
             self.tell_demands();
-            let Some(inputs) = self.gather(stop).await? else { return self.hear_out().await };
+            let Some(inputs) = self.gather(stop).await? else {
+                return self.hear_out().await.map(drop);
+            };
             let inputs = self.heed(inputs).await?;
             if !self.settle_inputs(inputs, stop).await? {
-                return self.hear_out().await;
+                return self.hear_out().await.map(drop);
             }
             self.carry_out().await?;
         }
@@ -210,11 +212,13 @@ impl Conductor {
     /// Waits until there is something to do; None when it is time to stop.
     async fn gather(&mut self, stop: &CancellationToken) -> Result<Option<Vec<Input>>, ConductorError> {
         let mut inputs: Vec<Input> = std::mem::take(&mut self.todo);
-        let busy =
-            !inputs.is_empty() || self.can_dispatch() || (self.outbox.has_more() && !self.queue_rests());
+        let more = self.outbox.has_more() && !self.sweep.queue_rests;
+        let busy = !inputs.is_empty() || self.can_dispatch() || more;
         match self.wait(busy, stop).await {
             Woken::Stop => return Ok(None),
-            Woken::Said => self.hear_out().await?,
+            Woken::Said => {
+                self.hear_out().await?;
+            }
             Woken::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
             Woken::Message(Some(message)) => inputs.push(Input::Message(message)),
             // Every handle is gone: what is live goes on all the same.
@@ -237,7 +241,7 @@ impl Conductor {
         let now = self.clock.now();
         let wake = if busy { now } else { self.next_wake() };
         let closed = self.inbox.is_closed() && self.inbox.is_empty();
-        let resting = self.queue_rests();
+        let resting = self.sweep.queue_rests;
         tokio::select! {
             biased;
             () = stop.cancelled() => Woken::Stop,
@@ -264,17 +268,23 @@ impl Conductor {
         let now = self.clock.now();
         if now >= self.sweep.due && self.sure().await {
             self.sweep.due = later(now, self.limits.sweep_every);
-            // What was said is in the books.
-            self.hear_out().await?;
-            match self.queue.census(now).await {
-                Ok(census) => self.begin_sweep(census).await,
-                Err(e) => {
-                    tracing::warn!(error = %e, error.label = e.label(), "The queue could not be looked through");
-                    self.queue_refused(e).await?;
-                }
+            // What was said is in the books. After a refusal the queue rests before it is looked through.
+            if self.hear_out().await? {
+                self.look_round(now).await?;
             }
         }
         self.end_sweep();
+        Ok(())
+    }
+
+    async fn look_round(&mut self, now: jiff::Timestamp) -> Result<(), ConductorError> {
+        match self.queue.census(now).await {
+            Ok(census) => self.begin_sweep(census).await,
+            Err(e) => {
+                tracing::warn!(error = %e, error.label = e.label(), "The queue could not be looked through");
+                self.queue_refused(e).await?;
+            }
+        }
         Ok(())
     }
 

@@ -114,9 +114,12 @@ impl Outbox {
         self.publish.contains(&(job.task_run.run.clone(), job.task_run.key))
     }
 
-    /// The queue's books began anew since they were last looked at.
+    /// The queue's books began anew since they were last looked at: of what was offered in the ones before, and is to be
+    /// offered once more, the sweep judges anew.
     pub(super) fn begin_life(&mut self) {
         self.lives += 1;
+        let sent = &self.sent;
+        self.publish.retain(|place| !sent.contains_key(place));
     }
 
     /// Was the job of a QUEUED task run offered from here, and not before the present books began?

@@ -38,8 +38,8 @@ const ANNOUNCING_LOOK: Duration = Duration::from_millis(500);
 /// When the next look is due, and the one that waits for reports to be read.
 pub(super) struct Sweep {
     pub(super) due: Timestamp,
-    /// After an error the queue is left alone for a moment.
-    pub(super) queue_rests_until: Option<Timestamp>,
+    /// After an error the queue is left alone until the next look, which is soon.
+    pub(super) queue_rests: bool,
     failures: u32,
     /// A look was made since the last failure, so what is said next is all that there is to say.
     swept: bool,
@@ -74,7 +74,7 @@ impl Sweep {
     pub(super) fn new(now: Timestamp, running: Duration) -> Sweep {
         Sweep {
             due: now,
-            queue_rests_until: None,
+            queue_rests: false,
             failures: 0,
             swept: false,
             down_since: None,
@@ -94,13 +94,8 @@ impl Conductor {
         let until = later(now, wait);
         self.sweep.swept = false;
         self.sweep.down_since.get_or_insert(self.clock.running());
-        self.sweep.queue_rests_until = Some(until);
+        self.sweep.queue_rests = true;
         self.sweep.due = self.sweep.due.min(until);
-    }
-
-    /// Is the queue left alone for a moment?
-    pub(super) fn queue_rests(&self) -> bool {
-        self.sweep.queue_rests_until.is_some_and(|until| until > self.clock.now())
     }
 
     /// Everything was said to the queue. Only after a look is that more than nothing.
@@ -113,7 +108,7 @@ impl Conductor {
     /// Notes which jobs are not where they should be.
     pub(super) async fn begin_sweep(&mut self, census: Census) {
         let now = self.clock.now();
-        self.sweep.queue_rests_until = None;
+        self.sweep.queue_rests = false;
         let running = self.clock.running();
         if self.sweep.down_since.take().is_some_and(|since| running.saturating_sub(since) >= OUTAGE) {
             self.sweep.beats_since = running;

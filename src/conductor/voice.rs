@@ -89,34 +89,41 @@ impl Voice {
 }
 
 impl Conductor {
-    /// Says to the queue what is to be said. What fails is found again by the sweep.
+    /// Says to the queue what is to be said. What fails is found again by the sweep; while the queue rests it waits.
     pub(super) async fn carry_out(&mut self) -> Result<(), ConductorError> {
         self.hear_out().await?;
-        // What is to be said waits in the outbox until the queue was left alone long enough. And before each word it must be
-        // certain that this process leads: the one before may have taken long.
-        if self.queue_rests() || !self.sure().await {
+        // Before each word it must be certain that this process leads: the one before may have taken long.
+        if self.sweep.queue_rests || !self.sure().await {
             return Ok(());
         }
         if let Some(words) = self.words() {
             self.voice.say(self.queue.clone(), words);
         }
         if self.outbox.acts() {
-            self.hear_out().await?;
-            if self.queue_rests() {
-                return Ok(());
-            }
+            self.voice.end().await;
+            // Whatever became of those words: a job that cannot be offered keeps no other one from being stopped.
             let acted = self.act().await;
-            return self.took(acted).await;
-        }
-        if !self.voice.speaks() {
+            let said = self.heard();
+            self.took(said.and(acted)).await?;
+        } else if !self.voice.speaks() {
             self.queue_took_all();
         }
         Ok(())
     }
 
-    /// Waits until the words before are said, and makes up its mind about what became of them.
-    pub(super) async fn hear_out(&mut self) -> Result<(), ConductorError> {
+    /// Waits until the words before are said, and makes up its mind about what became of them; true when the queue took all of
+    /// them.
+    pub(super) async fn hear_out(&mut self) -> Result<bool, ConductorError> {
         self.voice.end().await;
+        if self.voice.said.is_none() {
+            return Ok(true);
+        }
+        let said = self.heard();
+        self.took(said).await
+    }
+
+    /// What became of words that are said.
+    fn heard(&mut self) -> Result<(), QueueError> {
         let Some(Said { offered, settled, read, ended }) = self.voice.said.take() else { return Ok(()) };
         match (&settled, ended) {
             (Ok(()), Some(_)) => self.outbox.settled(read),
@@ -131,17 +138,16 @@ impl Conductor {
             }
             offered => offered.map(|unfit| self.todo.extend(unfit.into_iter().map(Input::Unfit))),
         };
-        self.took(offered.and(settled)).await
+        offered.and(settled)
     }
 
-    async fn took(&mut self, said: Result<(), QueueError>) -> Result<(), ConductorError> {
-        match said {
-            Ok(()) => self.queue_took_all(),
-            Err(e) => {
-                tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
-                self.queue_refused(e).await?;
-            }
-        }
-        Ok(())
+    async fn took(&mut self, said: Result<(), QueueError>) -> Result<bool, ConductorError> {
+        let Err(e) = said else {
+            self.queue_took_all();
+            return Ok(true);
+        };
+        tracing::warn!(error = %e, error.label = e.label(), "The queue was not told everything; the sweep makes up for it");
+        self.queue_refused(e).await?;
+        Ok(false)
     }
 }

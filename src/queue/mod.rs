@@ -185,7 +185,7 @@ pub trait Queue: Send + Sync {
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError>;
 
     /// For as long as it is waited for: fetches reports, as far as there is room, which `reports` then gives at once. What
-    /// hinders it is told by that one.
+    /// hinders it is told by that one, if it lasts.
     async fn read_ahead(&self) {
         std::future::pending().await
     }

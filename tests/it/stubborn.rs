@@ -1,5 +1,5 @@
-//! A queue that answers every question, and takes no job or forgets no report, is left alone for longer and longer; one that
-//! takes its time with a job holds up nothing but jobs.
+//! A queue that answers every question, and takes no job or forgets no report, is left alone for longer and longer; beside one
+//! that takes its time with a job a commit goes on.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use relay::conductor::{Adopt, Compile, Conductor, Handle, Limits, Older, Params,
 use relay::crd;
 use relay::feed::memory::MemoryFeed;
 use relay::model::ids::{RunId, ShardId};
-use relay::model::job::Job;
+use relay::model::job::{Job, News};
 use relay::model::run::RunRow;
 use relay::queue::{
     self, Census, Claim, Epochs, Go, Jobs, Placed, Pools, Position, Queue, QueueError, Removal, Told, Unfit,
@@ -32,7 +32,7 @@ const SOON: Duration = Duration::from_secs(30);
 struct Stubborn {
     queue: MemoryQueue,
     looks: AtomicUsize,
-    /// Without one it takes none; with one, each offer waits until it is let through.
+    /// Without one, or with one that is closed, it takes none; otherwise each offer waits until it is let through.
     gate: Option<Semaphore>,
     /// How often it would forget nothing; none: it forgets what it is told to.
     kept: Option<AtomicUsize>,
@@ -80,6 +80,12 @@ impl Stubborn {
     fn new(gate: Option<Semaphore>) -> Arc<Stubborn> {
         let queue = MemoryQueue::new(queue::memory::Limits::default());
         Arc::new(Stubborn { queue, looks: AtomicUsize::new(0), gate, kept: None })
+    }
+
+    /// A job for the worker w.
+    async fn claim(&self) -> Job {
+        let claim = Claim { worker: "w".to_owned(), pools: Pools::Every, slots: 1, holding: Vec::new() };
+        self.queue.claim(&claim).await.expect("a claim").remove(0)
     }
 
     /// Jobs that wait for a worker.
@@ -142,6 +148,26 @@ async fn a_queue_that_takes_no_job_is_asked_less_and_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_takes_no_job_is_told_all_the_same_which_one_is_to_stop() {
+    let queue = Stubborn::new(Some(Semaphore::new(1)));
+    let (conductor, handle) = conductor(&queue);
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(conductor.run(stop.clone()));
+    handle.submit(submission("run-1")).await.expect("accepted");
+    let job = queue.claim().await;
+    queue.queue.report(report("w", &job.id, News::Started)).await.expect("told");
+    queue.gate.as_ref().expect("a gate").close();
+    handle.submit(submission("run-2")).await.expect("accepted");
+    handle.cancel(job.id.task_run.run.clone(), false).await.expect("accepted");
+    let called = tokio::time::timeout(SOON, queue.queue.called("w")).await;
+    called.expect("before that").expect("an answer");
+    let orders = queue.queue.beat("w", std::slice::from_ref(&job.id), second(0)).await.expect("orders");
+    assert_eq!(orders.cancel, [job.id]);
+    stop.cancel();
+    working.await.expect("ran").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_forgets_no_report_is_told_less_and_less_often() {
     let queue = MemoryQueue::new(queue::memory::Limits::default());
     let gate = Some(Semaphore::new(Semaphore::MAX_PERMITS));
@@ -151,8 +177,7 @@ async fn a_queue_that_forgets_no_report_is_told_less_and_less_often() {
     let stop = CancellationToken::new();
     let working = tokio::spawn(conductor.run(stop.clone()));
     handle.submit(submission("run-1")).await.expect("accepted");
-    let claim = Claim { worker: "w".to_owned(), pools: Pools::Every, slots: 1, holding: Vec::new() };
-    let job = queue.queue.claim(&claim).await.expect("a claim").remove(0);
+    let job = queue.claim().await;
     queue.queue.report(report("w", &job.id, success())).await.expect("told");
     a_minute().await;
     stop.cancel();
@@ -162,7 +187,7 @@ async fn a_queue_that_forgets_no_report_is_told_less_and_less_often() {
 }
 
 #[tokio::test]
-async fn a_queue_that_takes_its_time_holds_up_no_commit_and_gets_every_job_in_the_end() {
+async fn a_commit_goes_on_beside_a_queue_that_takes_its_time_and_every_job_is_told_in_the_end() {
     let queue = Stubborn::new(Some(Semaphore::new(0)));
     let (conductor, handle) = conductor(&queue);
     let stop = CancellationToken::new();

@@ -30,6 +30,10 @@ impl RedisQueue {
     /// Reports after a position; waits until there is one.
     pub(super) async fn read(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         loop {
+            // However much was read: who reads on and on would not look.
+            if self.server.began_anew() {
+                return Err(began_anew());
+            }
             let moved = self.moved.notified();
             let (found, room) = {
                 let inbox = self.inbox();

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use relay::bench::GIVES_BACK;
 use serde_json::Value;
 
 use crate::support::{from_bed, repository};
@@ -173,6 +174,7 @@ fn what_is_given_reaches_the_pod() {
     assert_eq!(env("RELAY_ACCEPT_OLDER_STATE")["value"], "true");
     assert_eq!(env("TZ")["value"], "UTC");
     assert_eq!(env("RELAY_LEADERS")["value"], "2");
+    assert_eq!(env(GIVES_BACK.0)["value"], GIVES_BACK.1, "`relay bench` measures another one");
     let selector = &pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
     assert_eq!(selector, &deployment["spec"]["selector"]["matchLabels"]);
 }
@@ -206,7 +208,7 @@ fn the_chart_speaks_of_the_operators_own_variables() {
     let deployment = of_kind(&objects, "Deployment").remove(0);
     let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("a list");
     let names = env.iter().map(|entry| entry["name"].as_str().expect("a name"));
-    for name in names.filter(|name| *name != "POD_NAME" && *name != "RELAY_LOG") {
+    for name in names.filter(|name| !["POD_NAME", "RELAY_LOG", GIVES_BACK.0].contains(name)) {
         assert!(help.contains(&format!("[env: {name}")), "{name} is unknown to:\n{help}");
     }
 }

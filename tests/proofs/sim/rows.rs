@@ -26,7 +26,7 @@ pub struct Seen {
     pub paused_in: Option<Commit>,
     pub stopped: bool,
     pub tasks: BTreeMap<TaskKey, (TaskStatus, u32)>,
-    /// The attempts that were QUEUED last and are not now, and the commits that say so.
+    /// The attempts that were QUEUED last and are so no longer, and the commits that say so.
     taken: BTreeMap<TaskKey, (u32, Commit)>,
 }
 
@@ -89,10 +89,10 @@ impl Shared {
             for (key, change) in &changes.tasks {
                 let Some(seen) = rows.get_mut(id) else { continue };
                 let (status, attempt) = (change.row.status, change.row.attempt);
-                match seen.tasks.insert(*key, (status, attempt)) {
-                    _ if status == TaskStatus::Queued => drop(seen.taken.remove(key)),
-                    Some((TaskStatus::Queued, was)) => drop(seen.taken.insert(*key, (was, commit))),
-                    _ => {}
+                let now = (status, attempt);
+                let before = seen.tasks.insert(*key, now).filter(|before| *before != now);
+                if let Some((TaskStatus::Queued, was)) = before {
+                    seen.taken.insert(*key, (was, commit));
                 }
             }
         }

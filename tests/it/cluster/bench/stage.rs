@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client};
+use relay::bench::GIVES_BACK;
 use relay::clock::Clock;
 use relay::crd::schema::Kind;
 use relay::operator::api;
@@ -100,6 +101,7 @@ impl Stage {
         well(control.kubectl().args(["create", "namespace", NAMESPACE]).output().expect("kubectl starts"));
         let mut operator = program();
         operator.env("KUBECONFIG", control.kubeconfig()).env("POD_NAME", "operator");
+        operator.env(GIVES_BACK.0, GIVES_BACK.1);
         operator.args(["operator", "--image", "relay:test", "--redis-url", &redis.url()]);
         operator.args(["--database-url", &postgres.url("")]);
         operator.arg(format!("--api-listen=127.0.0.1:{}", free_port()));

@@ -166,6 +166,9 @@ async fn books_that_survived_a_restart_are_not_believed_and_reports_are() {
     // Job 2 is still pending there, and might have been finished since: nobody gets it before it is offered anew.
     is_unavailable(v.try_claim(1, &[]).await);
     until("the conductor is back", async || queue.ping().await.ok()).await;
+    // Whoever finds another life looks at its books before anything else.
+    is_unavailable(queue.reports(Position::START, 1).await);
+    census(&queue).await;
     let all = reports(&queue, Position::START).await;
     assert!(all.iter().any(|t| t.report.job == job_id(1) && t.report.news == success()), "{all:?}");
     the_workers_word_is_taken(&queue, &w).await;

@@ -41,6 +41,12 @@ pub(super) struct Known {
     pub(super) present: Option<BTreeSet<String>>,
 }
 
+impl Known {
+    fn began_anew(&self) -> bool {
+        self.looked_at.is_some() && self.looked_at != self.incarnation
+    }
+}
+
 /// One conductor's side.
 pub struct Leader {
     pub(super) wire: Wire,
@@ -311,17 +317,33 @@ impl Leader {
         Ok(announcing)
     }
 
+    /// Waits until there are entries that were not read, and reads them.
+    pub(super) async fn listen(&self) -> Result<(), QueueError> {
+        let incarnation = self.incarnation().await?;
+        self.inbox().enter(incarnation);
+        let from = self.cursors();
+        let newer = |content: &Content| {
+            from.iter().any(|(pool, at)| content.pools.get(&**pool).is_some_and(|books| books.newest() > *at))
+        };
+        self.wire.wait(newer).await?;
+        self.read().await.map(drop)
+    }
+
+    /// Did a life begin since the books were last looked at?
+    pub(super) fn began_anew(&self) -> bool {
+        self.known().began_anew()
+    }
+
     /// Waits until the content is of another life than was last looked at.
     pub(super) async fn another_life(&self) {
-        let unseen = |known: &Known| known.looked_at.is_some() && known.looked_at != known.incarnation;
         let another = |content: &Content| {
             let known = self.known();
             let now = content.incarnation.map(|(id, _)| id);
-            unseen(&known) || (known.incarnation.is_some() && known.incarnation != now)
+            known.began_anew() || (known.incarnation.is_some() && known.incarnation != now)
         };
         self.wire.until_seen(another, LIFE_EVERY).await;
         let mut known = self.known();
-        if !unseen(&known) {
+        if !known.began_anew() {
             known.checked = None;
         }
     }

@@ -16,7 +16,6 @@ use relay::{
 };
 
 use super::{
-    Content,
     books::Books,
     gone,
     leader::{Leader, Said},
@@ -114,26 +113,26 @@ impl Queue for Leader {
 
     async fn reports(&self, after: Position, max: usize) -> Result<Vec<Told>, QueueError> {
         loop {
+            if self.began_anew() {
+                return Err(gone());
+            }
             let found = self.inbox().after(after, max);
             if !found.is_empty() {
                 let shared = &self.wire.faults.shared;
                 let tampered = |told: Told| Told { report: shared.tampered(told.report), ..told };
                 return Ok(found.into_iter().map(tampered).collect());
             }
-            let incarnation = self.incarnation().await?;
-            self.inbox().enter(incarnation);
-            let from = self.cursors();
-            let newer = |content: &Content| {
-                from.iter()
-                    .any(|(pool, at)| content.pools.get(&**pool).is_some_and(|books| books.newest() > *at))
-            };
             tokio::select! {
                 biased;
-                waited = self.wire.wait(newer) => waited?,
+                listened = self.listen() => listened?,
                 () = self.another_life() => return Err(gone()),
             }
-            self.read().await?;
         }
+    }
+
+    async fn read_ahead(&self) {
+        while self.listen().await.is_ok() {}
+        std::future::pending().await
     }
 
     async fn settle(&self, up_to: Position, ended: &[Placed]) -> Result<(), QueueError> {
