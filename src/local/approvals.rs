@@ -3,19 +3,22 @@
 use std::{
     collections::VecDeque,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    termios::{QueueSelector, tcflush},
+};
 use tokio::sync::mpsc;
 
 use crate::conductor::Verdict;
 use crate::local::Request;
 use crate::model::{ids::RunId, task::Task, task_run::Decision};
 
+/// The longest line that is waited for, in bytes: more is cut off.
+const LINE_MOST: usize = 4096;
 /// Said when an answer is neither.
 const AGAIN: &str = "? please answer y (approve) or n (reject); Ctrl-C cancels the run";
 /// Said when nobody can answer any more.
@@ -57,7 +60,7 @@ pub(super) struct Approvals {
     open: VecDeque<Question>,
     terminal: Terminal,
     /// Questions put so far.
-    put: Arc<AtomicU64>,
+    put: Arc<Mutex<u64>>,
     user: String,
 }
 
@@ -84,12 +87,19 @@ impl Approvals {
         self.open.front().map(|q| q.text.as_str())
     }
 
+    fn put(&self) -> MutexGuard<'_, u64> {
+        self.put.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What was typed before the question was there is no answer to it.
     pub(super) fn listen(&mut self) {
-        // Where this does not work there is no terminal, and nothing was typed.
-        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
-        // What was read already, by whomever it is held, is known by its number.
-        self.put.fetch_add(1, Ordering::SeqCst);
+        {
+            let mut put = self.put();
+            // Where this does not work there is no terminal, and nothing was typed.
+            let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+            // What was read already, by whomever it is held, is known by its number.
+            *put += 1;
+        }
         if let Terminal::Unread = self.terminal {
             self.terminal = Terminal::Read(read_lines(self.put.clone()));
         }
@@ -97,13 +107,14 @@ impl Approvals {
 
     /// Waits for the user's answer to the first question; for ever while none is open. `Err`: what to say instead.
     pub(super) async fn answered(&mut self) -> Result<Vec<Verdict>, &'static str> {
+        let now = *self.put();
         let lines = match (&mut self.terminal, self.open.is_empty()) {
             (Terminal::Read(lines), false) => lines,
             _ => return std::future::pending().await,
         };
         let line = loop {
             match lines.recv().await {
-                Some((put, line)) if put == self.put.load(Ordering::SeqCst) => break line,
+                Some((put, line)) if put == now => break line,
                 Some(_) => {}
                 None => {
                     self.terminal = Terminal::Ended;
@@ -154,16 +165,47 @@ fn worded(asking: &Asking<'_>, required: u32) -> String {
 }
 
 /// Reads the terminal in a thread of its own, which ends with the process: a read of a terminal cannot be called off.
-fn read_lines(put: Arc<AtomicU64>) -> mpsc::Receiver<(u64, String)> {
+fn read_lines(put: Arc<Mutex<u64>>) -> mpsc::Receiver<(u64, String)> {
     let (sender, lines) = mpsc::channel(1);
     std::thread::spawn(move || {
-        let mut line = String::new();
-        while io::stdin().read_line(&mut line).is_ok_and(|n| n > 0) {
-            let read = (put.load(Ordering::SeqCst), std::mem::take(&mut line));
-            if sender.blocking_send(read).is_err() {
-                return;
+        let mut typed = Vec::new();
+        while let Some(put) = read_on(&put, &mut typed) {
+            while let Some(end) = typed.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = typed.drain(..=end).collect();
+                if sender.blocking_send((put, String::from_utf8_lossy(&line).into_owned())).is_err() {
+                    return;
+                }
             }
+            typed.truncate(LINE_MOST);
         }
     });
     lines
+}
+
+/// Waits for something to be typed, and reads it; how many questions were put before it was read. None: the terminal is gone.
+/// No question comes between the two, so that what was there before one is not taken for its answer.
+fn read_on(put: &Mutex<u64>, typed: &mut Vec<u8>) -> Option<u64> {
+    let stdin = io::stdin();
+    let ready = |within: Option<&Timespec>| loop {
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], within) {
+            Err(Errno::INTR) => {}
+            ready => return ready,
+        }
+    };
+    loop {
+        ready(None).ok()?;
+        let put = put.lock().unwrap_or_else(PoisonError::into_inner);
+        // A question may have thrown it away meanwhile.
+        if ready(Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()? == 0 {
+            continue;
+        }
+        let mut some = [0; 1024];
+        match rustix::io::read(&stdin, &mut some) {
+            Ok(0) => return None,
+            Ok(n) => typed.extend_from_slice(some.get(..n)?),
+            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(_) => return None,
+        }
+        return Some(*put);
+    }
 }
